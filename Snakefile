@@ -1,0 +1,38 @@
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+if cfg.records == "live":
+
+    include: "workflow/rules/data.smk"
+    include: "workflow/rules/train.smk"
+    include: "workflow/rules/augment.smk"
+    include: "workflow/rules/evaluate.smk"
+
+
+include: "workflow/rules/render.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.report.output,
+        rules.report.input.tables,
+        rules.report.input.figures,
+
+
+rule tables:
+    input:
+        rules.report.input.tables,
+
+
+rule figures:
+    input:
+        rules.report.input.figures,

@@ -1,0 +1,6 @@
+"""Attacks: frozen settings, called on a loss and a batch of samples."""
+
+from uae.attacks.minmax import MinMaxAttack
+from uae.attacks.result import AttackResult
+
+__all__ = ["AttackResult", "MinMaxAttack"]

@@ -1,0 +1,52 @@
+"""What every attack asks of its input: errors that name the sample."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def check_images(images: Tensor, bounds: tuple[float, float]) -> None:
+    """Raise ValueError unless images is a non-empty finite float batch within bounds."""
+    if not images.is_floating_point():
+        raise ValueError(f"images are {images.dtype}: need floating point values in {list(bounds)}")
+    if images.ndim < 2 or len(images) == 0:
+        raise ValueError(f"images have shape {tuple(images.shape)}: need (N, ...) with N >= 1")
+    low, high = bounds
+    flat = images.detach().flatten(1)
+    for bad, what in (
+        (~flat.isfinite(), "is not finite"),
+        ((flat < low) | (flat > high), f"is outside the bounds [{low}, {high}]"),
+    ):
+        if bad.any():
+            sample = int(bad.any(1).nonzero()[0])
+            value = flat[sample][bad[sample]][0].item()
+            raise ValueError(f"sample {sample}: a value of {value:g} {what}")
+
+
+def check_model(loss: object) -> None:
+    """Raise ValueError if the loss's model is in training mode: its output would depend on the batch."""
+    model = getattr(loss, "model", None)
+    if not isinstance(model, torch.nn.Module):
+        return
+    for name, module in model.named_modules():
+        if module.training:
+            raise ValueError(
+                f"{type(model).__name__}: module {name or '(the model itself)'!r} is in training mode; "
+                "call model.eval() first"
+            )
+
+
+def check_loss(values: Tensor, count: int) -> None:
+    """Raise ValueError unless a loss returned one floating point number a sample."""
+    if not isinstance(values, Tensor) or values.shape != (count,) or not values.is_floating_point():
+        got = f"shape {tuple(values.shape)}, {values.dtype}" if isinstance(values, Tensor) else type(values)
+        raise ValueError(f"the loss must return one floating point number a sample, ({count},); got {got}")
+
+
+def check_finite(values: Tensor, index: Tensor, what: str) -> None:
+    """Raise ValueError naming the first sample for which a value is NaN or infinite."""
+    bad = ~values.isfinite()
+    if bad.any():
+        first = int(bad.nonzero()[0])
+        raise ValueError(f"sample {int(index[first])}: {what} is {values[first].item()}")

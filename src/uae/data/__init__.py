@@ -1,0 +1,1 @@
+"""Data sets: the catalogue, downloads and the prepared files."""

@@ -1,0 +1,77 @@
+"""Prepared data: one safetensors file a data set, checked, the only form that later stages read."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uae import storage
+from uae.data import catalogue, fetch, readers
+from uae.errors import BadFile, DataError
+
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+def prepare(data: str, raw: Path, target: Path) -> None:
+    """Read the raw files of a data name from the folder `raw` and write `target`.
+
+    Raises `DataError` naming the file that is missing or not what was published.
+    """
+    entry, limit = catalogue.lookup(data)
+    for name, expected in entry.files.items():
+        path = raw / name
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; run the download rule or put it there")
+        try:
+            fetch.verify(path, expected)
+        except DataError as error:
+            raise DataError(f"{path}: {error}; delete it to have it downloaded again") from None
+    arrays = dict(zip(ARRAYS, getattr(readers, entry.reader)(raw), strict=True))
+    if limit:
+        rows = np.sort(np.random.default_rng(0).permutation(len(arrays["x_train"]))[:limit])
+        arrays |= {"x_train": arrays["x_train"][rows], "y_train": arrays["y_train"][rows]}
+    content = hashlib.sha256()
+    for name in ARRAYS:
+        content.update(np.ascontiguousarray(arrays[name]))
+    metadata = {
+        "dataset": entry.stands_for,
+        "variant": data,
+        "title": catalogue.describe(data),
+        "source": list(entry.urls) or "embedded",
+        "licence": entry.licence,
+        "sha256": content.hexdigest(),
+    }
+    storage.write_tensors(target, arrays, metadata)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One prepared data set: images uint8 (N, C, H, W) or tables float32 (N, d), labels int64."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    metadata: dict[str, Any]
+
+    def unit(self, part: str) -> Any:
+        """`train` or `test` samples as a float32 torch tensor in [0, 1]."""
+        import torch  # not at the top: rendering reads catalogues without torch
+
+        x = torch.from_numpy(getattr(self, f"x_{part}"))
+        return x.float() / 255 if x.dtype == torch.uint8 else x
+
+
+def load(path: str | Path) -> Prepared:
+    """Read a prepared file; raises `BadFile` where it is damaged or was changed."""
+    arrays, metadata = storage.read_tensors(path, *ARRAYS)
+    content = hashlib.sha256()
+    for name in ARRAYS:
+        content.update(np.ascontiguousarray(arrays[name]))
+    if content.hexdigest() != metadata.get("sha256"):
+        raise BadFile(f"{path}: the content does not have the checksum in its metadata; delete it")
+    return Prepared(**arrays, metadata=metadata)

@@ -1,0 +1,183 @@
+"""Many small critics at once: each sample trains its own, so every weight has a leading sample axis.
+
+A critic maps each side, the clean samples x and the perturbed samples z, through linear stages to
+`hidden` units; the score is T(x, z) = w . relu(h_x + h_z). Both sides have weights of their own and
+are stacked on the first axis, so a tensor of weights is (2, N, out, in). The gradients are closed
+form: the log-mean-exp's is a softmax over the marginal scores, and the stages are linear.
+
+The critic's output bias is absent: the Donsker-Varadhan bound does not depend on it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from uae import seeding
+
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # Adam's usual constants
+
+
+class Linear:
+    """h -> h W^T + b, with h of shape (2, N, K, in)."""
+
+    def __init__(self, size: int, units: int):
+        self.size, self.units = size, units
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"weight": (self.units, self.size), "bias": (self.units,)}
+
+    def forward(self, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return h @ weight.mT + bias[..., None, :]
+
+    def gradients(self, h: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+        return grad.mT @ h, grad.sum(dim=-2)
+
+    def backward(self, grad: Tensor, weight: Tensor) -> Tensor:
+        return grad @ weight
+
+
+class Convolution:
+    """A 2x2 convolution, stride 1, no padding, of one-channel maps; the output is flattened."""
+
+    def __init__(self, height: int, width: int, filters: int):
+        self.map = (height, width)
+        self.filters = filters
+        self.units = (height - 1) * (width - 1) * filters
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"weight": (self.filters, 4), "bias": (self.filters,)}
+
+    def _patches(self, h: Tensor) -> Tensor:
+        """(2, N, K, height * width) -> (2, N, K * positions, 4)."""
+        maps = h.unflatten(-1, self.map).unfold(-2, 2, 1).unfold(-2, 2, 1)
+        return maps.reshape(*h.shape[:2], -1, 4)
+
+    def forward(self, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        out = self._patches(h) @ weight.mT + bias[..., None, :]
+        return out.reshape(*h.shape[:3], -1)
+
+    def gradients(self, h: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+        grad = grad.reshape(*h.shape[:2], -1, self.filters)
+        return grad.mT @ self._patches(h), grad.sum(dim=-2)
+
+    def backward(self, grad: Tensor, weight: Tensor) -> Tensor:
+        height, width = self.map
+        lead = grad.shape[:3]
+        patches = (grad.reshape(*lead[:2], -1, self.filters) @ weight).reshape(
+            *lead, height - 1, width - 1, 2, 2
+        )
+        out = grad.new_zeros(*lead, height, width)
+        for i in range(2):
+            for j in range(2):
+                out[..., i : i + height - 1, j : j + width - 1] += patches[..., i, j]
+        return out.flatten(-2)
+
+
+def stages(critic: str, dim: int, map_shape: tuple[int, int] | None, hidden: int) -> list:
+    """The linear stages of one side of a critic.
+
+    `vanilla` is the paper's (section 5.1): one linear layer. `released` is the authors' code:
+    features that are images pass a 2x2 convolution with 16 filters first, then 512 units.
+    """
+    if critic == "vanilla":
+        return [Linear(dim, hidden)]
+    if map_shape is None:
+        return [Linear(dim, 512), Linear(512, hidden)]
+    convolution = Convolution(*map_shape, filters=16)
+    return [convolution, Linear(convolution.units, 512), Linear(512, hidden)]
+
+
+def _fans(shape: tuple[int, ...], stage) -> int:
+    """fan-in + fan-out, for Glorot's limit."""
+    return shape[0] * 4 + 4 if isinstance(stage, Convolution) else sum(shape)
+
+
+class Critics:
+    """The critics of N samples with their Adam states; `dtype` and device are those of `index`'s data.
+
+    Weights start Glorot-uniform and biases at zero, drawn from (seed, index) alone.
+    """
+
+    def __init__(self, layers: list, hidden: int, lr: float, seed: int, index: Tensor, dtype: torch.dtype):
+        self.layers, self.lr, self.steps = layers, lr, 0
+        count = len(index)
+        self.params: list[list[Tensor]] = []
+        for number, layer in enumerate(layers):
+            shape = layer.shapes()["weight"]
+            limit = math.sqrt(6 / _fans(shape, layer))
+            draws = [
+                seeding.uniform(seed, index, f"critic/{number}/{side}", shape, limit, dtype) for side in "xz"
+            ]
+            weight = torch.stack(draws)
+            self.params.append([weight, weight.new_zeros(2, count, *layer.shapes()["bias"])])
+        limit = math.sqrt(6 / (hidden + 1))
+        self.out = seeding.uniform(seed, index, "critic/out", (hidden,), limit, dtype)
+        self.first = [[torch.zeros_like(p) for p in pair] for pair in self.params]
+        self.second = [[torch.zeros_like(p) for p in pair] for pair in self.params]
+        self.out_first, self.out_second = torch.zeros_like(self.out), torch.zeros_like(self.out)
+
+    def schedule(self, count: int) -> list[tuple[float, float]]:
+        """Adam's bias corrections for the next steps: (lr / (1 - b1^t), 1 / sqrt(1 - b2^t))."""
+        steps = range(self.steps + 1, self.steps + count + 1)
+        return [(self.lr / (1 - BETA1**t), 1 / math.sqrt(1 - BETA2**t)) for t in steps]
+
+    def _forward(self, both: Tensor) -> list[Tensor]:
+        activations = [both]
+        for layer, (weight, bias) in zip(self.layers, self.params, strict=True):
+            activations.append(layer.forward(activations[-1], weight, bias))
+        return activations
+
+    def _bound(self, projected: Tensor, perm: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The bound (N,), its gradient by the projections (2, N, K, H) and by `out` (N, H).
+
+        The marginal permutes the projected rows of the z side: nothing is projected twice.
+        """
+        hx, hz = projected
+        rows = perm[..., None].expand(-1, -1, hz.shape[-1])
+        joint, marginal = hx + hz, hx + hz.gather(1, rows)
+        scores = torch.einsum("nkh,nh->nk", marginal.relu(), self.out)
+        count = scores.shape[1]
+        value = (
+            torch.einsum("nkh,nh->n", joint.relu(), self.out) / count
+            - torch.logsumexp(scores, 1)
+            + math.log(count)
+        )
+        soft = scores.softmax(1)[..., None]
+        grad_joint = (joint > 0) * self.out[:, None] / count
+        grad_marginal = (marginal > 0) * self.out[:, None] * -soft
+        grad_out = joint.relu().mean(1) - (soft * marginal.relu()).sum(1)
+        grad_z = grad_joint.scatter_add(1, rows, grad_marginal)
+        return value, torch.stack([grad_joint + grad_marginal, grad_z]), grad_out
+
+    def _ascend(self, param: Tensor, grad: Tensor, first: Tensor, second: Tensor, rate: float, root: float):
+        first.lerp_(grad, 1 - BETA1)
+        second.mul_(BETA2).addcmul_(grad, grad, value=1 - BETA2)
+        param.addcdiv_(first, second.sqrt().mul_(root).add_(EPS), value=rate)
+
+    def train(self, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor, Tensor]:
+        """Train for S - 1 steps, then evaluate.
+
+        x, z: the samples of both sides, (N, K, D). perms: (N, S, K), a permutation for each step and
+        one for the evaluation. Returns the bound (N,) and its gradient by z (N, K, D).
+        """
+        both = torch.stack([x, z])
+        for step, (rate, root) in enumerate(self.schedule(perms.shape[1] - 1)):
+            activations = self._forward(both)
+            _, grad, grad_out = self._bound(activations[-1], perms[:, step])
+            for i in reversed(range(len(self.layers))):
+                layer, (weight, bias) = self.layers[i], self.params[i]
+                grads = layer.gradients(activations[i], grad)
+                if i:  # before the weights move
+                    grad = layer.backward(grad, weight)
+                for p, g, m, v in zip((weight, bias), grads, self.first[i], self.second[i], strict=True):
+                    self._ascend(p, g, m, v, rate, root)
+            self._ascend(self.out, grad_out, self.out_first, self.out_second, rate, root)
+        self.steps += perms.shape[1] - 1
+        value, grad, _ = self._bound(self._forward(both)[-1], perms[:, -1])
+        grad = grad[1:]
+        for layer, (weight, _) in zip(reversed(self.layers), reversed(self.params), strict=True):
+            grad = layer.backward(grad, weight[1:])
+        return value, grad[0]

@@ -1,0 +1,95 @@
+"""Figures: PDF, PNG and the plotted numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("agg")
+
+from matplotlib import pyplot as plt
+
+from uae import storage
+from uae.paper.tables import name_of
+
+STYLE = Path(__file__).with_name("paper.mplstyle")
+WIDTH = 6.75  # inches: two columns
+
+
+def _save(figure: plt.Figure, folder: Path, name: str) -> None:
+    # No dates: the same records give the same bytes.
+    for suffix, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
+        with storage.atomic(folder / f"{name}.{suffix}") as file:
+            figure.savefig(file, format=suffix, metadata=metadata)
+    plt.close(figure)
+
+
+def figure5(paths: list[Path], folder: Path) -> None:
+    """Original, MINE-UAE, perturbation and both reconstructions of the largest perturbations.
+
+    Each path holds one data set's images (`uae.stages.examples`); columns are samples.
+    """
+    grids = [
+        storage.read_tensors(p, "original", "uae", "original_reconstruction", "uae_reconstruction")
+        for p in paths
+    ]
+    rows = [
+        "Original $x$",
+        r"MINE-UAE $x+\delta$",
+        r"Perturbation $\delta$",
+        r"$\Phi(x)$",
+        r"$\Phi(x+\delta)$",
+    ]
+    columns = max(max(len(arrays["original"]) for arrays, _ in grids), 1)
+    cell = WIDTH / (columns + 1.6)
+    titles = 0.3
+    height = len(grids) * (len(rows) * cell + titles)
+    with plt.style.context(STYLE):
+        figure = plt.figure(figsize=(WIDTH, height))
+        for g, (arrays, metadata) in enumerate(grids):
+            delta = arrays["uae"] - arrays["original"]
+            extent = float(np.abs(delta).max()) if delta.size else 1.0
+            images = [
+                arrays["original"],
+                arrays["uae"],
+                0.5 + delta / (2 * extent or 1),
+                arrays["original_reconstruction"],
+                arrays["uae_reconstruction"],
+            ]
+            top = 1 - g * (len(rows) * cell + titles) / height
+            count = len(arrays["original"])
+            found = "" if count else ": no successful UAE"
+            figure.text(
+                0,
+                top,
+                f"{name_of(metadata['dataset'])} (data: {metadata['variant']}), seed {metadata['seed']}, "
+                f"ASR {100 * metadata['asr']:.2f}%; "
+                rf"perturbation: grey is 0, black and white are $\mp${extent:.2g}{found}",
+                va="top",
+                fontsize=7,
+            )
+            for r, (label, batch) in enumerate(zip(rows, images, strict=True)):
+                bottom = top - (titles + (r + 1) * cell - 0.08) / height
+                figure.text(0, bottom + cell / height / 2, label, va="center", fontsize=7)
+                for c in range(count):
+                    size = 0.94 * cell
+                    axes = figure.add_axes(((1.6 + c) * cell / WIDTH, bottom, size / WIDTH, size / height))
+                    image = batch[c].transpose(1, 2, 0)
+                    axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+                    axes.set_axis_off()
+            for c in range(count):
+                figure.text(
+                    (1.6 + c + 0.47) * cell / WIDTH,
+                    top - (titles + len(rows) * cell - 0.06) / height,
+                    rf"$\|\delta\|_2$ {arrays['norm'][c]:.2f}",
+                    ha="center",
+                    va="top",
+                    fontsize=5,
+                )
+        _save(figure, folder, "figure5")
+    plotted = {
+        f"{metadata['dataset']}/{name}": array for arrays, metadata in grids for name, array in arrays.items()
+    }
+    storage.write_tensors(folder / "figure5.safetensors", plotted, {"grids": [m for _, m in grids]})

@@ -1,0 +1,128 @@
+"""Records: one small JSON for each measured unit, the only thing that tables and figures read."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from uae import storage
+from uae.errors import BadFile
+
+PACKAGES = ("torch", "numpy", "numba", "uae-repro")
+
+# What each metric is and its unit.
+METRICS = {
+    "test_error": "mean squared reconstruction error per feature on the test set",
+    "train_error": "mean squared reconstruction error per feature on the original training set",
+    "asr": "share of training samples with a loss no greater than the original's, in [0, 1]",
+    "epochs": "training epochs",
+    "steps": "gradient steps",
+    "n_train": "training samples before augmentation",
+    "n_test": "test samples",
+    "mi_mean": "mean mutual information of the successful UAEs, in nats",
+    "l2_mean": "mean Euclidean norm of the perturbation over the successful UAEs",
+}
+
+
+class Provenance(BaseModel):
+    """Where one stage ran; kept in the metadata of what it wrote."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    commit: str
+    settings_hash: str
+    packages: dict[str, str]
+    python: str
+    device: str
+    seconds: float
+    peak_memory_mib: float
+
+
+class Record(BaseModel):
+    """What was run and what was measured."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    experiment: str
+    dataset: str
+    variant: str
+    title: str
+    model: str
+    method: str
+    seed: int
+    draw: int | None = None
+    metrics: dict[str, float]
+    settings: dict[str, Any]
+    provenance: dict[str, Provenance]  # by stage: training, attack (where there is one), evaluation
+
+    def save(self, path: str | Path) -> None:
+        if unknown := set(self.metrics) - set(METRICS):
+            raise ValueError(f"{path}: metrics without a meaning in records.METRICS: {sorted(unknown)}")
+        text = json.dumps(self.model_dump(), indent=1, sort_keys=True, allow_nan=False)
+        storage.write_text(path, text + "\n")
+
+
+def path(folder: str | Path, method: str, seed: int, draw: int | None) -> Path:
+    """Where the record of one run lies in the folder of its experiment, data set and model."""
+    return Path(folder) / method / (f"seed{seed}.json" if draw is None else f"seed{seed}-draw{draw}.json")
+
+
+def load(paths: Iterable[str | Path]) -> list[Record]:
+    """Read records; raises `BadFile` naming the file that is not one."""
+    out = []
+    for path in sorted(map(Path, paths)):
+        try:
+            out.append(Record.model_validate_json(path.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError, ValidationError) as error:
+            raise BadFile(f"{path}: not a record ({error}); delete it to have it measured again") from None
+    return out
+
+
+@functools.cache
+def commit() -> str:
+    """The git commit of the code, with `+changes` where the working tree differs from it."""
+    folder = Path(__file__).parent
+
+    def git(*args: str) -> str:
+        run = subprocess.run(["git", *args], cwd=folder, capture_output=True, text=True, check=False)
+        return run.stdout.strip()
+
+    try:
+        head = git("rev-parse", "--short=12", "HEAD")
+        return (head + "+changes" * bool(git("status", "--porcelain", "--", "."))) if head else "unknown"
+    except OSError:  # no git
+        return "unknown"
+
+
+class Clock:
+    """Started where a job starts; its `provenance` is taken where the job ends."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter()
+
+    def provenance(self, settings: dict[str, Any], device: str) -> Provenance:
+        text = json.dumps(settings, sort_keys=True)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+            2**20 if sys.platform == "darwin" else 2**10
+        )
+        return Provenance(
+            commit=commit(),
+            settings_hash=hashlib.sha256(text.encode()).hexdigest()[:16],
+            packages={name: metadata.version(name) for name in PACKAGES},
+            python=platform.python_version(),
+            device=device,
+            seconds=round(time.perf_counter() - self.start, 3),
+            peak_memory_mib=round(peak, 1),
+        )

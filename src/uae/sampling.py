@@ -1,0 +1,133 @@
+"""Compressed samples: K vectors from one sample, on which MINE can be trained (section 3.1).
+
+A sampler is bound to a model and a batch once, and then maps batches (N, *shape) to (N, K, D).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from uae import seeding
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+@dataclass(frozen=True)
+class Features:
+    """A bound sampler. `compute(x, step)` is differentiable; `map_shape` is (height, width) or None."""
+
+    compute: Callable[[Tensor, int], Tensor]
+    redrawn: bool = False
+    map_shape: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class RandomSampling:
+    """x_k = M_k x with K Gaussian matrices of size dim x d (appendix A.1).
+
+    std: standard deviation of the entries; None is the paper's 1 / dim. The released code uses
+        dim ** -0.5, standardises each compressed sample and redraws the matrices at every
+        evaluation.
+    The matrices are the same for every sample of a data set.
+    """
+
+    count: int = 500
+    dim: int = 128
+    std: float | None = None
+    standardize: bool = False
+    redraw: bool = False
+
+    def __post_init__(self) -> None:
+        if self.count < 2 or self.dim < 1:
+            raise ValueError(f"random sampling needs count (K) >= 2 and dim >= 1: {self}")
+
+    def bind(self, model: nn.Module | None, x: Tensor, seed: int) -> Features:
+        std = 1 / self.dim if self.std is None else self.std
+        size = x[0].numel()
+
+        def draw(step: int) -> Tensor:
+            generator = torch.Generator().manual_seed(seeding.derive(seed, f"random-sampling/{step}"))
+            matrices = torch.randn(self.count * self.dim, size, generator=generator, dtype=x.dtype)
+            return matrices.mul_(std).to(x.device)
+
+        fixed = None if self.redraw else draw(0)
+
+        def compute(x: Tensor, step: int) -> Tensor:
+            out = x.flatten(1) @ (draw(step) if fixed is None else fixed).mT
+            out = out.unflatten(1, (self.count, self.dim))
+            if self.standardize:
+                out = (out - out.mean(-1, keepdim=True)) / out.std(-1, correction=0, keepdim=True)
+            return out
+
+        return Features(compute, redrawn=self.redraw)
+
+
+@dataclass(frozen=True)
+class ConvolutionOutput:
+    """The K feature maps of a convolution, flattened (appendix A.2).
+
+    layer: dotted name of the module whose output is taken; None is the model's first convolution.
+        Name the module after it to include its activation, as the released code does.
+    """
+
+    layer: str | None = None
+
+    def bind(self, model: nn.Module | None, x: Tensor, seed: int) -> Features:
+        module = self._module(model)
+        with torch.no_grad():
+            shape = _output_of(module, model, x[:1]).shape
+        if len(shape) < 3:
+            raise ValueError(
+                f"{type(module).__name__} layer gives an output of shape {tuple(shape)}: "
+                "convolution output needs feature maps, (N, K, ...)"
+            )
+        return Features(
+            lambda x, step: _output_of(module, model, x).flatten(2),
+            map_shape=tuple(shape[2:]) if len(shape) == 4 else None,
+        )
+
+    def _module(self, model: nn.Module | None) -> nn.Module:
+        if model is None:
+            raise ValueError("convolution output needs a loss with a `model`; use RandomSampling instead")
+        if self.layer is not None:
+            try:
+                return model.get_submodule(self.layer)
+            except AttributeError:
+                names = ", ".join(name for name, _ in model.named_modules() if name)
+                raise ValueError(f"the model has no layer {self.layer!r}; it has: {names}") from None
+        for module in model.modules():
+            if isinstance(module, CONVOLUTIONS):
+                return module
+        raise ValueError("the model has no convolution: use RandomSampling")
+
+
+class _Reached(Exception):
+    pass
+
+
+def _output_of(module: nn.Module, model: nn.Module, x: Tensor) -> Tensor:
+    """What `module` puts out when the model runs on x; nothing after it runs, and no hook remains."""
+    outputs: list[Tensor] = []
+
+    def stop(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+        outputs.append(output)
+        raise _Reached
+
+    handle = module.register_forward_hook(stop)
+    try:
+        model(x)
+    except _Reached:
+        return outputs[0]
+    finally:
+        handle.remove()
+    raise ValueError(f"the forward pass of {type(model).__name__} never reaches {module}")
+
+
+def default_for(model: nn.Module | None) -> ConvolutionOutput | RandomSampling:
+    """The paper's rule: the first convolution's output whenever there is one, else random sampling."""
+    has_convolution = model is not None and any(isinstance(m, CONVOLUTIONS) for m in model.modules())
+    return ConvolutionOutput() if has_convolution else RandomSampling()
