@@ -32,5 +32,5 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> tuple[nn.Modul
 
 def digest(path: str | Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

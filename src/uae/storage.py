@@ -23,11 +23,11 @@ def atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, mode, **({} if "b" in mode else {"encoding": "utf-8"})) as file:
+        with temporary.open(mode, encoding=None if "b" in mode else "utf-8") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         raise OSError(error.errno, f"cannot write {path}: {error.strerror or error}") from error
     finally:
@@ -54,7 +54,8 @@ def read_tensors(path: str | Path, *required: str) -> tuple[dict[str, np.ndarray
         raise BadFile(f"{path}: no such file")
     try:
         with safe_open(path, framework="numpy") as file:
-            arrays = {key: file.get_tensor(key) for key in file.keys()}
+            names = file.keys()
+            arrays = {key: file.get_tensor(key) for key in names}
             metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
     except (SafetensorError, json.JSONDecodeError) as error:
         raise BadFile(

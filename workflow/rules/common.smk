@@ -13,7 +13,7 @@ except ConfigError as error:
     raise WorkflowError(str(error))
 
 # Jobs run the `uae` beside the Python that runs Snakemake, whether or not its environment is active.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", "")]))
 
 RESULTS = f"results/{cfg.name}"
 DEVICE = cfg.resolved_device

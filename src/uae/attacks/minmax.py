@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -45,7 +45,7 @@ class MinMaxAttack:
     alpha: float = 0.01
     beta: float = 0.1
     kappa: float = 0.0
-    mi: MINE | None = MINE()
+    mi: MINE | None = field(default_factory=MINE)
     maximize_mi: bool = False
     c0: float = 0.0
     decay_power: float = 0.25

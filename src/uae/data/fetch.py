@@ -41,7 +41,7 @@ def fetch(data: str, name: str, target: Path, mirror: str | None = None) -> None
             try:
                 found = _get(f"{place}/{name}", Path(scratch))
                 verify(found, entry.files[name])
-                with storage.atomic(target) as file, open(found, "rb") as source:
+                with storage.atomic(target) as file, found.open("rb") as source:
                     shutil.copyfileobj(source, file)
                 return
             except (DataError, requests.RequestException, ValueError) as error:
@@ -70,7 +70,7 @@ def _get(address: str, scratch: Path) -> Path:
 def checksum(path: Path) -> str:
     """SHA-256 of the file's bytes, decompressed where it is a .gz. Raises DataError where it is cut off."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"truncated or damaged ({error})") from None
