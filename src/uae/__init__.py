@@ -1,17 +1,36 @@
-"""Unsupervised adversarial examples: the method of the paper, for any PyTorch model."""
+"""Unsupervised adversarial examples: the method of the paper, for any PyTorch model.
 
-from uae import losses
-from uae.attacks import AttackResult, MinMaxAttack
-from uae.mine import MINE
-from uae.sampling import ConvolutionOutput, RandomSampling
+>>> import uae
+>>> uae.MinMaxAttack(eps=0.5).steps
+40
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "MINE",
-    "AttackResult",
-    "ConvolutionOutput",
-    "MinMaxAttack",
-    "RandomSampling",
-    "losses",
-]
+__all__ = ["MINE", "AttackResult", "ConvolutionOutput", "MinMaxAttack", "RandomSampling", "losses"]
+
+_HOMES = {
+    "AttackResult": "uae.attacks",
+    "ConvolutionOutput": "uae.sampling",
+    "MINE": "uae.mine",
+    "MinMaxAttack": "uae.attacks",
+    "RandomSampling": "uae.sampling",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when first used: configuration and rendering live in this package and need no torch.
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name == "losses":
+        return importlib.import_module("uae.losses")
+    raise AttributeError(f"module 'uae' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

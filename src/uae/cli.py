@@ -90,10 +90,10 @@ def train(
     device: Device = "cpu",
 ) -> None:
     """Train an autoencoder, on the originals or on an augmented set."""
-    from uae import stages
+    from uae.stages import train as stage
 
     with _bar(f"train {method}") as progress:
-        stages.train(
+        stage.train(
             data,
             out,
             settings=json.loads(settings),
@@ -117,10 +117,10 @@ def generate(
     device: Device = "cpu",
 ) -> None:
     """Attack every training sample and write the UAE set."""
-    from uae import stages
+    from uae.stages import generate as stage
 
     with _bar("attack") as progress:
-        stages.generate(
+        stage.generate(
             data, checkpoint, out, settings=json.loads(settings), seed=seed, device=device, progress=progress
         )
 
@@ -135,10 +135,10 @@ def evaluate(
     device: Device = "cpu",
 ) -> None:
     """Measure the checkpoints of one data set, model and seed: a record each."""
-    from uae import stages
+    from uae.stages import evaluate as stage
 
     sets = {method: Path(path) for method, _, path in (item.partition("=") for item in uae or [])}
-    stages.evaluate(data, checkpoints, records, uaes=sets, model=model, device=device)
+    stage.evaluate(data, checkpoints, records, uaes=sets, model=model, device=device)
 
 
 @app.command()
@@ -149,9 +149,9 @@ def examples(
     out: Out,
 ) -> None:
     """Pick the images of Figure 5: the successful UAEs with the largest perturbation."""
-    from uae import stages
+    from uae.stages import evaluate as stage
 
-    stages.examples(data, checkpoint, uae, out)
+    stage.examples(data, checkpoint, uae, out)
 
 
 @app.command()

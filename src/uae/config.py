@@ -130,7 +130,7 @@ class Config(Block):
         for method in methods:
             if not METHOD.fullmatch(method) or sigma_of(method) == 0:
                 raise ValueError(
-                    f"{method!r} is none of mine-uae[-released], l2-uae[-released], matched, ga-<sigma above 0>"
+                    f"{method!r} is not mine-uae[-released], l2-uae[-released], matched or ga-<sigma above 0>"
                 )
         return methods
 

@@ -106,6 +106,15 @@ def commit() -> str:
         return "unknown"
 
 
+def device_name(device: str) -> str:
+    """What a record says of the device `cpu` or `cuda`."""
+    import torch  # not at the top: rendering reads records without torch
+
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
 class Clock:
     """Started where a job starts; its `provenance` is taken where the job ends."""
 

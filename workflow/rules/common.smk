@@ -41,9 +41,9 @@ FIGURES = ["figure5"] if cfg.panels else []
 # The modules that each stage runs: an edit of one of them reruns exactly the stages that use it.
 SOURCES = {
     "data": ["data", "errors.py", "storage.py"],
-    "train": ["augment.py", "models", "seeding.py", "training"],
-    "attack": ["attacks", "losses.py", "mine", "models", "sampling.py", "seeding.py"],
-    "evaluate": ["augment.py", "evaluation", "losses.py", "records.py"],
+    "train": ["augment.py", "models", "seeding.py", "stages/train.py", "training"],
+    "attack": ["attacks", "losses.py", "mine", "models", "sampling.py", "seeding.py", "stages/generate.py"],
+    "evaluate": ["augment.py", "evaluation", "losses.py", "records.py", "stages/evaluate.py"],
     "tables": ["paper/tables.py", "paper/tables.yaml", "paper/reference"],
     "figures": ["paper/figures.py", "paper/paper.mplstyle"],
     "report": ["paper/report.py", "paper/report.html.jinja", "paper/tables.py", "paper/tables.yaml"],

@@ -36,3 +36,13 @@ rule prepare:
         "../../environment.yml"
     shell:
         "uae prepare {wildcards.data} --out {output} > {log} 2>&1"
+
+
+# `snakemake raw_mnist`: the raw files of one data set.
+for name, entry in catalogue.entries().items():
+
+    rule:
+        name:
+            f"raw_{name}"
+        input:
+            [f"data/raw/{name}/{file}" for file in entry.files],

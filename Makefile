@@ -1,0 +1,34 @@
+# make        sets up .venv and runs the preview
+# make test   runs the tests
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := preview
+.PHONY: preview figures test lint clean
+
+preview: .venv/installed
+	$(BIN)/snakemake --cores all --resources gpu=1
+
+# From the committed records alone.
+figures: .venv/installed
+	$(BIN)/snakemake --cores all figures tables --config scale=paper records=frozen
+
+test: .venv/installed
+	$(BIN)/python -m pytest -n 2
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+.venv/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	@echo "Installing into .venv: a few minutes, several GB (PyTorch)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+clean:
+	rm -rf results/preview logs benchmarks/jobs .snakemake

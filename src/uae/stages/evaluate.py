@@ -1,0 +1,95 @@
+"""Measure checkpoints: records, and the images of Figure 5."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from uae import augment, checkpoints, records, storage
+from uae.attacks import AttackResult
+from uae.data import prepared
+from uae.evaluation import reconstruction
+
+
+def evaluate(
+    data: Path, paths: list[Path], folder: Path, *, uaes: dict[str, Path], model: str, device: str = "cpu"
+) -> None:
+    """Measure the checkpoints of one data set, model and seed; the first is the original.
+
+    Writes one record for each under `folder` (see `records.path`). uaes: UAE sets by method.
+    """
+    source = prepared.load(data)
+    x_train, x_test = source.unit("train").to(device), source.unit("test").to(device)
+    original = checkpoints.load(paths[0], device)[0]
+    for path in paths:
+        clock = records.Clock()
+        trained, run = checkpoints.load(path, device)
+        method, seed, draw = run["method"], run["seed"], run["draw"]
+        metrics = {
+            "test_error": reconstruction.error(trained, x_test),
+            "train_error": reconstruction.error(trained, x_train),
+            "epochs": len(run["history"]),
+            "steps": run["steps"],
+            "n_train": run["n_train"],
+            "n_test": len(x_test),
+        }
+        provenance, settings = {"training": run["provenance"]}, run["settings"]
+        if method in uaes:
+            result = AttackResult.load(uaes[method])
+            provenance["attack"] = result.metadata["provenance"]
+            settings = settings | {"attack": result.metadata["attack"]}
+            metrics |= _describe(result, x_train.cpu())
+        elif run["sigma"] is not None:
+            noisy = augment.gaussian(x_train, run["sigma"], seed, draw or 0)
+            metrics["asr"] = reconstruction.success_rate(original, x_train, noisy)
+        provenance["evaluation"] = clock.provenance(run["settings"], records.device_name(device))
+        record = records.Record(
+            experiment="reconstruction",
+            dataset=source.metadata["dataset"],
+            variant=source.metadata["variant"],
+            title=source.metadata["title"],
+            model=model,
+            method=method,
+            seed=seed,
+            draw=draw,
+            metrics=metrics,
+            settings=settings,
+            provenance=provenance,
+        )
+        record.save(records.path(folder, method, seed, draw))
+
+
+def _describe(result: AttackResult, x: torch.Tensor) -> dict[str, float]:
+    """ASR, and the mean MI and perturbation of the successes where there are any."""
+    out = {"asr": result.success_rate}
+    if result.success.any():
+        norms = (result.adv - x).flatten(1).norm(dim=1)[result.success]
+        out["l2_mean"] = norms.double().mean().item()
+        mi = result.mi[result.success].double().mean().item()
+        if math.isfinite(mi):
+            out["mi_mean"] = mi
+    return out
+
+
+def examples(data: Path, checkpoint: Path, uae: Path, target: Path, count: int = 10) -> None:
+    """Figure 5's images: the `count` successful UAEs with the largest perturbation (appendix B.2).
+
+    Writes original, uae and their reconstructions by the original model, float32 (n, C, H, W).
+    """
+    source = prepared.load(data)
+    x, result = source.unit("train"), AttackResult.load(uae)
+    norms = (result.adv - x).flatten(1).norm(dim=1)
+    rows = torch.where(result.success, norms, -1).argsort(descending=True, stable=True)
+    rows = rows[: min(count, int(result.success.sum()))]
+    model, run = checkpoints.load(checkpoint)
+    images = {"original": x[rows], "uae": result.adv[rows]}
+    images |= {
+        f"{name}_reconstruction": reconstruction.reconstruct(model, image) for name, image in images.items()
+    }
+    arrays: dict[str, np.ndarray] = {name: image.numpy() for name, image in images.items()}
+    arrays |= {"index": rows.numpy(), "norm": norms[rows].numpy(), "mi": result.mi[rows].numpy()}
+    metadata = {key: source.metadata[key] for key in ("dataset", "variant", "title")}
+    storage.write_tensors(target, arrays, metadata | {"seed": run["seed"], "asr": result.success_rate})

@@ -1,0 +1,204 @@
+"""Bad input to the attack: an error that names the sample, and a model left as it was."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import uae
+from uae import losses, models
+from uae.errors import BadFile
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return models.build("convolutional", (1, 8, 8), widths=(4, 2)).eval()
+
+
+def images(n=3):
+    return torch.rand(n, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+ATTACK = uae.MinMaxAttack(steps=2, mi=uae.MINE(inner_steps=1))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (1.5, r"sample 2: a value of 1.5 is outside the bounds \[0.0, 1.0\]"),
+        (-0.1, "sample 2: a value of -0.1 is outside"),
+        (math.nan, "sample 2: a value of nan is not finite"),
+        (math.inf, "sample 2: a value of inf is not finite"),
+    ],
+)
+def test_a_bad_value_names_its_sample(model, value, message):
+    x = images()
+    x[2, 0, 3, 3] = value
+    with pytest.raises(ValueError, match=message):
+        ATTACK(losses.Reconstruction(model), x)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (images(0), r"shape \(0, 1, 8, 8\): need \(N, ...\) with N >= 1"),
+        ((images() * 255).byte(), "torch.uint8: need floating point"),
+        (torch.rand(3), r"shape \(3,\)"),
+    ],
+)
+def test_a_batch_that_is_none(model, x, message):
+    with pytest.raises(ValueError, match=message):
+        ATTACK(losses.Reconstruction(model), x)
+
+
+def test_one_sample_is_enough(model):
+    result = ATTACK(losses.Reconstruction(model), images(1))
+    assert result.adv.shape == (1, 1, 8, 8)
+    assert result.success.shape == result.mi.shape == (1,)
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda a, x: (a - x).norm(), r"\(3,\); got shape \(\)"),
+        (lambda a, x: (a - x).flatten(1), r"\(3,\); got shape \(3, 64\)"),
+        (lambda a, x: 1.0, "got <class 'float'>"),
+        (lambda a, x: a.flatten(1).sum(1).long(), "torch.int64"),
+    ],
+)
+def test_a_loss_of_the_wrong_shape(loss, message):
+    with pytest.raises(ValueError, match=message):
+        uae.MinMaxAttack(steps=2, mi=None)(loss, images())
+
+
+def test_a_loss_that_is_nan_names_the_sample():
+    def nan_everywhere(a, x):
+        return a.flatten(1).sum(1) * torch.tensor([1.0, math.nan, 1.0])
+
+    def nan_when_moved(a, x):
+        value = (a - x).flatten(1).abs().sum(1)
+        return torch.where((value > 0) & (torch.arange(3) == 2), math.nan, value + a.flatten(1).sum(1))
+
+    with pytest.raises(ValueError, match="sample 1: the loss of the clean sample is nan"):
+        uae.MinMaxAttack(steps=2, mi=None)(nan_everywhere, images())
+    with pytest.raises(ValueError, match="sample 12: the loss of an iterate is nan"):
+        uae.MinMaxAttack(steps=2, mi=None)(nan_when_moved, images(), index=torch.tensor([10, 11, 12]))
+
+
+def test_a_model_in_training_mode_is_named(model):
+    model.encoder[1].train()
+    with pytest.raises(ValueError, match=r"module 'encoder.1' is in training mode; call model.eval\(\)"):
+        ATTACK(losses.Reconstruction(model), images())
+
+
+def test_one_compressed_sample_is_refused(model):
+    with pytest.raises(ValueError, match=r"count \(K\) >= 2"):
+        uae.RandomSampling(count=1)
+    single = models.build("convolutional", (1, 8, 8), widths=(1, 2)).eval()
+    with pytest.raises(ValueError, match="got K = 1"):
+        ATTACK(losses.Reconstruction(single), images())
+
+
+@pytest.mark.parametrize(
+    "settings", [{"eps": -1}, {"eps": 0}, {"steps": 0}, {"beta": -0.1}, {"bounds": (1, 0)}, {"init": "x"}]
+)
+def test_settings_out_of_range(settings):
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        uae.MinMaxAttack(**settings)
+
+
+def test_a_layer_that_is_not_there(model):
+    attack = uae.MinMaxAttack(mi=uae.MINE(samples=uae.ConvolutionOutput("conv9")))
+    with pytest.raises(ValueError, match=r"no layer 'conv9'; it has: encoder, encoder.0"):
+        attack(losses.Reconstruction(model), images())
+
+
+def test_without_a_convolution_random_sampling_is_taken():
+    dense = models.build("dense", (1, 8, 8), latent=4).eval()
+    attack = uae.MinMaxAttack(steps=1, mi=uae.MINE(inner_steps=1, samples=uae.ConvolutionOutput()))
+    with pytest.raises(ValueError, match="no convolution: use RandomSampling"):
+        attack(losses.Reconstruction(dense), images())
+    result = uae.MinMaxAttack(steps=1, mi=uae.MINE(inner_steps=1))(losses.Reconstruction(dense), images())
+    assert result.mi[result.success].isfinite().all()
+
+
+class WithBatchNorm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.Dropout(), nn.Conv2d(3, 1, 1))
+
+    def forward(self, x):
+        return self.body(x).sigmoid()
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_the_model_is_left_as_it_was_found(raises):
+    model = WithBatchNorm().eval()
+    model.body[0].weight.requires_grad_(False)
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    flags = {n: p.requires_grad for n, p in model.named_parameters()}
+    loss = losses.Reconstruction(model)
+    calls = 0
+
+    def breaking(a, x):
+        nonlocal calls
+        calls += 1
+        if raises and calls == 3:
+            raise RuntimeError("stop")
+        return loss(a, x)
+
+    breaking.model = model
+    x = images()
+    if raises:
+        with pytest.raises(RuntimeError, match="stop"):
+            ATTACK(breaking, x)
+    else:
+        ATTACK(breaking, x)
+    assert not any(m.training or m._forward_hooks for m in model.modules())
+    assert flags == {n: p.requires_grad for n, p in model.named_parameters()}
+    assert all(p.grad is None for p in model.parameters())
+    assert all(torch.equal(v, model.state_dict()[k]) for k, v in state.items())
+    assert not x.requires_grad
+
+
+def test_what_a_result_promises(model):
+    """Inside both balls; a success has f <= 0; a failure is the original."""
+    x = images(12)
+    loss = losses.Reconstruction(model)
+    attack = uae.MinMaxAttack(eps=0.02, steps=6, alpha=5.0, mi=uae.MINE(inner_steps=1, lr=1e-2))
+    result = attack(loss, x, seed=1)
+    assert (result.adv >= 0).all() and (result.adv <= 1).all()
+    assert (result.adv - x).abs().max() <= 0.02 + 1e-6
+    ok = result.success
+    assert 0 < ok.sum() < 12  # both kinds
+    assert (loss(result.adv, x)[ok] <= loss(x, x)[ok] + 1e-6).all()
+    assert torch.equal(result.adv[~ok], x[~ok])
+    assert result.mi[~ok].isnan().all() and result.mi[ok].isfinite().all()
+    torch.testing.assert_close(result.loss, loss(result.adv, x).detach())
+    assert result.success_rate == pytest.approx(ok.float().mean().item())
+
+
+def test_a_saved_result_comes_back(model, tmp_path):
+    result = ATTACK(losses.Reconstruction(model), images())
+    result.save(tmp_path / "u.safetensors")
+    found = uae.AttackResult.load(tmp_path / "u.safetensors")
+    for name in result.TENSORS:
+        torch.testing.assert_close(getattr(found, name), getattr(result, name), equal_nan=True)
+    assert found.metadata["attack"]["steps"] == 2
+    (tmp_path / "u.safetensors").write_bytes(b"x" * 50)
+    with pytest.raises(BadFile, match=r"u\.safetensors"):
+        uae.AttackResult.load(tmp_path / "u.safetensors")
+
+
+def test_mutual_information_of_gaussians_against_its_closed_form():
+    """MINE approaches -log(1 - rho^2) / 2 from below as the critic trains."""
+    generator = torch.Generator().manual_seed(0)
+    rho = 0.9
+    x, noise = torch.randn(2, 1, 4000, 1, generator=generator)
+    z = rho * x + math.sqrt(1 - rho**2) * noise
+    estimate = uae.MINE(inner_steps=1500, lr=5e-3, hidden=10)(x, z).item()
+    exact = -0.5 * math.log(1 - rho**2)
+    assert 0.75 * exact < estimate < exact + 0.1
+    assert abs(uae.MINE(inner_steps=300, lr=5e-3)(x, noise).item()) < 0.05
