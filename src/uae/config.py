@@ -282,6 +282,8 @@ def _explain(error: ValidationError, settings: dict[str, Any], layers: dict[Path
     lines = []
     for item in error.errors():
         keys = item["loc"]
+        if keys[:1] == ("released",) and not any(_get(m, keys) for m in (settings, *layers.values())):
+            continue  # taken over from `attack`, and reported there
         places = [path for path, layer in layers.items() if _get(layer, keys) is not None]
         overridden = places and _get(settings, keys) not in (None, _get(layers[places[0]], keys))
         place = "the command line or --configfile" if overridden or not places else _relative(places[0])

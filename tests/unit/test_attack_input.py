@@ -127,7 +127,9 @@ def test_without_a_convolution_random_sampling_is_taken():
 class WithBatchNorm(nn.Module):
     def __init__(self):
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.Dropout(), nn.Conv2d(3, 1, 1))
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.Dropout(), nn.Conv2d(3, 1, 1)
+        )
 
     def forward(self, x):
         return self.body(x).sigmoid()

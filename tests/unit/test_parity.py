@@ -18,8 +18,8 @@ SEED = 7
 def setting():
     """A small trained-looking autoencoder and images, in float64."""
     torch.manual_seed(0)
-    model = models.build("convolutional", (1, 8, 8), widths=(6, 4)).double().eval()
-    images = torch.rand(5, 1, 8, 8, dtype=torch.float64)
+    model = models.build("convolutional", (1, 4, 4), widths=(6, 4)).double().eval()
+    images = torch.rand(5, 1, 4, 4, dtype=torch.float64)
     return model, images
 
 
@@ -35,8 +35,8 @@ def test_agrees_with_the_naive_reference(setting, critic, sampler, init, engine)
     """delta, MI and success to 1e-6 after all steps, in float64, for every combination."""
     model, images = setting
     # A critic that learns fast and a step that moves: an error in either would show.
-    mine = uae.MINE(critic, inner_steps=5, lr=2e-3, samples=samplers()[sampler], engine=engine)
-    attack = uae.MinMaxAttack(steps=12, alpha=0.3, beta=2.0, mi=mine, init=init)
+    mine = uae.MINE(critic, inner_steps=4, lr=2e-3, samples=samplers()[sampler], engine=engine)
+    attack = uae.MinMaxAttack(steps=8, alpha=0.3, beta=2.0, mi=mine, init=init)
     index = torch.tensor([3, 0, 12345, 7, 4])
     result = attack(losses.Reconstruction(model), images, seed=SEED, index=index)
 
@@ -50,8 +50,8 @@ def test_agrees_with_the_naive_reference(setting, critic, sampler, init, engine)
             kind=critic,
             map_shape=bound.map_shape,
             init=init,
-            steps=12,
-            inner_steps=5,
+            steps=8,
+            inner_steps=4,
             lr=2e-3,
             seed=SEED,
             index=int(index[i]),
@@ -76,8 +76,8 @@ def test_agrees_with_the_naive_reference(setting, critic, sampler, init, engine)
 )
 def test_a_result_depends_on_its_sample_alone(order, batch_size, engine, maps):
     torch.manual_seed(1)
-    model = models.build("convolutional", (1, 8, 8), widths=(6, 4)).double().eval()
-    images = torch.rand(6, 1, 8, 8, dtype=torch.float64)
+    model = models.build("convolutional", (1, 4, 4), widths=(6, 4)).double().eval()
+    images = torch.rand(6, 1, 4, 4, dtype=torch.float64)
     sampler = sampling.ConvolutionOutput() if maps else sampling.RandomSampling(count=5, dim=9)
     mine = uae.MINE(inner_steps=3, lr=1e-3, samples=sampler, engine=engine)
     attack = uae.MinMaxAttack(steps=5, alpha=0.3, mi=mine, init="noise")

@@ -41,7 +41,8 @@ FIGURES = ["figure5"] if cfg.panels else []
 # The modules that each stage runs: an edit of one of them reruns exactly the stages that use it.
 SOURCES = {
     "data": ["data", "errors.py", "storage.py"],
-    "train": ["augment.py", "models", "seeding.py", "stages/train.py", "training"],
+    "train": ["models", "seeding.py", "stages/train.py", "training"],
+    "retrain": ["augment.py", "models", "seeding.py", "stages/train.py", "training"],
     "attack": ["attacks", "losses.py", "mine", "models", "sampling.py", "seeding.py", "stages/generate.py"],
     "evaluate": ["augment.py", "evaluation", "losses.py", "records.py", "stages/evaluate.py"],
     "tables": ["paper/tables.py", "paper/tables.yaml", "paper/reference"],
@@ -56,7 +57,7 @@ def sources(stage):
     for name in SOURCES[stage]:
         path = Path("src/uae") / name
         found += sorted(path.rglob("*.*")) if path.is_dir() else [path]
-    return [str(path) for path in found if path.suffix != ".pyc"]
+    return [str(path) for path in found if "__pycache__" not in path.parts]
 
 
 def prepared(wildcards):

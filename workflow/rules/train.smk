@@ -29,7 +29,7 @@ rule retrain:
     input:
         data=prepared,
         uae=lambda w: uae_sets(w).get(w.method, []),
-        code=sources("train"),
+        code=sources("retrain"),
     output:
         ensure(
             f"{RESULTS}/checkpoints/{{dataset}}/{{model}}/{{method}}/seed{{seed}}{{draw}}.safetensors",

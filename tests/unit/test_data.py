@@ -1,0 +1,173 @@
+"""The data stage: catalogue, downloads from mirrors, damaged files, prepared files."""
+
+import functools
+import gzip
+import http.server
+import threading
+
+import numpy as np
+import pytest
+
+from uae import storage
+from uae.data import catalogue, fetch, prepared, readers
+from uae.errors import BadFile, DataError
+
+NAMES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
+
+
+def idx(array: np.ndarray) -> bytes:
+    sizes = b"".join(int(n).to_bytes(4, "big") for n in array.shape)
+    return bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes()
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """A small data set in MNIST's format with a mirror that has it; upstream is not reachable."""
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (n, 4, 4), dtype=np.uint8) for n in (12, 5)]
+    labels = [rng.integers(0, 10, n, dtype=np.uint8) for n in (12, 5)]
+    arrays = [images[0], labels[0], images[1], labels[1]]
+    folder = tmp_path / "mirror" / "small"
+    folder.mkdir(parents=True)
+    files = {}
+    for name, array in zip(NAMES, arrays, strict=True):
+        (folder / name).write_bytes(gzip.compress(idx(array)))
+        files[name] = fetch.checksum(folder / name)
+    entry = catalogue.Entry(
+        stands_for="small", title="Small", licence="none", train=12, test=5, reader="idx",
+        urls=["http://127.0.0.1:9/"], files=files,
+    )  # fmt: skip
+    monkeypatch.setattr(catalogue, "entries", lambda: {"small": entry})
+    monkeypatch.setattr(fetch, "RETRIES", 0)
+    return tmp_path / "mirror", arrays
+
+
+def get(mirror, target, name=NAMES[0]):
+    fetch.fetch("small", name, target, str(mirror) if mirror else None)
+
+
+def test_from_a_mirror_folder_and_file_address(published, tmp_path):
+    mirror, _ = published
+    for address in (mirror, mirror.as_uri()):
+        get(address, tmp_path / "out.gz")
+        assert (tmp_path / "out.gz").read_bytes() == (mirror / "small" / NAMES[0]).read_bytes()
+
+
+def test_from_a_mirror_on_the_web(published, tmp_path):
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=published[0])
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        get(f"http://127.0.0.1:{server.server_port}", tmp_path / "out.gz")
+        server.shutdown()
+    assert fetch.checksum(tmp_path / "out.gz") == catalogue.lookup("small")[0].files[NAMES[0]]
+
+
+def test_a_copy_gzipped_anew_passes(published, tmp_path):
+    path = published[0] / "small" / NAMES[0]
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), compresslevel=1, mtime=1))
+    get(published[0], tmp_path / "out.gz")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda b: b[:-20], r"truncated or damaged"),
+        (lambda b: gzip.compress(gzip.decompress(b)[:-1] + b"\x00"), "not the published file"),
+        (lambda b: b"not gzip at all", "truncated or damaged"),
+    ],
+)
+def test_a_bad_file_in_the_mirror_is_refused(published, tmp_path, damage, message):
+    path = published[0] / "small" / NAMES[0]
+    path.write_bytes(damage(path.read_bytes()))
+    (tmp_path / "out.gz").write_bytes(b"earlier")
+    with pytest.raises(DataError, match=message):
+        get(published[0], tmp_path / "out.gz")
+    assert (tmp_path / "out.gz").read_bytes() == b"earlier"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_without_mirror_and_network_the_error_says_what_to_do(published, tmp_path):
+    (published[0] / "small" / NAMES[0]).unlink()
+    for mirror in (published[0], None):
+        with pytest.raises(DataError) as error:
+            get(mirror, tmp_path / "raw" / NAMES[0])
+        text = str(error.value)
+        assert f"small/{NAMES[0]} could not be had" in text
+        assert "http://127.0.0.1:9/" in text and str(tmp_path / "raw" / NAMES[0]) in text
+        assert "UAE_DATA_MIRROR" in text
+        assert (f"{published[0]}/small/{NAMES[0]}: no such file" in text) is (mirror is not None)
+
+
+def test_prepare_and_load(published, tmp_path):
+    mirror, arrays = published
+    prepared.prepare("small", mirror / "small", tmp_path / "p.safetensors")
+    data = prepared.load(tmp_path / "p.safetensors")
+    np.testing.assert_array_equal(data.x_train[:, 0], arrays[0])
+    np.testing.assert_array_equal(data.y_test, arrays[3])
+    assert data.x_test.dtype == np.uint8 and data.y_train.dtype == np.int64
+    assert (data.metadata["dataset"], data.metadata["variant"]) == ("small", "small")
+    assert data.unit("train").max() <= 1
+
+    prepared.prepare("small@4", mirror / "small", tmp_path / "q.safetensors")
+    part = prepared.load(tmp_path / "q.safetensors")
+    assert part.x_train.shape == (4, 1, 4, 4) and len(part.x_test) == 5
+    assert part.metadata["title"] == "Small, 4 of 12 training samples"
+    rows = [np.flatnonzero((data.x_train == x).all((1, 2, 3)))[0] for x in part.x_train]
+    assert rows == sorted(set(rows))
+    np.testing.assert_array_equal(part.y_train, data.y_train[rows])
+
+
+@pytest.mark.parametrize("damage", ["truncated", "tampered", "missing"])
+def test_a_bad_raw_file_is_named(published, tmp_path, damage):
+    path = published[0] / "small" / NAMES[1]
+    if damage == "missing":
+        path.unlink()
+    else:
+        content = path.read_bytes()
+        path.write_bytes(content[:-9] if damage == "truncated" else gzip.compress(b"other"))
+    with pytest.raises(DataError, match=NAMES[1]):
+        prepared.prepare("small", published[0] / "small", tmp_path / "p.safetensors")
+    assert not (tmp_path / "p.safetensors").exists()
+
+
+def test_a_changed_prepared_file_is_refused(published, tmp_path):
+    path = tmp_path / "p.safetensors"
+    prepared.prepare("small", published[0] / "small", path)
+    arrays, metadata = storage.read_tensors(path)
+    arrays["x_train"] = arrays["x_train"] ^ 1
+    storage.write_tensors(path, arrays, metadata)
+    with pytest.raises(BadFile, match=r"p\.safetensors: the content does not have the checksum"):
+        prepared.load(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\0\0\x09\x03" + b"\0" * 12, b"\0\0\x08\x03\0\0\0\x02\0\0\0\x02\0\0\0\x02\0"]
+)
+def test_a_file_that_is_not_idx(tmp_path, content):
+    path = tmp_path / NAMES[0]
+    path.write_bytes(gzip.compress(content))
+    with pytest.raises(DataError, match=NAMES[0]):
+        readers.idx(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["no-such-set", "mnist@0", "mnist@x", "mnist@60001"])
+def test_an_unknown_data_name(name):
+    with pytest.raises(ValueError, match=name.partition("@")[0]):
+        catalogue.lookup(name)
+
+
+def test_the_embedded_digits_are_the_real_ones(tmp_path):
+    prepared.prepare("mnist-5k", tmp_path, tmp_path / "p.safetensors")
+    data = prepared.load(tmp_path / "p.safetensors")
+    assert data.x_train.shape == (4000, 1, 28, 28) and data.x_test.shape == (1000, 1, 28, 28)
+    counts = np.bincount(np.concatenate([data.y_train, data.y_test]))
+    assert counts.tolist() == [500] * 10
+    # MNIST's pixels have mean 0.1307 and standard deviation 0.3081: the constants of every tutorial.
+    pixels = np.concatenate([data.x_train, data.x_test]) / 255
+    assert abs(pixels.mean() - 0.1307) < 0.002 and abs(pixels.std() - 0.3081) < 0.002
+    assert data.metadata["variant"] == "mnist-5k" and data.metadata["source"] == "embedded"

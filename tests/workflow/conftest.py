@@ -1,0 +1,93 @@
+"""A workspace: a copy of the project in which the tiny scale takes the preview's place, run once by DVC."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PARTS = (
+    "Snakefile", "config", "workflow", "profiles", "src", "environment.yml", "pyproject.toml", "dvc.yaml",
+    ".dvc/config", ".dvcignore", ".gitignore",
+)  # fmt: skip
+
+
+class Workspace:
+    def __init__(self, folder: Path):
+        self.folder = folder
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        self.environment = os.environ | {
+            "PATH": path,
+            "PYTHONPATH": str(folder / "src"),
+            "CUDA_VISIBLE_DEVICES": "",
+            "DVC_NO_ANALYTICS": "1",
+        }
+        self.environment.pop("UAE_DATA_MIRROR", None)
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        run = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+        assert not check or run.returncode == 0, f"{command}\n{run.stdout}\n{run.stderr}"
+        return run
+
+    def plan(self, *arguments: str) -> dict[str, int]:
+        """How many jobs of each rule `snakemake -n` would run."""
+        run = self.run("snakemake", "-n", "--cores", "2", *arguments)
+        text = run.stdout + run.stderr
+        if "Nothing to be done" in text:
+            return {}
+        lines = text.split("Job stats:")[1].split("total")[0].splitlines()[3:]
+        counts = dict(line.split() for line in lines if line.strip())
+        return {rule: int(count) for rule, count in counts.items() if rule != "all"}
+
+    def edited(self, name: str, old: str, new: str):
+        """A context in which a file is changed."""
+        return Edited(self.folder / name, old, new)
+
+    def files(self, folder: str) -> dict[str, bytes]:
+        base = self.folder / folder
+        return {str(p.relative_to(base)): p.read_bytes() for p in sorted(base.rglob("*")) if p.is_file()}
+
+
+class Edited:
+    def __init__(self, path: Path, old: str, new: str):
+        self.path, self.old, self.new = path, old, new
+
+    def __enter__(self):
+        self.text = self.path.read_text()
+        assert self.old in self.text
+        self.path.write_text(self.text.replace(self.old, self.new))
+
+    def __exit__(self, *_):
+        self.path.write_text(self.text)
+
+
+def copy(target: Path) -> Workspace:
+    for part in PARTS:
+        (target / part).parent.mkdir(parents=True, exist_ok=True)
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, target / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        else:
+            shutil.copy(source, target / part)
+    shutil.copy(ROOT / "tests" / "tiny.yaml", target / "config" / "scales" / "preview.yaml")
+    return Workspace(target)
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory) -> Workspace:
+    """Run end to end by `dvc repro preview`, which runs Snakemake. Tests leave it as they find it."""
+    workspace = copy(tmp_path_factory.mktemp("workspace"))
+    workspace.run("git", "init", "-q")
+    workspace.run("git", "config", "user.email", "test@example.org")
+    workspace.run("git", "config", "user.name", "Test")
+    workspace.run("git", "add", "-A")
+    workspace.run("git", "commit", "-qm", "start")
+    workspace.run("dvc", "repro", "preview")
+    return workspace

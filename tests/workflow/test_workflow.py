@@ -1,0 +1,149 @@
+"""The workflow with the real Snakemake and the real DVC, at the tiny scale."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from tests.workflow.conftest import Workspace, copy
+
+pytestmark = pytest.mark.xdist_group("workflow")
+
+RESULTS = "results/preview"
+RENDERED = (
+    "tables/table4.csv", "tables/table4.tex", "tables/table4.md",
+    "tables/table8.csv", "tables/table8.tex", "tables/table8.md",
+    "figures/figure5.pdf", "figures/figure5.png", "figures/figure5.safetensors",
+    "report.html",
+)  # fmt: skip
+
+
+def test_one_command_makes_everything(workspace):
+    for name in RENDERED:
+        assert (workspace.folder / RESULTS / name).stat().st_size > 0, name
+    table = pd.read_csv(workspace.folder / RESULTS / "tables" / "table4.csv")
+    assert set(table.model) == {"dense", "convolutional"} and set(table.variant) == {"mnist-5k@60"}
+    assert set(table.method) == {"original", "mine-uae", "mine-uae-released", "ga-0.01", "matched"}
+    assert (table[table.method == "ga-0.01"].n_seeds == 2).all()
+    assert table[table.metric == "asr"].value.between(0, 1).all()
+    left = [
+        p for p in workspace.folder.rglob("*") if p.suffix in (".tmp", ".partial") and ".dvc" not in p.parts
+    ]
+    assert not left
+
+
+def test_records_say_what_was_run(workspace):
+    folder = workspace.folder / RESULTS / "records" / "reconstruction" / "mnist" / "convolutional"
+    records = {p.parent.name: json.loads(p.read_text()) for p in folder.rglob("*.json")}
+    uae, matched, original = (records[m] for m in ("mine-uae", "matched", "original"))
+    assert set(uae["provenance"]) == {"training", "attack", "evaluation"}
+    assert uae["settings"]["attack"]["mi"]["samples"] == {"layer": None}
+    assert uae["metrics"]["n_train"] == 60 and uae["variant"] == "mnist-5k@60"
+    # The control takes exactly the gradient steps of a retrained model: 2n samples, the same epochs.
+    assert matched["metrics"]["steps"] == uae["metrics"]["steps"] == 3 * 2
+    assert original["metrics"]["steps"] == 2 * 1
+
+
+def test_a_second_run_plans_nothing(workspace):
+    assert workspace.plan() == {}
+
+
+RENDERING = {"table", "figure", "report"}
+MEASURING = {"evaluate", "examples"} | RENDERING
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "rules"),
+    [
+        ("src/uae/paper/figures.py", "WIDTH = 6.75", "WIDTH = 6.5", {"figure", "report"}),
+        ("src/uae/paper/tables.py", '"""Tables', '"""The tables', {"table", "report"}),
+        ("src/uae/evaluation/reconstruction.py", "BATCH = 1000", "BATCH = 500", MEASURING),
+        ("src/uae/augment.py", '"""Augmented', '"""The augmented', {"retrain"} | MEASURING),
+        ("config/scales/preview.yaml", "# The smallest", "# A small", set()),
+    ],
+)
+def test_an_edit_reruns_what_uses_it(workspace, name, old, new, rules):
+    with workspace.edited(name, old, new):
+        assert set(workspace.plan()) == rules
+    assert workspace.plan() == {}
+
+
+def test_a_changed_setting_reruns_its_model_alone(workspace):
+    with workspace.edited(
+        "config/scales/preview.yaml",
+        "dense: {epochs: 2, retrain_epochs: 3",
+        "dense: {epochs: 2, retrain_epochs: 4",
+    ):
+        plan = workspace.plan()
+    # Four methods, one of two draws; the original and its UAEs stay.
+    assert plan == {"retrain": 5, "evaluate": 1, "table": 2, "report": 1}
+
+
+def test_partial_runs(workspace):
+    one_seed = workspace.plan("table4", "--config", "only=mnist/dense", "seeds=[7]")
+    assert one_seed == {"train": 1, "generate": 2, "retrain": 5, "evaluate": 1, "table": 1, "table4": 1}
+    assert workspace.plan("table4") == workspace.plan("figure5") == {}
+    target = f"{RESULTS}/uae/mnist/convolutional/mine-uae/seed7.safetensors"
+    assert workspace.plan(target) == {"train": 1, "generate": 1}
+
+
+def test_a_bad_setting_stops_before_the_first_job(workspace):
+    run = workspace.run("snakemake", "--cores", "1", "--config", "attack={eps: -1}", check=False)
+    text = run.stdout + run.stderr
+    assert run.returncode != 0
+    assert "attack.eps: Input should be greater than 0, given '-1'" in text and "command line" in text
+    assert "Traceback" not in text and "Job stats" not in text
+
+
+def test_a_bad_prepared_file_is_named_and_loses_nothing(workspace, tmp_path):
+    other = Workspace(tmp_path / "w")
+    shutil.copytree(workspace.folder, other.folder, ignore=shutil.ignore_patterns(".dvc", ".git"))
+    before = other.files(f"{RESULTS}/checkpoints")
+    data = other.folder / "data" / "prepared" / "mnist-5k@60.safetensors"
+    data.write_bytes(data.read_bytes()[:1000])
+    target = f"{RESULTS}/checkpoints/mnist/dense/original/seed9.safetensors"
+    run = other.run("snakemake", "--cores", "2", target, "--rerun-triggers", "params", check=False)
+    assert run.returncode != 0
+    assert "mnist-5k@60.safetensors: not a whole safetensors file" in run.stdout + run.stderr
+    assert other.files(f"{RESULTS}/checkpoints") == before
+
+
+def test_two_runs_agree(workspace, tmp_path):
+    """Another run from nothing gives the same records but for times, and the same tables."""
+    other = copy(tmp_path / "w")
+    other.run("snakemake", "tables", "--cores", "2", "--resources", "gpu=1", "--config", "only=mnist/dense")
+
+    def measured(workspace):
+        folder = workspace.folder / RESULTS / "records" / "reconstruction" / "mnist" / "dense"
+        loaded = {str(p.relative_to(folder)): json.loads(p.read_text()) for p in folder.rglob("*.json")}
+        return {name: {k: v for k, v in r.items() if k != "provenance"} for name, r in loaded.items()}
+
+    assert measured(other) == measured(workspace)
+
+
+def test_frozen_rendering_from_records_alone(workspace, tmp_path):
+    other = copy(tmp_path / "w")
+    shutil.copytree(workspace.folder / RESULTS / "records", other.folder / RESULTS / "records")
+    plan = other.plan("figures", "tables", "--config", "records=frozen")
+    assert plan == {"table": 2, "figure": 1, "tables": 1, "figures": 1}
+    other.run("snakemake", "--cores", "2", "figures", "tables", "--config", "records=frozen")
+    for folder in ("tables", "figures"):
+        assert other.files(f"{RESULTS}/{folder}") == workspace.files(f"{RESULTS}/{folder}")
+
+
+def test_dvc_pushes_and_pulls(workspace, tmp_path):
+    assert "up to date" in workspace.run("dvc", "status", "preview").stdout
+    workspace.run("dvc", "remote", "add", "-f", "-d", "local", str(tmp_path / "remote"))
+    workspace.run("git", "add", "-A")
+    workspace.run("git", "commit", "-qm", "run")
+    workspace.run("dvc", "push", "preview")
+    clone = Workspace(tmp_path / "clone")
+    workspace.run("git", "clone", "-q", ".", str(clone.folder))
+    assert not (clone.folder / RESULTS / "checkpoints").exists()
+    clone.run("dvc", "pull", "preview")
+    for folder in ("checkpoints", "uae", "records", "tables", "figures"):
+        assert clone.files(f"{RESULTS}/{folder}") == workspace.files(f"{RESULTS}/{folder}")
+    assert "up to date" in clone.run("dvc", "status", "preview").stdout
+    # Unchanged: DVC runs nothing, and its outputs are still Snakemake's to update.
+    assert "Running stage" not in workspace.run("dvc", "repro", "preview").stdout
