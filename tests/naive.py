@@ -58,9 +58,11 @@ class ChannelsLastFlatten(nn.Module):
         return x.permute(0, 2, 3, 1).flatten(1)
 
 
-def critic(kind: str, dim: int, map_shape, hidden: int, seed: int, index: Tensor) -> nn.Module:
-    """A critic with Glorot weights from the sample's own random stream, in float64."""
-    model = (Vanilla(dim, hidden) if kind == "vanilla" else Released(dim, hidden, map_shape)).double()
+def critic(
+    kind: str, dim: int, map_shape, hidden: int, seed: int, index: Tensor, dtype: torch.dtype
+) -> nn.Module:
+    """A critic with Glorot weights from the sample's own random stream."""
+    model = (Vanilla(dim, hidden) if kind == "vanilla" else Released(dim, hidden, map_shape)).to(dtype)
     with torch.no_grad():
         for number, pair in enumerate(model.layers()):
             for side, layer in zip("xz", pair, strict=True):
@@ -86,8 +88,8 @@ def critic(kind: str, dim: int, map_shape, hidden: int, seed: int, index: Tensor
 class PerSampleMINE:
     """Algorithm 2 with a critic that lives as long as the attack."""
 
-    def __init__(self, kind, map_shape, dim, count, hidden, lr, inner_steps, seed, index):
-        self.critic = critic(kind, dim, map_shape, hidden, seed, index)
+    def __init__(self, kind, map_shape, dim, count, hidden, lr, inner_steps, seed, index, dtype):
+        self.critic = critic(kind, dim, map_shape, hidden, seed, index, dtype)
         self.adam = torch.optim.Adam(self.critic.parameters(), lr=lr)
         self.inner_steps, self.count, self.seed, self.index, self.calls = inner_steps, count, seed, index, 0
 
@@ -129,7 +131,7 @@ def minmax(
     index = torch.tensor([index])
     clean_features = features(x)[0].detach()
     count, dim = clean_features.shape
-    mine = PerSampleMINE(kind, map_shape, dim, count, hidden, lr, inner_steps, seed, index)
+    mine = PerSampleMINE(kind, map_shape, dim, count, hidden, lr, inner_steps, seed, index, x.dtype)
 
     def criterion(x_adv: Tensor) -> Tensor:
         return (x - model(x_adv)).norm() - (x - model(x)).norm()

@@ -146,12 +146,13 @@ def examples(
     data: Data,
     checkpoint: Annotated[Path, typer.Option(help="The attacked model.")],
     uae: Annotated[Path, typer.Option(help="Its UAE set.")],
+    method: Annotated[str, typer.Option(help="The method that made the set.")],
     out: Out,
 ) -> None:
     """Pick the images of Figure 5: the successful UAEs with the largest perturbation."""
     from uae.stages import evaluate as stage
 
-    stage.examples(data, checkpoint, uae, out)
+    stage.examples(data, checkpoint, uae, out, method=method)
 
 
 @app.command()

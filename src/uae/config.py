@@ -90,8 +90,11 @@ class DatasetBlock(Block):
 
 
 class Panel(Block):
+    """One grid of Figure 5."""
+
     dataset: str
     model: str
+    method: Literal["mine-uae", "mine-uae-released"]
 
 
 class TrainLimit(Block):
@@ -143,6 +146,8 @@ class Config(Block):
         if not self.rows:
             raise ValueError(f"only: no dataset/model under `reconstruction` matches {self.only!r}")
         for panel in self.figure5:
+            if panel.method not in self.methods:
+                raise ValueError(f"figure5: {panel.method} is not one of `methods`")
             if panel.model not in getattr(self.reconstruction.get(panel.dataset), "models", {}):
                 raise ValueError(f"figure5: no {panel.model} on {panel.dataset} under `reconstruction`")
         return self

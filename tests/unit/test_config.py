@@ -45,7 +45,10 @@ def test_the_paper_scale_has_the_papers_settings():
             {"reconstruction": {"mnist": {"data": "mnits"}}},
             ["reconstruction.mnist.data", "mnits", "mnist-5k"],
         ),
-        ({"figure5": [{"dataset": "mnist", "model": "gan"}]}, ["figure5", "no gan on mnist"]),
+        (
+            {"figure5": [{"dataset": "mnist", "model": "gan", "method": "mine-uae"}]},
+            ["figure5", "no gan on mnist"],
+        ),
         ({"scale": "papre"}, ["scale", "papre", "paper, preview"]),
     ],
 )

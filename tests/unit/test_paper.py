@@ -118,7 +118,7 @@ def test_figure5_is_drawn_and_the_same_twice(tmp_path, count):
     names = ("original", "uae", "original_reconstruction", "uae_reconstruction")
     arrays = {name: rng.random((count, 1, 8, 8), dtype=np.float32) for name in names}
     arrays |= {"norm": rng.random(count), "mi": rng.random(count), "index": np.arange(count)}
-    metadata = {"dataset": "mnist", "variant": "v", "title": "t", "seed": 0, "asr": 0.5}
+    metadata = {"dataset": "mnist", "method": "mine-uae", "variant": "v", "title": "t", "seed": 0, "asr": 0.5}
     storage.write_tensors(tmp_path / "g.safetensors", arrays, metadata)
     contents = []
     for folder in ("a", "b"):

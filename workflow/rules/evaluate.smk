@@ -33,16 +33,16 @@ rule examples:
     input:
         data=prepared,
         checkpoint=f"{RESULTS}/checkpoints/{{dataset}}/{{model}}/original/seed{{seed}}.safetensors",
-        uae=f"{RESULTS}/uae/{{dataset}}/{{model}}/mine-uae/seed{{seed}}.safetensors",
+        uae=f"{RESULTS}/uae/{{dataset}}/{{model}}/{{attack}}/seed{{seed}}.safetensors",
         code=sources("evaluate"),
     output:
-        f"{RESULTS}/records/figure5/{{dataset}}/{{model}}/seed{{seed}}.safetensors",
+        f"{RESULTS}/records/figure5/{{dataset}}/{{model}}/{{attack}}/seed{{seed}}.safetensors",
     log:
-        f"logs/{cfg.name}/examples/{{dataset}}/{{model}}/seed{{seed}}.log",
+        f"logs/{cfg.name}/examples/{{dataset}}/{{model}}/{{attack}}-seed{{seed}}.log",
     benchmark:
-        f"benchmarks/jobs/{cfg.name}/examples/{{dataset}}/{{model}}/seed{{seed}}.tsv"
+        f"benchmarks/jobs/{cfg.name}/examples/{{dataset}}/{{model}}/{{attack}}-seed{{seed}}.tsv"
     conda:
         "../../environment.yml"
     shell:
         "uae examples --data {input.data} --checkpoint {input.checkpoint}"
-        " --uae {input.uae} --out {output} > {log} 2>&1"
+        " --uae {input.uae} --method {wildcards.attack} --out {output} > {log} 2>&1"

@@ -29,7 +29,7 @@ rule table:
 rule figure:
     input:
         grids=[
-            f"{RESULTS}/records/figure5/{panel.dataset}/{panel.model}/seed{cfg.seeds[0]}.safetensors"
+            f"{RESULTS}/records/figure5/{panel.dataset}/{panel.model}/{panel.method}/seed{cfg.seeds[0]}.safetensors"
             for panel in cfg.panels
         ],
         code=sources("figures"),

@@ -44,7 +44,7 @@ def figure5(paths: list[Path], folder: Path) -> None:
     ]
     columns = max(max(len(arrays["original"]) for arrays, _ in grids), 1)
     cell = WIDTH / (columns + 1.6)
-    titles = 0.3
+    titles = 0.34
     height = len(grids) * (len(rows) * cell + titles)
     with plt.style.context(STYLE):
         figure = plt.figure(figsize=(WIDTH, height))
@@ -64,14 +64,15 @@ def figure5(paths: list[Path], folder: Path) -> None:
             figure.text(
                 0,
                 top,
-                f"{name_of(metadata['dataset'])} (data: {metadata['variant']}), seed {metadata['seed']}, "
+                f"{name_of(metadata['method'])} on {name_of(metadata['dataset'])} "
+                f"(data: {metadata['variant']}), seed {metadata['seed']}, "
                 f"ASR {100 * metadata['asr']:.2f}%; "
                 rf"perturbation: grey is 0, black and white are $\mp${extent:.2g}{found}",
                 va="top",
                 fontsize=7,
             )
             for r, (label, batch) in enumerate(zip(rows, images, strict=True)):
-                bottom = top - (titles + (r + 1) * cell - 0.08) / height
+                bottom = top - (titles + (r + 1) * cell - 0.17) / height
                 figure.text(0, bottom + cell / height / 2, label, va="center", fontsize=7)
                 for c in range(count):
                     size = 0.94 * cell
@@ -82,7 +83,7 @@ def figure5(paths: list[Path], folder: Path) -> None:
             for c in range(count):
                 figure.text(
                     (1.6 + c + 0.47) * cell / WIDTH,
-                    top - (titles + len(rows) * cell - 0.06) / height,
+                    top - (titles + len(rows) * cell - 0.15) / height,
                     rf"$\|\delta\|_2$ {arrays['norm'][c]:.2f}",
                     ha="center",
                     va="top",
@@ -90,6 +91,8 @@ def figure5(paths: list[Path], folder: Path) -> None:
                 )
         _save(figure, folder, "figure5")
     plotted = {
-        f"{metadata['dataset']}/{name}": array for arrays, metadata in grids for name, array in arrays.items()
+        f"{metadata['dataset']}/{metadata['method']}/{name}": array
+        for arrays, metadata in grids
+        for name, array in arrays.items()
     }
     storage.write_tensors(folder / "figure5.safetensors", plotted, {"grids": [m for _, m in grids]})

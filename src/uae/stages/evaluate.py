@@ -74,7 +74,7 @@ def _describe(result: AttackResult, x: torch.Tensor) -> dict[str, float]:
     return out
 
 
-def examples(data: Path, checkpoint: Path, uae: Path, target: Path, count: int = 10) -> None:
+def examples(data: Path, checkpoint: Path, uae: Path, target: Path, *, method: str, count: int = 10) -> None:
     """Figure 5's images: the `count` successful UAEs with the largest perturbation (appendix B.2).
 
     Writes original, uae and their reconstructions by the original model, float32 (n, C, H, W).
@@ -92,4 +92,8 @@ def examples(data: Path, checkpoint: Path, uae: Path, target: Path, count: int =
     arrays: dict[str, np.ndarray] = {name: image.numpy() for name, image in images.items()}
     arrays |= {"index": rows.numpy(), "norm": norms[rows].numpy(), "mi": result.mi[rows].numpy()}
     metadata = {key: source.metadata[key] for key in ("dataset", "variant", "title")}
-    storage.write_tensors(target, arrays, metadata | {"seed": run["seed"], "asr": result.success_rate})
+    storage.write_tensors(
+        target,
+        arrays,
+        metadata | {"method": method, "seed": run["seed"], "asr": result.success_rate},
+    )
