@@ -40,7 +40,8 @@ FIGURES = ["figure5"] if cfg.panels else []
 
 # The modules that each stage runs: an edit of one of them reruns exactly the stages that use it.
 SOURCES = {
-    "data": ["data", "errors.py", "storage.py"],
+    "download": ["data/fetch.py"],
+    "prepare": ["data/prepared.py", "data/readers.py"],
     "train": ["models", "seeding.py", "stages/train.py", "training"],
     "retrain": ["augment.py", "models", "seeding.py", "stages/train.py", "training"],
     "attack": ["attacks", "losses.py", "mine", "models", "sampling.py", "seeding.py", "stages/generate.py"],

@@ -4,7 +4,7 @@ from uae.data import catalogue
 # Raw files are checked against the catalogue; retries are for the network alone.
 rule download:
     input:
-        code=sources("data"),
+        code=sources("download"),
     output:
         "data/raw/{folder}/{file}",
     log:
@@ -15,9 +15,12 @@ rule download:
     conda:
         "../../environment.yml"
     params:
-        mirror=f"--mirror {shlex.quote(cfg.mirror)}" if cfg.mirror else "",
+        checksum=lambda w: catalogue.lookup(w.folder)[0].files[w.file],
+    resources:
+        mirror=cfg.mirror or "",  # not a parameter: the same file from elsewhere is no reason to run again
     shell:
-        "uae fetch {wildcards.folder} {wildcards.file} --out {output} {params.mirror} > {log} 2>&1"
+        "UAE_DATA_MIRROR={resources.mirror:q}"
+        " uae fetch {wildcards.folder} {wildcards.file} --out {output} > {log} 2>&1"
 
 
 rule prepare:
@@ -25,7 +28,7 @@ rule prepare:
         raw=lambda w: [
             f"data/raw/{catalogue.folder(w.data)}/{name}" for name in catalogue.lookup(w.data)[0].files
         ],
-        code=sources("data"),
+        code=sources("prepare"),
     output:
         ensure("data/prepared/{data}.safetensors", non_empty=True),
     log:
@@ -34,6 +37,8 @@ rule prepare:
         "benchmarks/jobs/prepare/{data}.tsv"
     conda:
         "../../environment.yml"
+    params:
+        entry=lambda w: catalogue.lookup(w.data)[0].model_dump_json(),
     shell:
         "uae prepare {wildcards.data} --out {output} > {log} 2>&1"
 
