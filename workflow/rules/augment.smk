@@ -20,6 +20,8 @@ rule generate:
         device=DEVICE,
     params:
         settings=settings(lambda w: cfg.attacking(w.model, w.attack)),
+    message:
+        "Generate {wildcards.attack} for {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
         "uae generate --data {input.data} --checkpoint {input.checkpoint} --out {output}"
         " --seed {wildcards.seed} --settings {params.settings:q} --device {resources.device} > {log} 2>&1"

@@ -14,10 +14,12 @@ rule download:
     retries: 2
     conda:
         "../../environment.yml"
-    params:
-        checksum=lambda w: catalogue.lookup(w.folder)[0].files[w.file],
     resources:
         mirror=cfg.mirror or "",  # not a parameter: the same file from elsewhere is no reason to run again
+    params:
+        checksum=lambda w: catalogue.lookup(w.folder)[0].files[w.file],
+    message:
+        "Download {wildcards.folder}/{wildcards.file}"
     shell:
         "UAE_DATA_MIRROR={resources.mirror:q}"
         " uae fetch {wildcards.folder} {wildcards.file} --out {output} > {log} 2>&1"
@@ -39,6 +41,8 @@ rule prepare:
         "../../environment.yml"
     params:
         entry=lambda w: catalogue.lookup(w.data)[0].model_dump_json(),
+    message:
+        "Prepare {wildcards.data}"
     shell:
         "uae prepare {wildcards.data} --out {output} > {log} 2>&1"
 

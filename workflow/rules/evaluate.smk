@@ -24,6 +24,8 @@ rule evaluate:
     params:
         uae=lambda w: " ".join(f"--uae {m}={path}" for m, path in uae_sets(w).items()),
         folder=lambda w, output: Path(output[0]).parents[1],
+    message:
+        "Evaluate {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
         "uae evaluate {input.checkpoints} --data {input.data} --model {wildcards.model}"
         " --records {params.folder} {params.uae} --device {resources.device} > {log} 2>&1"
@@ -43,6 +45,8 @@ rule examples:
         f"benchmarks/jobs/{cfg.name}/examples/{{dataset}}/{{model}}/{{attack}}-seed{{seed}}.tsv"
     conda:
         "../../environment.yml"
+    message:
+        "Pick examples of {wildcards.attack} for {wildcards.model} on {wildcards.dataset}"
     shell:
         "uae examples --data {input.data} --checkpoint {input.checkpoint}"
         " --uae {input.uae} --method {wildcards.attack} --out {output} > {log} 2>&1"

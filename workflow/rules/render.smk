@@ -22,6 +22,8 @@ rule table:
         "../../environment.yml"
     params:
         folder=lambda w, output: Path(output[0]).parent,
+    message:
+        "Render {wildcards.table}"
     shell:
         "uae render {wildcards.table} {input.records} --out {params.folder} > {log} 2>&1"
 
@@ -51,6 +53,8 @@ rule figure:
         "../../environment.yml"
     params:
         folder=lambda w, output: Path(output[0]).parent,
+    message:
+        "Render figure5"
     shell:
         "uae render figure5 {input.grids} --out {params.folder} > {log} 2>&1"
 
@@ -73,6 +77,8 @@ rule report:
     params:
         folder=lambda w, output: Path(output[0]).parent,
         scale=cfg.name,
+    message:
+        "Write the report: {output}"
     shell:
         "uae report {input.records} --results {params.folder} --out {output} --scale {params.scale}"
         " > {log} 2>&1"

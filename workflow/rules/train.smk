@@ -19,6 +19,8 @@ rule train:
         device=DEVICE,
     params:
         settings=settings(lambda w: cfg.training(w.dataset, w.model, "original")),
+    message:
+        "Train {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
         "uae train --data {input.data} --out {output} --method original"
         " --seed {wildcards.seed} --settings {params.settings:q} --device {resources.device} > {log} 2>&1"
@@ -49,6 +51,8 @@ rule retrain:
         settings=settings(lambda w: cfg.training(w.dataset, w.model, w.method)),
         uae=lambda w, input: f"--uae {input.uae}" if input.uae else "",
         noise=noise_options,
+    message:
+        "Retrain {wildcards.model} on {wildcards.dataset} with {wildcards.method}, seed {wildcards.seed}{wildcards.draw}"
     shell:
         "uae train --data {input.data} --out {output} --method {wildcards.method}"
         " --seed {wildcards.seed} {params.uae} {params.noise} --settings {params.settings:q}"
