@@ -31,4 +31,4 @@ lint: .venv/installed
 	@touch $@
 
 clean:
-	rm -rf results/preview logs benchmarks/jobs .snakemake
+	rm -rf results/preview logs/preview benchmarks/jobs/preview

@@ -55,7 +55,7 @@ def main() -> None:
     torch.manual_seed(0)
     model = models.build("convolutional", (1, 28, 28)).eval().to(device)
     pixels, _ = mnist_data()
-    images = torch.from_numpy(pixels[:: len(pixels) // (4 * n)][: 4 * n]).float().view(-1, 1, 28, 28) / 255
+    images = torch.from_numpy(pixels[torch.arange(4 * n) * 7 % len(pixels)]).float().view(-1, 1, 28, 28) / 255
     images = images.to(device)
     loss = losses.Reconstruction(model)
     attack = uae.MinMaxAttack(

@@ -129,6 +129,7 @@ def generate(
 def evaluate(
     checkpoints: Annotated[list[Path], typer.Argument(help="The original first.")],
     data: Data,
+    dataset: Annotated[str, typer.Option(help="The paper's data set that the data stand for.")],
     model: Annotated[str, typer.Option(help="The model's name in the records.")],
     records: Annotated[Path, typer.Option(help="The folder to write the records to.")],
     uae: Annotated[list[str] | None, typer.Option(help="A UAE set as method=path.")] = None,
@@ -138,7 +139,7 @@ def evaluate(
     from uae.stages import evaluate as stage
 
     sets = {method: Path(path) for method, _, path in (item.partition("=") for item in uae or [])}
-    stage.evaluate(data, checkpoints, records, uaes=sets, model=model, device=device)
+    stage.evaluate(data, checkpoints, records, uaes=sets, dataset=dataset, model=model, device=device)
 
 
 @app.command()
@@ -158,7 +159,7 @@ def examples(
 @app.command()
 def render(
     what: Annotated[str, typer.Argument(help="table4, table8 or figure5.")],
-    inputs: Annotated[list[Path], typer.Argument(help="Records, or the images of a figure.")],
+    inputs: Annotated[list[Path], typer.Argument(help="A folder of records, or a figure's files.")],
     out: Annotated[Path, typer.Option(help="The folder to write to.")],
 ) -> None:
     """Render a table or a figure in all its formats."""
@@ -169,15 +170,14 @@ def render(
 
 @app.command()
 def report(
-    inputs: Annotated[list[Path], typer.Argument(help="Records.")],
-    results: Annotated[Path, typer.Option(help="The folder of tables and figures.")],
+    results: Annotated[Path, typer.Argument(help="The scale's folder: its records and figures.")],
     out: Out,
     scale: str = "preview",
 ) -> None:
     """Write the report: one self-contained page."""
     from uae.paper import report as reporting
 
-    reporting.write(inputs, results, out, scale)
+    reporting.write(results, out, scale)
 
 
 @app.command()

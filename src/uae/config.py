@@ -53,7 +53,7 @@ class Budget(Block):
 class RandomSampling(Block):
     count: Annotated[int, Field(ge=2)]
     dim: Count
-    std: Positive | None = None
+    power: NotNegative = 1.0
     standardize: bool = False
     redraw: bool = False
 

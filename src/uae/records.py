@@ -10,7 +10,6 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from uae import storage
-from uae.errors import BadFile
+from uae.errors import BadFile, InputError
 
 PACKAGES = ("torch", "numpy", "numba", "uae-repro")
 
@@ -32,6 +31,7 @@ METRICS = {
     "n_train": "training samples before augmentation",
     "n_test": "test samples",
     "mi_mean": "mean mutual information of the successful UAEs, in nats",
+    "step_mean": "mean attack step of the successful UAEs' kept iterates",
     "l2_mean": "mean Euclidean norm of the perturbation over the successful UAEs",
 }
 
@@ -47,7 +47,7 @@ class Provenance(BaseModel):
     python: str
     device: str
     seconds: float
-    peak_memory_mib: float
+    peak_memory_mib: float  # of the process, or of the GPU where one is used
 
 
 class Record(BaseModel):
@@ -79,10 +79,16 @@ def path(folder: str | Path, method: str, seed: int, draw: int | None) -> Path:
     return Path(folder) / method / (f"seed{seed}.json" if draw is None else f"seed{seed}-draw{draw}.json")
 
 
-def load(paths: Iterable[str | Path]) -> list[Record]:
-    """Read records; raises `BadFile` naming the file that is not one."""
+def load(folder: str | Path) -> list[Record]:
+    """Every record under a folder, in the order of their paths.
+
+    Raises `InputError` where there is none and `BadFile` naming a file that is not a record.
+    """
+    paths = sorted(Path(folder).rglob("*.json"))
+    if not paths:
+        raise InputError(f"{folder}: no records; run the experiments, or put the records there")
     out = []
-    for path in sorted(map(Path, paths)):
+    for path in paths:
         try:
             out.append(Record.model_validate_json(path.read_text(encoding="utf-8")))
         except (OSError, UnicodeDecodeError, ValidationError) as error:
@@ -101,7 +107,11 @@ def commit() -> str:
 
     try:
         head = git("rev-parse", "--short=12", "HEAD")
-        return (head + "+changes" * bool(git("status", "--porcelain", "--", "."))) if head else "unknown"
+        return (
+            (head + "+changes" * bool(git("status", "--porcelain", "--untracked-files=no")))
+            if head
+            else "unknown"
+        )
     except OSError:  # no git
         return "unknown"
 
@@ -123,9 +133,13 @@ class Clock:
 
     def provenance(self, settings: dict[str, Any], device: str) -> Provenance:
         text = json.dumps(settings, sort_keys=True)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
-            2**20 if sys.platform == "darwin" else 2**10
-        )
+        if device.startswith("CPU"):
+            unit = 2**20 if sys.platform == "darwin" else 2**10
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+        else:
+            import torch
+
+            peak = torch.cuda.max_memory_allocated() / 2**20
         return Provenance(
             commit=commit(),
             settings_hash=hashlib.sha256(text.encode()).hexdigest()[:16],

@@ -5,6 +5,7 @@ A sampler is bound to a model and a batch once, and then maps batches (N, *shape
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,15 +30,14 @@ class Features:
 class RandomSampling:
     """x_k = M_k x with K Gaussian matrices of size dim x d (appendix A.1).
 
-    std: standard deviation of the entries; None is the paper's 1 / dim. The released code uses
-        dim ** -0.5, standardises each compressed sample and redraws the matrices at every
-        evaluation.
+    power: the entries' standard deviation is dim ** -power: 1 / dim in the paper. The released code
+        uses 1/2, standardises each compressed sample and redraws the matrices at every evaluation.
     The matrices are the same for every sample of a data set.
     """
 
     count: int = 500
     dim: int = 128
-    std: float | None = None
+    power: float = 1.0
     standardize: bool = False
     redraw: bool = False
 
@@ -46,7 +46,7 @@ class RandomSampling:
             raise ValueError(f"random sampling needs count (K) >= 2 and dim >= 1: {self}")
 
     def bind(self, model: nn.Module | None, x: Tensor, seed: int) -> Features:
-        std = 1 / self.dim if self.std is None else self.std
+        std = self.dim**-self.power
         size = x[0].numel()
 
         def draw(step: int) -> Tensor:
@@ -54,13 +54,16 @@ class RandomSampling:
             matrices = torch.randn(self.count * self.dim, size, generator=generator, dtype=x.dtype)
             return matrices.mul_(std).to(x.device)
 
-        fixed = None if self.redraw else draw(0)
+        # The last draw is kept: at each step it serves x and x + delta.
+        draw = functools.lru_cache(maxsize=1)(draw)
 
         def compute(x: Tensor, step: int) -> Tensor:
-            out = x.flatten(1) @ (draw(step) if fixed is None else fixed).mT
+            out = x.flatten(1) @ draw(step if self.redraw else 0).mT
             out = out.unflatten(1, (self.count, self.dim))
             if self.standardize:
-                out = (out - out.mean(-1, keepdim=True)) / out.std(-1, correction=0, keepdim=True)
+                out = out - out.mean(-1, keepdim=True)
+                # Of a black image the spread is 0, and its square root has no gradient there.
+                out = out / out.square().mean(-1, keepdim=True).clamp(min=1e-24).sqrt()
             return out
 
         return Features(compute, redrawn=self.redraw)

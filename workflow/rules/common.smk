@@ -40,14 +40,13 @@ FIGURES = ["figure5"] if cfg.panels else []
 
 # The modules that each stage runs: an edit of one of them reruns exactly the stages that use it.
 SOURCES = {
-    "download": ["data/fetch.py"],
     "prepare": ["data/prepared.py", "data/readers.py"],
     "train": ["models", "seeding.py", "stages/train.py", "training"],
     "retrain": ["augment.py", "models", "seeding.py", "stages/train.py", "training"],
     "attack": ["attacks", "losses.py", "mine", "models", "sampling.py", "seeding.py", "stages/generate.py"],
     "evaluate": ["augment.py", "evaluation", "losses.py", "records.py", "stages/evaluate.py"],
     "tables": ["paper/tables.py", "paper/tables.yaml", "paper/reference"],
-    "figures": ["paper/figures.py", "paper/paper.mplstyle"],
+    "figures": ["paper/figures.py", "paper/paper.mplstyle", "paper/tables.py", "paper/tables.yaml"],
     "report": ["paper/report.py", "paper/report.html.jinja", "paper/tables.py", "paper/tables.yaml"],
 }
 
@@ -97,7 +96,10 @@ def uae_sets(wildcards):
 
 
 def reconstruction_records():
-    """The records of Tables 4 and 8; when frozen, those that are there."""
+    """The records of the rows of Tables 4 and 8 that were asked for; when frozen, those that are there.
+
+    The tables show every record of their folder: a run of one row leaves the others in.
+    """
     folder = f"{RESULTS}/records/reconstruction"
     if cfg.records == "frozen":
         return sorted(map(str, Path(folder).rglob("*.json")))

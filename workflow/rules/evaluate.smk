@@ -27,7 +27,7 @@ rule evaluate:
     message:
         "Evaluate {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
-        "uae evaluate {input.checkpoints} --data {input.data} --model {wildcards.model}"
+        "uae evaluate {input.checkpoints} --data {input.data} --dataset {wildcards.dataset} --model {wildcards.model}"
         " --records {params.folder} {params.uae} --device {resources.device} > {log} 2>&1"
 
 

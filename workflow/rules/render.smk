@@ -25,7 +25,7 @@ rule table:
     message:
         "Render {wildcards.table}"
     shell:
-        "uae render {wildcards.table} {input.records} --out {params.folder} > {log} 2>&1"
+        "uae render {wildcards.table} {params.records} --out {params.folder} > {log} 2>&1"
 
 
 rule figure:
@@ -80,8 +80,7 @@ rule report:
     message:
         "Write the report: {output}"
     shell:
-        "uae report {input.records} --results {params.folder} --out {output} --scale {params.scale}"
-        " > {log} 2>&1"
+        "uae report {params.folder} --out {output} --scale {params.scale}" " > {log} 2>&1"
 
 
 # `snakemake table4`, `snakemake figure5`: one item alone.

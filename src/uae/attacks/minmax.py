@@ -35,7 +35,7 @@ class MinMaxAttack:
     init: `zeros` (Algorithm 1) or `noise` (the released code: Glorot-uniform).
     on_failure: `original` replicates the sample (section 5.1); `best` keeps the iterate with the
         smallest f (the released code).
-    mi_floor: iterates with an MI at or below are not kept (the released code: 0).
+    mi_floor: iterates with an MI at or below do not count as the best (the released code: 0).
     bounds: the range of the data.
     batch_size: samples at a time; None fits them to the device. It changes no result.
     """
@@ -119,9 +119,12 @@ class MinMaxAttack:
         if self.init == "noise":
             delta = project(_glorot_noise(seed, index, x))
         c = x.new_full((len(x),), self.c0)
-        best, fallback = x.new_full((2, len(x)), math.inf)
+        best = x.new_full((len(x),), math.inf)
         kept, kept_mi = torch.zeros_like(x), x.new_full((len(x),), math.nan)
-        kept_loss = objective.clean.clone()
+        kept_f, kept_loss = x.new_full((len(x),), math.inf), objective.clean.clone()
+        kept_step = torch.zeros_like(index)
+        # NaN is looked for once, at the end: a look at each step would stall a GPU.
+        broken_loss, broken_mi = torch.zeros_like(c), torch.zeros_like(c)
 
         f, grad_f, similarity, grad_s, mi, _ = objective(delta)
         for t in range(1, self.steps + 1):
@@ -131,24 +134,24 @@ class MinMaxAttack:
             c = ((1 - self.beta / t**self.decay_power) * c + self.beta * f.clamp(min=0)).clamp(min=0)
             # A success always beats a failure; among failures the smallest f matters for `best`.
             better = (f <= 0) & (similarity < best)
-            if self.mi_floor is not None:
+            if self.mi is not None and self.mi_floor is not None:
                 better &= mi > self.mi_floor
             best = torch.where(better, similarity, best)
-            success = best.isfinite()
             if self.on_failure == "best":
-                better |= ~success & (f < fallback)
-                fallback = torch.minimum(fallback, f)
+                better |= best.isinf() & (f < kept_f)
             kept = torch.where(better.view(per_sample), delta, kept)
-            kept_mi = torch.where(better, mi, kept_mi)
-            kept_loss = torch.where(better, value, kept_loss)
-        checks.check_finite(f, index, "the loss of an iterate")
-        checks.check_finite(similarity, index, "the similarity of an iterate")
+            kept_mi, kept_f = torch.where(better, mi, kept_mi), torch.where(better, f, kept_f)
+            kept_loss, kept_step = torch.where(better, value, kept_loss), torch.where(better, t, kept_step)
+            broken_loss, broken_mi = broken_loss + 0 * f, broken_mi + 0 * similarity
+        checks.check_finite(broken_loss, index, "the loss of an iterate")
+        checks.check_finite(broken_mi, index, "the similarity of an iterate")
         return AttackResult(
             adv=(x + kept).clamp(low, high),
-            success=best.isfinite(),
+            success=kept_f <= 0,
             mi=kept_mi,
             loss=kept_loss,
             loss_clean=objective.clean,
+            step=kept_step,
             index=index,
         )
 

@@ -16,10 +16,11 @@ from uae import storage
 class AttackResult:
     """Adversarial examples of N samples.
 
-    adv: (N, *shape), in the attack's bounds; the original where the attack did not succeed.
-    success: (N,) bool, f <= 0 at `adv` for an iterate of the attack.
+    adv: (N, *shape), in the attack's bounds: the kept iterate, or the original where none was kept.
+    success: (N,) bool, whether an iterate was kept and f <= 0 at it.
     mi: (N,) mutual information in nats at the kept iterate; NaN where there is none.
     loss, loss_clean: (N,) the loss at `adv` and at the original.
+    step: (N,) int64, the attack step of the kept iterate, from 1; 0 where there is none.
     index: (N,) the samples' indices in their data set.
     """
 
@@ -28,10 +29,11 @@ class AttackResult:
     mi: Tensor
     loss: Tensor
     loss_clean: Tensor
+    step: Tensor
     index: Tensor
     metadata: dict[str, Any] = field(default_factory=dict)
 
-    TENSORS = ("adv", "success", "mi", "loss", "loss_clean", "index")
+    TENSORS = ("adv", "success", "mi", "loss", "loss_clean", "step", "index")
 
     def __len__(self) -> int:
         return len(self.adv)

@@ -12,6 +12,8 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from uae.errors import DataError
+
 
 class Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,12 +38,12 @@ def lookup(data: str) -> tuple[Entry, int | None]:
     """The entry of a data name and its number of training samples, None where that is all."""
     match = re.fullmatch(r"([a-z0-9-]+)(?:@([1-9]\d*))?", data)
     if not match or match[1] not in entries():
-        raise ValueError(
+        raise DataError(
             f"no data set {data!r}; there are {', '.join(entries())}, each also as name@<samples>"
         )
     entry, limit = entries()[match[1]], int(match[2]) if match[2] else None
     if limit and limit > entry.train:
-        raise ValueError(f"{data}: {match[1]} has only {entry.train} training samples")
+        raise DataError(f"{data}: {match[1]} has only {entry.train} training samples")
     return entry, limit
 
 

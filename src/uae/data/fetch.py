@@ -32,6 +32,8 @@ def fetch(data: str, name: str, target: Path, mirror: str | None = None) -> None
     """
     entry, _ = catalogue.lookup(data)
     folder = catalogue.folder(data)
+    if name not in entry.files:
+        raise DataError(f"{folder} has no file {name!r}; it has {', '.join(entry.files) or 'none'}")
     places = [url.rstrip("/") for url in entry.urls]
     if mirror:
         places.insert(0, f"{mirror.rstrip('/')}/{folder}")

@@ -12,9 +12,12 @@ FIGURES = {"figure5": figures.figure5}
 
 
 def render(what: str, inputs: list[Path], folder: Path) -> None:
-    """Write `what` in all its formats to the folder."""
+    """Write `what` in all its formats to the folder.
+
+    inputs: for a table the folder of its records, for a figure the files it is drawn from.
+    """
     if what in tables.layouts()["tables"]:
-        tables.render(what, records.load(inputs), folder)
+        tables.render(what, [record for path in inputs for record in records.load(path)], folder)
     elif what in FIGURES:
         FIGURES[what](inputs, folder)
     else:

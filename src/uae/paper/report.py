@@ -26,21 +26,22 @@ def _seconds(loaded: list[records.Record]) -> pd.DataFrame:
     return frame.groupby(keys, sort=False)["seconds"].agg(["sum", "count"]).reset_index()
 
 
-def write(paths: list[Path], results: Path, target: Path, scale: str) -> None:
-    """Write the report of the records in `paths`, with the figures under `results`."""
-    loaded = records.load(paths)
+def write(results: Path, target: Path, scale: str) -> None:
+    """Write the report of the records and figures under `results`."""
+    loaded = records.load(results / "records")
     shown = []
     for name, layout in tables.layouts()["tables"].items():
         cells = tables.tidy(name, loaded)
         if len(cells):
-            heads = [tables.name_of(m, math=False) for g in layout["groups"] for m in g["methods"]]
+            groups = tables.columns(name, cells)
+            heads = [tables.name_of(m, math=False) for g in groups for m in g["methods"]]
             shown.append(
                 {
                     "id": name,
                     "label": tables.label(name),
                     "title": layout["title"],
                     "caption": layout["caption"],
-                    "groups": layout["groups"],
+                    "groups": groups,
                     "heads": heads,
                     "blocks": tables.body(name, cells),
                 }
@@ -56,7 +57,7 @@ def write(paths: list[Path], results: Path, target: Path, scale: str) -> None:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    first = loaded[0].provenance["evaluation"] if loaded else None
+    first = loaded[0].provenance["evaluation"]
     text = environment.get_template("report.html.jinja").render(
         scale=scale,
         tables=shown,
@@ -66,7 +67,7 @@ def write(paths: list[Path], results: Path, target: Path, scale: str) -> None:
         seeds=sorted({r.seed for r in loaded}),
         seconds=_seconds(loaded).to_dict("records"),
         commits=sorted({p.commit for r in loaded for p in r.provenance.values()}),
-        packages=first.packages | {"python": first.python} if first else {},
+        packages=first.packages | {"python": first.python},
         count=len(loaded),
         records=loaded,
     )

@@ -34,33 +34,31 @@ def name_of(key: str, math: bool = True) -> str:
 def tidy(table: str, records: list[Record]) -> pd.DataFrame:
     """One row a cell: mean and standard deviation over the runs, beside the paper's number.
 
-    `n_seeds` is the number of independent runs: seeds, and draws of a Gaussian augmentation. The
-    rows follow the paper's order. `std` is empty for a single run.
+    A run is a seed, and for Gaussian augmentation a draw of the noise; `n_seeds` counts the seeds
+    alone, and `std` is empty for a single run. The rows follow the paper's order.
     """
-    groups = layouts()["tables"][table]["groups"]
-    wanted = {(method, group["metric"]) for group in groups for method in group["methods"]}
+    metrics = [group["metric"] for group in layouts()["tables"][table]["groups"]]
     measured = pd.DataFrame(
         [
-            (r.dataset, r.variant, r.model, r.method, metric, value)
+            (r.dataset, r.variant, r.model, r.method, metric, value, r.seed)
             for r in records
             for metric, value in r.metrics.items()
-            if (r.method, metric) in wanted
+            if metric in metrics
         ],
-        columns=COLUMNS[:6],
+        columns=[*COLUMNS[:6], "seed"],
     )
-    keys = COLUMNS[:5]
-    cells = measured.groupby(keys)["value"].agg(["mean", "std", "count"]).reset_index()
-    cells.columns = [*keys, "value", "std", "n_seeds"]
+    runs = measured.groupby(COLUMNS[:5])
+    cells = runs["value"].agg(["mean", "std"]).join(runs["seed"].nunique()).reset_index()
+    cells.columns = COLUMNS[:8]
     paper = pd.read_csv(HERE / "reference" / f"{table}.csv").rename(columns={"value": "paper_value"})
     join = ["dataset", "model", "method", "metric"]
     both = [paper, paper.assign(method=paper["method"] + "-released")]
     cells = cells.merge(pd.concat(both)[[*join, "paper_value"]], on=join, how="left")
-    order = list(layouts()["names"])
-    metrics = [group["metric"] for group in groups]
-    rank = {"metric": metrics.index} | dict.fromkeys(("dataset", "model", "method"), order.index)
+    # The paper's order; what it does not know comes last, by name.
+    order = [*metrics, *layouts()["names"]]
     cells = cells.sort_values(
         ["dataset", "variant", "model", "metric", "method"],
-        key=lambda column: column.map(rank[column.name]) if column.name in rank else column,
+        key=lambda column: column.map(lambda n: (order.index(n) if n in order else len(order), n)),
     )
     return cells[COLUMNS].reset_index(drop=True)
 
@@ -85,10 +83,18 @@ def _cell(row: pd.Series, base: float | None, kind: str) -> dict[str, str]:
     return {"ours": _number(value, kind), "spread": spread, "change": change, "paper": paper}
 
 
+def columns(table: str, cells: pd.DataFrame) -> list[dict[str, Any]]:
+    """The table's groups of columns: the layout's, and any further method that was measured."""
+    groups = []
+    for group in layouts()["tables"][table]["groups"]:
+        measured = cells[cells["metric"] == group["metric"]]["method"].unique()
+        groups.append(group | {"methods": list(dict.fromkeys([*group["methods"], *measured]))})
+    return groups
+
+
 def body(table: str, cells: pd.DataFrame) -> list[dict[str, Any]]:
     """Blocks by data set, each with a row a model and a cell a column: what every format shows."""
-    blocks = []
-    groups = layouts()["tables"][table]["groups"]
+    blocks, groups = [], columns(table, cells)
     for (dataset, variant), block in cells.groupby(["dataset", "variant"], sort=False):
         rows = []
         for model, part in block.groupby("model", sort=False):
@@ -99,10 +105,9 @@ def body(table: str, cells: pd.DataFrame) -> list[dict[str, Any]]:
                 base = None if base is None else base["value"]
                 found = [by_key.get((method, group["metric"])) for method in group["methods"]]
                 texts = [None if row is None else _cell(row, base, group["format"]) for row in found]
-                ours = [row["value"] for row in found if row is not None]
-                for row, text in zip(found, texts, strict=True):
-                    if text:
-                        text["best"] = group["format"] == "error" and row["value"] == min(ours)
+                shown = [text["ours"] for text in texts if text]  # equal to the digits shown is equal
+                for text in filter(None, texts):
+                    text["best"] = group["format"] == "error" and text["ours"] == min(shown)
                 line += texts
             rows.append({"model": model, "cells": line})
         blocks.append({"dataset": dataset, "variant": variant, "rows": rows})
@@ -113,7 +118,7 @@ def _markdown(table: str, cells: pd.DataFrame) -> str:
     layout = layouts()["tables"][table]
     heads = [
         f"{group['title']}: {name_of(method, math=False)}"
-        for group in layout["groups"]
+        for group in columns(table, cells)
         for method in group["methods"]
     ]
     lines = [f"**{label(table)}.** {layout['title']}.", ""]
@@ -159,8 +164,8 @@ def _tex_escape(text: str) -> str:
 def _latex(table: str, cells: pd.DataFrame) -> str:
     """A booktabs table* to be \\input; needs the packages booktabs and graphicx."""
     layout = layouts()["tables"][table]
-    groups = layout["groups"]
-    columns = sum(len(group["methods"]) for group in groups)
+    groups = columns(table, cells)
+    width = sum(len(group["methods"]) for group in groups)
     top = " & ".join(rf"\multicolumn{{{len(g['methods'])}}}{{c}}{{{g['title']}}}" for g in groups)
     rules, first = [], 3
     for group in groups:
@@ -174,7 +179,7 @@ def _latex(table: str, cells: pd.DataFrame) -> str:
         rf"\caption{{{layout['title']}. {_tex_escape(layout['caption'].strip())}}}",
         rf"\label{{tab:{table}}}",
         r"\resizebox{\textwidth}{!}{%",
-        rf"\begin{{tabular}}{{ll{'c' * columns}}}",
+        rf"\begin{{tabular}}{{ll{'c' * width}}}",
         r"\toprule",
         rf" & & {top} \\",
         " ".join(rules),
@@ -182,7 +187,7 @@ def _latex(table: str, cells: pd.DataFrame) -> str:
     ]
     for block in body(table, cells):
         title = rf"{name_of(block['dataset'])} (data: \texttt{{{block['variant']}}})"
-        lines += [r"\midrule", rf"\multicolumn{{{columns + 2}}}{{l}}{{\textbf{{{title}}}}} \\"]
+        lines += [r"\midrule", rf"\multicolumn{{{width + 2}}}{{l}}{{\textbf{{{title}}}}} \\"]
         for row in block["rows"]:
             ours, spreads, paper = [], [], []
             for cell in row["cells"]:

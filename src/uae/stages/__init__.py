@@ -7,3 +7,15 @@ The rules call them through `uae.cli`; they know nothing of Snakemake. `settings
 from collections.abc import Callable
 
 Progress = Callable[[int, int, str], None]
+
+
+def use(device: str) -> None:
+    """Called by every stage before it computes on `cpu` or `cuda`.
+
+    Full float32 on GPUs: the criterion compares losses that differ in the sixth digit, and TF32
+    convolutions keep three.
+    """
+    if device == "cuda":
+        import torch
+
+        torch.backends.cudnn.allow_tf32 = False

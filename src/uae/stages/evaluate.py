@@ -12,15 +12,25 @@ from uae import augment, checkpoints, records, storage
 from uae.attacks import AttackResult
 from uae.data import prepared
 from uae.evaluation import reconstruction
+from uae.stages import use
 
 
 def evaluate(
-    data: Path, paths: list[Path], folder: Path, *, uaes: dict[str, Path], model: str, device: str = "cpu"
+    data: Path,
+    paths: list[Path],
+    folder: Path,
+    *,
+    uaes: dict[str, Path],
+    dataset: str,
+    model: str,
+    device: str = "cpu",
 ) -> None:
     """Measure the checkpoints of one data set, model and seed; the first is the original.
 
-    Writes one record for each under `folder` (see `records.path`). uaes: UAE sets by method.
+    Writes one record for each under `folder` (see `records.path`). uaes: UAE sets by method. dataset: the
+    paper's data set that `data` stands for.
     """
+    use(device)
     source = prepared.load(data)
     x_train, x_test = source.unit("train").to(device), source.unit("test").to(device)
     original = checkpoints.load(paths[0], device)[0]
@@ -48,7 +58,7 @@ def evaluate(
         provenance["evaluation"] = clock.provenance(run["settings"], records.device_name(device))
         record = records.Record(
             experiment="reconstruction",
-            dataset=source.metadata["dataset"],
+            dataset=dataset,
             variant=source.metadata["variant"],
             title=source.metadata["title"],
             model=model,
@@ -63,9 +73,10 @@ def evaluate(
 
 
 def _describe(result: AttackResult, x: torch.Tensor) -> dict[str, float]:
-    """ASR, and the mean MI and perturbation of the successes where there are any."""
+    """ASR, and the mean step, MI and perturbation of the successes where there are any."""
     out = {"asr": result.success_rate}
     if result.success.any():
+        out["step_mean"] = result.step[result.success].double().mean().item()
         norms = (result.adv - x).flatten(1).norm(dim=1)[result.success]
         out["l2_mean"] = norms.double().mean().item()
         mi = result.mi[result.success].double().mean().item()

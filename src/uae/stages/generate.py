@@ -11,7 +11,7 @@ from uae.data import prepared
 from uae.losses import Reconstruction
 from uae.mine import MINE
 from uae.sampling import ConvolutionOutput, RandomSampling
-from uae.stages import Progress
+from uae.stages import Progress, use
 
 
 def attack_from(settings: dict[str, Any]) -> MinMaxAttack:
@@ -37,6 +37,7 @@ def generate(
     progress: Progress | None = None,
 ) -> None:
     """Attack every training sample of an autoencoder and write the UAE set."""
+    use(device)
     clock = records.Clock()
     source = prepared.load(data)
     model, _ = checkpoints.load(checkpoint, device)

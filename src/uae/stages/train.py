@@ -13,8 +13,15 @@ import torch
 from uae import augment, checkpoints, models, records, seeding
 from uae.attacks import AttackResult
 from uae.data import prepared
-from uae.stages import Progress
+from uae.stages import Progress, use
 from uae.training import autoencoder
+
+
+def _code() -> list[str]:
+    """Checksums of the code that trains: a state left by other code is not resumed."""
+    folders = (models, autoencoder)
+    files = [path for module in folders for path in sorted(Path(module.__file__).parent.glob("*.py"))]
+    return [checkpoints.digest(path) for path in files]
 
 
 def train(
@@ -35,6 +42,7 @@ def train(
     The extra samples are those of the UAE set `uae`, Gaussian noise of standard deviation `sigma`, or
     the originals once more (`matched`).
     """
+    use(device)
     clock = records.Clock()
     source = prepared.load(data)
     x = source.unit("train").to(device)
@@ -50,9 +58,8 @@ def train(
     network, arguments, epochs = (fitting.pop(key) for key in ("network", "arguments", "epochs"))
     torch.manual_seed(seeding.derive(seed, "initialisation"))
     model = models.build(network, tuple(x.shape[1:]), **arguments).to(device)
-    tag = json.dumps(
-        [settings, method, seed, draw, source.metadata["sha256"], uae and checkpoints.digest(uae)]
-    )
+    inputs = [settings, method, seed, draw, source.metadata["sha256"], uae and checkpoints.digest(uae)]
+    tag = hashlib.sha256(json.dumps([inputs, _code()]).encode()).hexdigest()
     resume = target.with_suffix(".partial")
     history = autoencoder.fit(
         model,
@@ -61,7 +68,7 @@ def train(
         epochs=epochs,
         seed=seed,
         resume=resume,
-        tag=hashlib.sha256(tag.encode()).hexdigest(),
+        tag=tag,
         progress=progress and (lambda done, loss: progress(done, epochs, f"loss {loss:.5f}")),
     )
     metadata = {
