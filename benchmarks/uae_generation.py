@@ -68,7 +68,7 @@ def main() -> None:
         for i in range(arguments.naive_samples):
             naive.minmax(
                 model.cpu(),
-                lambda x: features.compute(x, 0),
+                naive.convolution_output(model),
                 images[i : i + 1].cpu(),
                 kind="vanilla",
                 map_shape=features.map_shape,

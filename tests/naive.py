@@ -109,32 +109,75 @@ class PerSampleMINE:
         return self.bound(x, z, permutations[-1])
 
 
+def convolution_output(model: Autoencoder, activation: bool = False):
+    """The first convolution's feature maps, (K, D), by hand."""
+
+    def features(x: Tensor, step: int) -> Tensor:
+        layer = model.encoder[0]
+        out = nn.functional.conv2d(x, layer.weight, layer.bias, padding="same")[0].flatten(1)
+        return torch.relu(out) if activation else out
+
+    return features
+
+
+def random_sampling(count, dim, power, seed, standardize=False, redraw=False):
+    """x_k = M_k x, a matrix at a time."""
+
+    def features(x: Tensor, step: int) -> Tensor:
+        purpose = f"random-sampling/{step if redraw else 0}"
+        generator = torch.Generator().manual_seed(seeding.derive(seed, purpose))
+        rows = []
+        for _ in range(count):
+            matrix = torch.randn(dim, x.numel(), generator=generator, dtype=x.dtype) * dim**-power
+            row = matrix @ x.flatten()
+            rows.append((row - row.mean()) / row.std(correction=0) if standardize else row)
+        return torch.stack(rows)
+
+    return features
+
+
 def minmax(
     model: Autoencoder,
     features,
     x: Tensor,
     *,
-    kind: str,
-    map_shape,
-    init: str,
+    kind: str | None,
+    map_shape=None,
+    init: str = "zeros",
     steps: int,
-    inner_steps: int,
-    lr: float,
-    seed: int,
-    index: int,
+    inner_steps: int = 1,
+    lr: float = 1e-3,
+    seed: int = 0,
+    index: int = 0,
     alpha: float = 0.01,
     beta: float = 0.1,
     eps: float = 1.0,
     hidden: int = 10,
+    c0: float = 0.0,
+    squared: bool = False,
+    mi_floor: float | None = None,
+    on_failure: str = "original",
 ) -> tuple[Tensor, float, bool]:
-    """Algorithm 1 on one sample x (1, *shape), minimising MI: the kept delta, its MI, success."""
+    """Algorithm 1 on one sample x (1, *shape): the kept delta, the best objective, success.
+
+    Minimises the mutual information, or with `kind=None` the negative loss (L2-UAE).
+    """
     index = torch.tensor([index])
-    clean_features = features(x)[0].detach()
-    count, dim = clean_features.shape
-    mine = PerSampleMINE(kind, map_shape, dim, count, hidden, lr, inner_steps, seed, index, x.dtype)
+    if kind is not None:
+        count, dim = features(x, 0).shape
+        mine = PerSampleMINE(kind, map_shape, dim, count, hidden, lr, inner_steps, seed, index, x.dtype)
+
+    def loss(x_adv: Tensor) -> Tensor:
+        norm = (x - model(x_adv)).norm()
+        return norm**2 if squared else norm
 
     def criterion(x_adv: Tensor) -> Tensor:
-        return (x - model(x_adv)).norm() - (x - model(x)).norm()
+        return loss(x_adv) - loss(x)
+
+    def similarity(x_adv: Tensor, step: int) -> Tensor:
+        if kind is None:
+            return -loss(x_adv)
+        return mine(features(x, step).detach(), features(x_adv, step))
 
     def project(delta: Tensor) -> Tensor:
         return torch.clamp(x + torch.clamp(delta, -eps, eps), 0, 1) - x
@@ -144,17 +187,19 @@ def minmax(
         channels, height, width = x.shape[1:]
         limit = math.sqrt(6 / (height * (width + channels)))
         delta = project(seeding.uniform(seed, index, "delta", tuple(x.shape[1:]), limit, x.dtype))
-    c, best, kept, success = 0.0, math.inf, torch.zeros_like(x), False
+    c, best, kept, found = c0, math.inf, torch.zeros_like(x), False
+    smallest, success = math.inf, False
 
     delta.requires_grad_()
-    information = mine(clean_features, features(x + delta)[0])
+    value = similarity(x + delta, 0)
     for t in range(1, steps + 1):
-        objective = c * torch.relu(criterion(x + delta)) + information
-        (grad,) = torch.autograd.grad(objective, delta)
+        (grad,) = torch.autograd.grad(c * torch.relu(criterion(x + delta)) + value, delta)
         delta = project(delta.detach() - alpha * grad).requires_grad_()
-        information = mine(clean_features, features(x + delta)[0])
+        value = similarity(x + delta, t)
         f = criterion(x + delta).item()
         c = max((1 - beta / t**0.25) * c + beta * max(f, 0), 0)
-        if f <= 0 and information.item() < best:
-            best, kept, success = information.item(), delta.detach(), True
+        if f <= 0 and value.item() < best and (mi_floor is None or kind is None or value.item() > mi_floor):
+            best, kept, found, success = value.item(), delta.detach(), True, True
+        elif on_failure == "best" and not found and f < smallest:
+            smallest, kept, success = f, delta.detach(), f <= 0
     return kept, best, success

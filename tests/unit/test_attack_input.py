@@ -81,6 +81,15 @@ def test_a_loss_that_is_nan_names_the_sample():
         value = (a - x).flatten(1).abs().sum(1)
         return torch.where((value > 0) & (torch.arange(3) == 2), math.nan, value + a.flatten(1).sum(1))
 
+    calls = 0
+
+    def nan_once(a, x):
+        nonlocal calls
+        calls += 1
+        return a.flatten(1).sum(1) + (torch.tensor([math.nan, 0, 0]) if calls == 4 else 0)
+
+    with pytest.raises(ValueError, match="sample 0: the loss of an iterate is nan"):
+        uae.MinMaxAttack(steps=9, mi=None)(nan_once, images())
     with pytest.raises(ValueError, match="sample 1: the loss of the clean sample is nan"):
         uae.MinMaxAttack(steps=2, mi=None)(nan_everywhere, images())
     with pytest.raises(ValueError, match="sample 12: the loss of an iterate is nan"):

@@ -46,11 +46,9 @@ RECORDS = [
 
 @pytest.fixture
 def saved(tmp_path):
-    paths = []
     for r in RECORDS:
-        paths.append(records.path(tmp_path / "records", r.method, r.seed, r.draw))
-        r.save(paths[-1])
-    return paths
+        r.save(records.path(tmp_path / "records", r.method, r.seed, r.draw))
+    return tmp_path / "records"
 
 
 def test_the_tidy_table():
@@ -59,12 +57,26 @@ def test_the_tidy_table():
     errors = cells[cells.metric == "test_error"].set_index("method")
     assert errors.loc["original", "value"] == pytest.approx(0.005)
     assert errors.loc["original", "std"] == pytest.approx(np.std([0.004, 0.006], ddof=1))
-    assert errors.loc["original", "n_seeds"] == 2
+    assert errors.loc["original", "n_seeds"] == 2 and errors.loc["ga-0.01", "n_seeds"] == 1
     assert errors.loc["original", "paper_value"] == 0.00294
     assert errors.loc["mine-uae", "paper_value"] == 0.00256
     assert np.isnan(errors.loc["mine-uae", "std"]) and np.isnan(errors.loc["matched", "paper_value"])
     asr = cells[cells.metric == "asr"].set_index("method")
     assert asr.loc["ga-0.01", "value"] == 0.5 and asr.loc["mine-uae", "paper_value"] == 0.9986
+
+
+def test_what_the_paper_does_not_know_is_shown_last():
+    """A user's own data set, model and noise level."""
+    own = [
+        record("ga-0.05", draw=0, test_error=0.003, asr=0.1),
+        record("original", test_error=0.004).model_copy(update={"dataset": "mine", "model": "unet"}),
+    ]
+    cells = tables.tidy("table4", [*RECORDS, *own])
+    assert cells.dataset.iloc[-1] == "mine" and cells.model.iloc[-1] == "unet"
+    groups = tables.columns("table4", cells)
+    assert [g["methods"][-1] for g in groups] == ["ga-0.05", "ga-0.05"]
+    row = tables.body("table4", cells)[0]["rows"][0]
+    assert row["cells"][len(groups[0]["methods"]) - 1]["ours"] == "0.00300"
 
 
 @pytest.mark.parametrize(
@@ -98,7 +110,7 @@ def test_the_papers_numbers_are_transcribed(dataset, model, changes):
 
 
 def test_the_formats(saved, tmp_path):
-    render.render("table4", saved, tmp_path)
+    render.render("table4", [saved], tmp_path)
     markdown, latex = (tmp_path / f"table4.{s}" for s in ("md", "tex"))
     text = markdown.read_text()
     assert "| Convolutional | ours |" in text and "0.00294" in text and "mnist-5k@500" in text
@@ -133,7 +145,7 @@ def test_figure5_is_drawn_and_the_same_twice(tmp_path, count):
 def test_the_report_is_one_page_on_its_own(saved, tmp_path):
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "figure5.png").write_bytes(b"\x89PNG")
-    report.write(saved, tmp_path, tmp_path / "report.html", "preview")
+    report.write(tmp_path, tmp_path / "report.html", "preview")
     page = (tmp_path / "report.html").read_text()
     assert "0.00294" in page and "mnist-5k@500" in page and "not the complete data set" in page
     assert "data:image/png;base64" in page
@@ -143,11 +155,14 @@ def test_the_report_is_one_page_on_its_own(saved, tmp_path):
 
 
 def test_a_bad_record_is_named(saved, tmp_path):
-    saved[0].write_text(saved[0].read_text()[:-30])
-    with pytest.raises(BadFile, match=re.escape(str(saved[0]))):
-        render.render("table4", saved, tmp_path)
+    path = saved / "matched" / "seed0.json"
+    path.write_text(path.read_text()[:-30])
+    with pytest.raises(BadFile, match=re.escape(str(path))):
+        render.render("table4", [saved], tmp_path)
+    with pytest.raises(InputError, match="nowhere: no records"):
+        render.render("table4", [tmp_path / "nowhere"], tmp_path)
     with pytest.raises(InputError, match="'table99'; there are table4, table8, figure5"):
-        render.render("table99", saved, tmp_path)
+        render.render("table99", [saved], tmp_path)
     with pytest.raises(ValueError, match="speed"):
         record("original", speed=3.0).save(tmp_path / "x.json")
 

@@ -4,9 +4,11 @@ rule generate:
         checkpoint=f"{RESULTS}/checkpoints/{{dataset}}/{{model}}/original/seed{{seed}}.safetensors",
         code=sources("attack"),
     output:
-        ensure(
-            f"{RESULTS}/uae/{{dataset}}/{{model}}/{{attack}}/seed{{seed}}.safetensors",
-            non_empty=True,
+        update(
+            ensure(
+                f"{RESULTS}/uae/{{dataset}}/{{model}}/{{attack}}/seed{{seed}}.safetensors",
+                non_empty=True,
+            )
         ),
     log:
         f"logs/{cfg.name}/generate/{{dataset}}/{{model}}/{{attack}}-seed{{seed}}.log",

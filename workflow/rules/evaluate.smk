@@ -7,7 +7,7 @@ rule evaluate:
         code=sources("evaluate"),
     output:
         [
-            f"{RESULTS}/records/reconstruction/{{dataset}}/{{model}}/{method}/seed{{seed}}{run}.json"
+            update(f"{RESULTS}/records/reconstruction/{{dataset}}/{{model}}/{method}/seed{{seed}}{run}.json")
             for method in ["original", *cfg.methods]
             for run in cfg.runs(method)
         ],

@@ -21,6 +21,7 @@ rule table:
     conda:
         "../../environment.yml"
     params:
+        records=lambda w: f"{RESULTS}/records/reconstruction",
         folder=lambda w, output: Path(output[0]).parent,
     message:
         "Render {wildcards.table}"

@@ -1,11 +1,14 @@
+# A job that fails must not cost what an earlier one made: `update` puts the old file back.
 rule train:
     input:
         data=prepared,
         code=sources("train"),
     output:
-        ensure(
-            f"{RESULTS}/checkpoints/{{dataset}}/{{model}}/original/seed{{seed}}.safetensors",
-            non_empty=True,
+        update(
+            ensure(
+                f"{RESULTS}/checkpoints/{{dataset}}/{{model}}/original/seed{{seed}}.safetensors",
+                non_empty=True,
+            )
         ),
     log:
         f"logs/{cfg.name}/train/{{dataset}}/{{model}}/original-seed{{seed}}.log",
@@ -33,9 +36,11 @@ rule retrain:
         uae=lambda w: uae_sets(w).get(w.method, []),
         code=sources("retrain"),
     output:
-        ensure(
-            f"{RESULTS}/checkpoints/{{dataset}}/{{model}}/{{method}}/seed{{seed}}{{draw}}.safetensors",
-            non_empty=True,
+        update(
+            ensure(
+                f"{RESULTS}/checkpoints/{{dataset}}/{{model}}/{{method}}/seed{{seed}}{{draw}}.safetensors",
+                non_empty=True,
+            )
         ),
     log:
         f"logs/{cfg.name}/train/{{dataset}}/{{model}}/{{method}}-seed{{seed}}{{draw}}.log",
