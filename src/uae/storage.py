@@ -40,8 +40,11 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_tensors(path: str | Path, arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
-    """Write a safetensors file; metadata values are stored as JSON."""
-    text = {key: json.dumps(value, sort_keys=True) for key, value in metadata.items()}
+    """Write a safetensors file. The same content gives the same bytes.
+
+    The metadata are one sorted JSON text: safetensors writes several entries in random order.
+    """
+    text = {"metadata": json.dumps(metadata, sort_keys=True)}
     arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
     with atomic(path) as file:
         file.write(_serialize(arrays, text))
@@ -56,7 +59,7 @@ def read_tensors(path: str | Path, *required: str) -> tuple[dict[str, np.ndarray
         with safe_open(path, framework="numpy") as file:
             names = file.keys()
             arrays = {key: file.get_tensor(key) for key in names}
-            metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+            metadata = json.loads((file.metadata() or {}).get("metadata", "{}"))
     except (SafetensorError, json.JSONDecodeError) as error:
         raise BadFile(
             f"{path}: not a whole safetensors file ({error}); delete it to have it rebuilt"

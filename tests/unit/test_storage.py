@@ -45,6 +45,10 @@ def test_tensors_and_metadata_come_back(tmp_path):
     storage.write_tensors(path, arrays, {"n": 1, "s": ["x", None]})
     found, metadata = storage.read_tensors(path, "a", "b")
     assert metadata == {"n": 1, "s": ["x", None]}
+    before = path.read_bytes()
+    for _ in range(5):  # the order of several entries would be random
+        storage.write_tensors(path, dict(reversed(arrays.items())), {"s": ["x", None], "n": 1})
+        assert path.read_bytes() == before
     for name, array in arrays.items():
         np.testing.assert_array_equal(found[name], array)
 
