@@ -3,8 +3,10 @@
 import pytest
 import yaml
 
+import uae
 from uae import config
 from uae.errors import ConfigError
+from uae.stages.generate import attack_from
 
 BASE = config.read_yaml(config.ROOT / "config" / "config.yaml")
 
@@ -95,6 +97,14 @@ def test_the_limit_of_training_samples_is_in_the_name(monkeypatch):
     assert config.load(BASE | {"scale": "paper", "device": "cuda"}).data_name("mnist") == "mnist"
     limit = {"scale": "paper", "train_limit": {"cpu": 60000}}
     assert config.load(BASE | limit).data_name("mnist") == "mnist"
+
+
+@pytest.mark.parametrize("scale", ["preview", "paper"])
+def test_the_scales_and_the_library_mean_the_same_by_released(scale):
+    settings = config.load(BASE | {"scale": scale}).attacking("convolutional", "mine-uae-released")
+    found = attack_from(settings)
+    assert found == uae.MinMaxAttack.released(mi=found.mi)
+    assert settings["squared"] and found.mi.samples == uae.ConvolutionOutput("encoder.1")
 
 
 def test_only_picks_rows():

@@ -20,7 +20,7 @@ rule download:
         "Download {wildcards.folder}/{wildcards.file}"
     shell:
         "UAE_DATA_MIRROR={resources.mirror:q}"
-        " uae fetch {wildcards.folder} {wildcards.file} --out {output} > {log} 2>&1"
+        " uae fetch {wildcards.folder} {wildcards.file} --out {output} 2>&1 | tee {log}"
 
 
 rule prepare:

@@ -67,6 +67,15 @@ class MinMaxAttack:
         if not self.bounds[0] < self.bounds[1]:
             raise ValueError(f"bounds must be (low, high), got {self.bounds}")
 
+    @classmethod
+    def released(cls, **changes: object) -> MinMaxAttack:
+        """The authors' code where it differs from the paper's words; pair it with a squared loss.
+
+        >>> MinMaxAttack.released(steps=20).init
+        'noise'
+        """
+        return cls(**{"c0": 1e-3, "init": "noise", "on_failure": "best", "mi_floor": 0.0} | changes)
+
     def __call__(
         self,
         loss: Loss,

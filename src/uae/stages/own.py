@@ -1,0 +1,55 @@
+"""Attack a model and data of one's own: what `uae attack` does."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from uae import storage
+from uae.errors import InputError
+
+
+def load_model(factory: str, checkpoint: Path | None = None, device: str = "cpu") -> nn.Module:
+    """The model that `module:callable` returns, in eval mode, with the weights of a safetensors file.
+
+    Modules are looked for in the working directory, too. Raises InputError naming what is wrong.
+    """
+    module, separator, name = factory.partition(":")
+    if not separator:
+        raise InputError(f"--model {factory!r}: write it as module:callable")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        model = getattr(importlib.import_module(module), name)()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise InputError(f"--model {factory!r}: {error}") from None
+    if not isinstance(model, nn.Module):
+        raise InputError(f"--model {factory!r} gives a {type(model).__name__}, not a torch.nn.Module")
+    if checkpoint is not None:
+        try:
+            model.load_state_dict(load_file(checkpoint))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise InputError(f"--checkpoint {checkpoint}: {error}") from None
+    return model.eval().to(device)
+
+
+def load_images(path: Path, array: str = "x") -> Tensor:
+    """The array of a .npy, .npz or .safetensors file as float32; bytes are divided by 255."""
+    try:
+        if path.suffix == ".safetensors":
+            arrays = storage.read_tensors(path)[0]
+        else:
+            loaded = np.load(path, allow_pickle=False)
+            arrays = {array: loaded} if path.suffix == ".npy" else dict(loaded)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--data {path}: {error}") from None
+    if array not in arrays:
+        raise InputError(f"--data {path}: no array {array!r}; it has {', '.join(arrays)}")
+    values = torch.from_numpy(arrays[array])
+    return values.float() / 255 if values.dtype == torch.uint8 else values.float()

@@ -1,0 +1,88 @@
+"""`uae attack` on a model and data of one's own, and errors without tracebacks."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import uae
+import uae.models
+
+FACTORY = """
+from uae import models
+def autoencoder():
+    return models.build("dense", (1, 8, 8), latent=4)
+def number():
+    return 3
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "mine.py").write_text(FACTORY)
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "images.npz",
+        x=rng.integers(0, 256, (6, 1, 8, 8), dtype=np.uint8),
+        bad=np.full((2, 3), 2.0),
+    )
+    torch.manual_seed(3)
+    save_file(uae.models.build("dense", (1, 8, 8), latent=4).state_dict(), tmp_path / "weights.safetensors")
+    return tmp_path
+
+
+def run(folder, *arguments):
+    command = [str(Path(sys.executable).parent / "uae"), "attack", *arguments, "--out", "out/uae.safetensors"]
+    environment = os.environ | {"COLUMNS": "100"}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.mark.parametrize("preset", ["paper", "released"])
+def test_attack_saves_what_the_library_gives(folder, preset):
+    done = run(
+        folder, "--model", "mine:autoencoder", "--checkpoint", "weights.safetensors", "--data", "images.npz",
+        "--steps", "3", "--inner-steps", "2", "--preset", preset, "--seed", "5",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "attack success rate" in done.stdout and "6 samples" in done.stdout
+    saved = uae.AttackResult.load(folder / "out" / "uae.safetensors")
+
+    torch.manual_seed(3)
+    model = uae.models.build("dense", (1, 8, 8), latent=4).eval()
+    images = torch.from_numpy(np.load(folder / "images.npz")["x"]).float() / 255
+    kind = {"paper": uae.MinMaxAttack, "released": uae.MinMaxAttack.released}[preset]
+    loss = uae.losses.Reconstruction(model, squared=preset == "released")
+    expected = kind(steps=3, mi=uae.MINE(inner_steps=2))(loss, images, seed=5)
+    torch.testing.assert_close(saved.adv, expected.adv, atol=1e-5, rtol=0)
+    assert torch.equal(saved.success, expected.success)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "mine", "--data", "images.npz"], "write it as module:callable"),
+        (["--model", "nowhere:f", "--data", "images.npz"], "No module named 'nowhere'"),
+        (["--model", "mine:number", "--data", "images.npz"], "gives a int"),
+        (["--model", "mine:autoencoder", "--data", "none.npz"], "none.npz"),
+        (
+            ["--model", "mine:autoencoder", "--data", "images.npz", "--array", "y"],
+            "no array 'y'; it has x, bad",
+        ),
+        (["--model", "mine:autoencoder", "--data", "images.npz", "--array", "bad"], "sample 0: a value of 2"),
+        (["--model", "mine:autoencoder", "--data", "images.npz", "--eps", "-1"], "eps must be above 0"),
+        (
+            ["--model", "mine:autoencoder", "--data", "images.npz", "--checkpoint", "mine.py"],
+            "--checkpoint mine.py",
+        ),
+    ],
+)
+def test_a_mistake_is_one_message(folder, arguments, message):
+    done = run(folder, *arguments)
+    assert done.returncode == 1
+    assert message in done.stderr and "Traceback" not in done.stderr
+    assert not (folder / "out").exists()
