@@ -86,7 +86,9 @@ def fit(
         if progress is not None:
             progress(epoch + 1, history[-1])
         if resume is not None and time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
-            _save(resume, tag, model, stepper, history)
+            # An epoch's last step can break the weights when all its losses were finite.
+            if all(weight.isfinite().all() for weight in model.parameters()):
+                _save(resume, tag, model, stepper, history)
             saved = time.monotonic()
     model.eval()
     return history
