@@ -1,4 +1,4 @@
-"""Augmented training sets: the n originals, and n more."""
+"""Augmented training sets: the n originals, and n more in each round."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ def gaussian(x: Tensor, sigma: float, seed: int, draw: int = 0) -> Tensor:
     return x + sigma * seeding.normal(seed, index, f"gaussian/{draw}", tuple(x.shape[1:]), x.dtype)
 
 
-def augmented(x: Tensor, extra: Tensor) -> Tensor:
-    """The originals and the extra samples, (2N, *shape).
+def augmented(x: Tensor, *extras: Tensor) -> Tensor:
+    """The originals and as many extra samples a round, ((1 + rounds) * N, *shape).
 
-    With `extra = x` this is the compute-matched control: as many gradient steps as on any other
-    augmented set, and nothing new to see.
+    With the originals as extra samples this is the compute-matched control: as many gradient steps as
+    on any other augmented set, and nothing new to see.
     """
-    if extra.shape != x.shape:
-        raise ValueError(f"augmentation has shape {tuple(extra.shape)}, the originals {tuple(x.shape)}")
-    return torch.cat([x, extra.to(x)])
+    for extra in extras:
+        if extra.shape != x.shape:
+            raise ValueError(f"augmentation has shape {tuple(extra.shape)}, the originals {tuple(x.shape)}")
+    return torch.cat([x, *(extra.to(x) for extra in extras)])

@@ -33,6 +33,9 @@ METRICS = {
     "mi_mean": "mean mutual information of the successful UAEs, in nats",
     "step_mean": "mean attack step of the successful UAEs' kept iterates",
     "l2_mean": "mean Euclidean norm of the perturbation over the successful UAEs",
+    "accuracy": "share of test samples classified correctly, in [0, 1]",
+    "features": "selected features",
+    "distinct_features": "selected features that differ from one another",
 }
 
 
@@ -74,9 +77,9 @@ class Record(BaseModel):
         storage.write_text(path, text + "\n")
 
 
-def path(folder: str | Path, method: str, seed: int, draw: int | None) -> Path:
-    """Where the record of one run lies in the folder of its experiment, data set and model."""
-    return Path(folder) / method / (f"seed{seed}.json" if draw is None else f"seed{seed}-draw{draw}.json")
+def path(folder: str | Path, method: str, seed: int, draw: int | None = None, suffix: str = ".json") -> Path:
+    """Where the file of one run lies in a row's folder of records, checkpoints or UAE sets."""
+    return Path(folder) / method / (f"seed{seed}" + (f"-draw{draw}" if draw is not None else "") + suffix)
 
 
 def load(folder: str | Path) -> list[Record]:

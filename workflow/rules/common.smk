@@ -4,7 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from uae.config import load, sigma_of
+from uae.config import Method, Run, load
 from uae.errors import ConfigError
 
 try:
@@ -26,17 +26,9 @@ if DEVICE == "cpu" and cfg.device == "auto" and workflow.is_main_process:
 
 
 wildcard_constraints:
-    dataset="[a-z0-9-]+",
-    model="[a-z0-9-]+",
-    method="original|(mine|l2)-uae(-released)?|matched|ga-[0-9.]+",
-    attack="(mine|l2)-uae(-released)?",
     seed="[0-9]+",
-    draw="(-draw[0-9]+)?",
-    data="[a-z0-9@-]+",
+    data="[a-z0-9@.+-]+",
 
-
-TABLES = ["table4", "table8"]
-FIGURES = ["figure5"] if cfg.panels else []
 
 # The modules that each stage runs: an edit of one of them reruns exactly the stages that use it.
 SOURCES = {
@@ -46,67 +38,86 @@ SOURCES = {
     "attack": ["attacks", "losses.py", "mine", "models", "sampling.py", "seeding.py", "stages/generate.py"],
     "evaluate": ["augment.py", "evaluation", "losses.py", "records.py", "stages/evaluate.py"],
     "tables": ["paper/tables.py", "paper/tables.yaml", "paper/reference"],
-    "figures": ["paper/figures.py", "paper/paper.mplstyle", "paper/tables.py", "paper/tables.yaml"],
     "report": ["paper/report.py", "paper/report.html.jinja", "paper/tables.py", "paper/tables.yaml"],
 }
+FIGURE_SOURCES = ["paper/figures/__init__.py", "paper/paper.mplstyle", "paper/tables.py", "paper/tables.yaml"]
 
 
 def sources(stage):
-    """The files of src/uae that a stage runs."""
+    """The files of src/uae that a stage runs; a figure's are its module and what all figures share."""
     found = []
-    for name in SOURCES[stage]:
+    for name in SOURCES[stage] if stage in SOURCES else [*FIGURE_SOURCES, f"paper/figures/{stage}.py"]:
         path = Path("src/uae") / name
         found += sorted(path.rglob("*.*")) if path.is_dir() else [path]
     return [str(path) for path in found if "__pycache__" not in path.parts]
 
 
-def prepared(wildcards):
-    return f"data/prepared/{cfg.data_name(wildcards.dataset)}.safetensors"
+def as_json(value):
+    """A parameter, so that a change reruns the job. A function, because Snakemake would fill in braces."""
+    text = json.dumps(value, sort_keys=True)
+    return lambda wildcards: text
 
 
-def settings(stage):
-    """The job's settings as JSON: a parameter, so that a change reruns the job."""
-    return lambda wildcards: json.dumps(stage(wildcards), sort_keys=True)
+# The unsupervised experiments
 
 
-def checkpoints(wildcards):
-    """The checkpoints of one data set, model and seed, the original first."""
-    folder = f"{RESULTS}/checkpoints/{wildcards.dataset}/{wildcards.model}"
-    return [
-        f"{folder}/{method}/seed{wildcards.seed}{run}.safetensors"
-        for method in ["original", *cfg.methods]
-        for run in cfg.runs(method)
-    ]
+def prepared(row):
+    return f"data/prepared/{cfg.data_name(row)}.safetensors"
 
 
-def noise_options(wildcards):
-    """The command line's noise level and draw of a Gaussian augmentation."""
-    sigma = sigma_of(wildcards.method)
-    return f"--sigma {sigma} --draw {wildcards.draw.removeprefix('-draw')}" if sigma else ""
+def files(kind, row):
+    """The folder of a row's checkpoints, UAE sets or records."""
+    return f"{RESULTS}/{kind}/{row.dataset}/{row.model}"
 
 
-def uae_sets(wildcards):
-    """The UAE sets of one data set, model and seed."""
-    folder = f"{RESULTS}/uae/{wildcards.dataset}/{wildcards.model}"
-    return {
-        method: f"{folder}/{method}/seed{wildcards.seed}.safetensors"
-        for method in cfg.methods
-        if "-uae" in method
-    }
+def run_file(run):
+    """Where a retraining's files lie in such a folder, without the suffix."""
+    return f"{run.method}/seed{{seed}}" + (f"-draw{run.draw}" if run.draw is not None else "")
 
 
-def reconstruction_records():
-    """The records of the rows of Tables 4 and 8 that were asked for; when frozen, those that are there.
+def job_name(things):
+    """What a job does, for names: its one run or UAE set, or all of a round."""
+    if len(things) > 1:
+        return "all" if Method(things[0][0] if isinstance(things[0], Run) else things[0]).rounds == 1 else "second"
+    return "-draw".join(str(part) for part in things[0] if part is not None) if isinstance(things[0], Run) else things[0]
 
-    The tables show every record of their folder: a run of one row leaves the others in.
+
+def uae_sets(runs):
+    """The UAE sets that some runs are trained on."""
+    return list(dict.fromkeys(name for run in runs for name in Method(run.method).attacks))
+
+
+def attacked(row, attack):
+    """The checkpoint that an attack is made on: the original, or in a second round the retrained one."""
+    method = Method(attack)
+    return f"{files('checkpoints', row)}/{method.base if method.rounds == 2 else 'original'}/seed{{seed}}.safetensors"
+
+
+def every(kind, suffix="json"):
+    """The records of an experiment that the configuration asks for; when frozen, those that are there.
+
+    Tables show every record of their folder: a run of one row leaves the others in.
     """
-    folder = f"{RESULTS}/records/reconstruction"
+    folder = f"{RESULTS}/records/{kind}"
     if cfg.records == "frozen":
-        return sorted(map(str, Path(folder).rglob("*.json")))
-    return [
-        f"{folder}/{dataset}/{model}/{method}/seed{seed}{run}.json"
-        for dataset, model in cfg.rows
-        for seed in cfg.seeds
-        for method in ["original", *cfg.methods]
-        for run in cfg.runs(method)
-    ]
+        return sorted(map(str, Path(folder).rglob(f"*.{suffix}")))
+    return RECORDS[kind]
+
+
+# The records of each experiment; the rules of the experiments add theirs.
+RECORDS = {
+    "reconstruction": [
+        f"{files('records/reconstruction', row)}/{run_file(run)}.json".format(seed=seed)
+        for row in cfg.rows
+        for seed in cfg.row_seeds(row)
+        for run in [Run("original", None), *cfg.runs(row)]
+    ],
+    "figure5": [
+        f"{RESULTS}/records/figure5/{panel.dataset}/{panel.model}/{panel.method}/seed{cfg.row_seeds(panel)[0]}.safetensors"
+        for panel in cfg.panels
+    ],
+    "theorem1": [
+        f"{RESULTS}/records/theorem1/{panel.dataset}/{panel.model}/{panel.method}/seed{cfg.row_seeds(panel)[0]}.safetensors"
+        for panel in cfg.stationarity
+    ],
+}

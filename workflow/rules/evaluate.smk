@@ -1,52 +1,98 @@
-# One job for all the methods of a data set, model and seed: loading torch takes longer than measuring.
-rule evaluate:
-    input:
-        data=prepared,
-        checkpoints=checkpoints,
-        uae=lambda w: list(uae_sets(w).values()),
-        code=sources("evaluate"),
-    output:
-        [
-            update(f"{RESULTS}/records/reconstruction/{{dataset}}/{{model}}/{method}/seed{{seed}}{run}.json")
-            for method in ["original", *cfg.methods]
-            for run in cfg.runs(method)
-        ],
-    log:
-        f"logs/{cfg.name}/evaluate/{{dataset}}/{{model}}/seed{{seed}}.log",
-    benchmark:
-        f"benchmarks/jobs/{cfg.name}/evaluate/{{dataset}}/{{model}}/seed{{seed}}.tsv"
-    conda:
-        "../../environment.yml"
-    threads: THREADS
-    resources:
-        gpu=GPU,
-        device=DEVICE,
-    params:
-        uae=lambda w: " ".join(f"--uae {m}={path}" for m, path in uae_sets(w).items()),
-        folder=lambda w, output: Path(output[0]).parents[1],
-    message:
-        "Evaluate {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
-    shell:
-        "uae evaluate {input.checkpoints} --data {input.data} --dataset {wildcards.dataset} --model {wildcards.model}"
-        " --records {params.folder} {params.uae} --device {resources.device} > {log} 2>&1"
+# One job for all the methods of a row and seed: loading torch takes longer than measuring.
+for row in cfg.rows:
+
+    rule:
+        name:
+            f"evaluate_{row.dataset}_{row.model}"
+        input:
+            data=prepared(row),
+            checkpoints=[
+                f"{files('checkpoints', row)}/{run_file(run)}.safetensors"
+                for run in [Run("original", None), *cfg.runs(row)]
+            ],
+            uae=[f"{files('uae', row)}/{name}/seed{{seed}}.safetensors" for name in uae_sets(cfg.runs(row))],
+            code=sources("evaluate"),
+        output:
+            [
+                update(f"{files('records/reconstruction', row)}/{run_file(run)}.json")
+                for run in [Run("original", None), *cfg.runs(row)]
+            ],
+        log:
+            f"logs/{cfg.name}/evaluate/{row.dataset}/{row.model}/seed{{seed}}.log",
+        benchmark:
+            f"benchmarks/jobs/{cfg.name}/evaluate/{row.dataset}/{row.model}/seed{{seed}}.tsv"
+        conda:
+            "../../environment.yml"
+        threads: THREADS
+        resources:
+            gpu=GPU,
+            device=DEVICE,
+        params:
+            uae=files("uae", row),
+            folder=files("records/reconstruction", row),
+        message:
+            f"Evaluate {row.model} on {row.dataset}, seed {{wildcards.seed}}"
+        shell:
+            "uae evaluate {input.checkpoints} --data {input.data} --uae {params.uae}"
+            f" --dataset {row.dataset} --model {row.model}"
+            " --records {params.folder} --device {resources.device} > {log} 2>&1"
 
 
-rule examples:
-    input:
-        data=prepared,
-        checkpoint=f"{RESULTS}/checkpoints/{{dataset}}/{{model}}/original/seed{{seed}}.safetensors",
-        uae=f"{RESULTS}/uae/{{dataset}}/{{model}}/{{attack}}/seed{{seed}}.safetensors",
-        code=sources("evaluate"),
-    output:
-        f"{RESULTS}/records/figure5/{{dataset}}/{{model}}/{{attack}}/seed{{seed}}.safetensors",
-    log:
-        f"logs/{cfg.name}/examples/{{dataset}}/{{model}}/{{attack}}-seed{{seed}}.log",
-    benchmark:
-        f"benchmarks/jobs/{cfg.name}/examples/{{dataset}}/{{model}}/{{attack}}-seed{{seed}}.tsv"
-    conda:
-        "../../environment.yml"
-    message:
-        "Pick examples of {wildcards.attack} for {wildcards.model} on {wildcards.dataset}"
-    shell:
-        "uae examples --data {input.data} --checkpoint {input.checkpoint}"
-        " --uae {input.uae} --method {wildcards.attack} --out {output} > {log} 2>&1"
+for panel in cfg.panels:
+
+    rule:
+        name:
+            f"examples_{panel.dataset}_{panel.model}_{panel.method}"
+        input:
+            data=prepared(panel),
+            checkpoint=f"{files('checkpoints', panel)}/original/seed{{seed}}.safetensors",
+            uae=f"{files('uae', panel)}/{panel.method}/seed{{seed}}.safetensors",
+            code=sources("evaluate"),
+        output:
+            f"{files('records/figure5', panel)}/{panel.method}/seed{{seed}}.safetensors",
+        log:
+            f"logs/{cfg.name}/examples/{panel.dataset}/{panel.model}/{panel.method}-seed{{seed}}.log",
+        benchmark:
+            f"benchmarks/jobs/{cfg.name}/examples/{panel.dataset}/{panel.model}/{panel.method}-seed{{seed}}.tsv"
+        conda:
+            "../../environment.yml"
+        params:
+            method=panel.method,
+        message:
+            f"Pick examples of {panel.method} for {panel.model} on {panel.dataset}"
+        shell:
+            "uae examples --data {input.data} --checkpoint {input.checkpoint}"
+            " --uae {input.uae} --method {params.method} --out {output} > {log} 2>&1"
+
+
+for panel in cfg.stationarity:
+
+    rule:
+        name:
+            "stationarity"
+        input:
+            data=prepared(panel),
+            checkpoint=f"{files('checkpoints', panel)}/original/seed{{seed}}.safetensors",
+            code=sources("attack"),
+        output:
+            f"{files('records/theorem1', panel)}/{panel.method}/seed{{seed}}.safetensors",
+        log:
+            f"logs/{cfg.name}/stationarity-seed{{seed}}.log",
+        benchmark:
+            f"benchmarks/jobs/{cfg.name}/stationarity-seed{{seed}}.tsv"
+        conda:
+            "../../environment.yml"
+        threads: THREADS
+        resources:
+            gpu=GPU,
+            device=DEVICE,
+        params:
+            settings=as_json(cfg.attacking(panel.model, panel.method)),
+            samples=panel.samples,
+            steps=panel.steps,
+        message:
+            "Trace the stationarity of a long attack"
+        shell:
+            "uae stationarity --data {input.data} --checkpoint {input.checkpoint} --out {output}"
+            " --seed {wildcards.seed} --settings {params.settings:q} --samples {params.samples} --steps {params.steps}"
+            " --device {resources.device} > {log} 2>&1"

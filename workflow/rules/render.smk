@@ -1,68 +1,94 @@
-rule table:
-    input:
-        records=reconstruction_records(),
-        code=sources("tables"),
-    output:
-        report(
-            f"{RESULTS}/tables/{{table}}.csv",
-            caption="../report/{table}.rst",
-            category="Tables",
-            labels={"table": "{table}"},
-        ),
-        f"{RESULTS}/tables/{{table}}.tex",
-        f"{RESULTS}/tables/{{table}}.md",
-    log:
-        f"logs/{cfg.name}/render/{{table}}.log",
-    benchmark:
-        f"benchmarks/jobs/{cfg.name}/render/{{table}}.tsv"
-    wildcard_constraints:
-        table="table[0-9]+",
-    localrule: True
-    conda:
-        "../../environment.yml"
-    params:
-        records=lambda w: f"{RESULTS}/records/reconstruction",
-        folder=lambda w, output: Path(output[0]).parent,
-    message:
-        "Render {wildcards.table}"
-    shell:
-        "uae render {wildcards.table} {params.records} --out {params.folder} > {log} 2>&1"
+# Every table and figure, and the experiment whose records it is made from (all of them in every run).
+TABLES = {
+    "table4": "reconstruction",
+    "table5": "reconstruction",
+    "table6": "reconstruction",
+    "table8": "reconstruction",
+    "table9": "reconstruction",
+    "appendixh": "reconstruction",
+    "seeds": "reconstruction",
+    "ablation": "reconstruction",
+}
+# A figure's numbers are a .csv, an image grid's a .safetensors.
+FIGURES = {
+    "figure5": ("figure5", "safetensors"),
+    "theorem1": ("theorem1", "csv"),
+}
+
+TABLES = {name: kind for name, kind in TABLES.items() if RECORDS[kind]}
+FIGURES = {name: kind for name, kind in FIGURES.items() if RECORDS[kind[0]]}
 
 
-rule figure:
-    input:
-        grids=[
-            f"{RESULTS}/records/figure5/{panel.dataset}/{panel.model}/{panel.method}/seed{cfg.seeds[0]}.safetensors"
-            for panel in cfg.panels
-        ],
-        code=sources("figures"),
-    output:
-        report(
-            f"{RESULTS}/figures/figure5.pdf",
-            caption="../report/figure5.rst",
-            category="Figures",
-            labels={"figure": "figure5"},
-        ),
-        f"{RESULTS}/figures/figure5.png",
-        f"{RESULTS}/figures/figure5.safetensors",
-    log:
-        f"logs/{cfg.name}/render/figure5.log",
-    benchmark:
-        f"benchmarks/jobs/{cfg.name}/render/figure5.tsv"
-    localrule: True
-    conda:
-        "../../environment.yml"
-    params:
-        folder=lambda w, output: Path(output[0]).parent,
-    message:
-        "Render figure5"
-    shell:
-        "uae render figure5 {input.grids} --out {params.folder} > {log} 2>&1"
+for name, kind in TABLES.items():
+
+    rule:
+        name:
+            f"render_{name}"
+        input:
+            records=every(kind),
+            code=sources("tables"),
+        output:
+            report(
+                f"{RESULTS}/tables/{name}.csv",
+                caption=f"../report/{name}.rst",
+                category="Tables",
+                labels={"table": name},
+            ),
+            f"{RESULTS}/tables/{name}.tex",
+            f"{RESULTS}/tables/{name}.md",
+        log:
+            f"logs/{cfg.name}/render/{name}.log",
+        benchmark:
+            f"benchmarks/jobs/{cfg.name}/render/{name}.tsv"
+        localrule: True
+        conda:
+            "../../environment.yml"
+        params:
+            name=name,
+            records=f"{RESULTS}/records/{kind}",
+            folder=f"{RESULTS}/tables",
+        message:
+            f"Render {name}"
+        shell:
+            "uae render {params.name} {params.records} --out {params.folder} > {log} 2>&1"
+
+
+for name, (kind, suffix) in FIGURES.items():
+
+    rule:
+        name:
+            f"render_{name}"
+        input:
+            records=every(kind, "*"),
+            code=sources(name),
+        output:
+            report(
+                f"{RESULTS}/figures/{name}.pdf",
+                caption=f"../report/{name}.rst",
+                category="Figures",
+                labels={"figure": name},
+            ),
+            f"{RESULTS}/figures/{name}.png",
+            f"{RESULTS}/figures/{name}.{suffix}",
+        log:
+            f"logs/{cfg.name}/render/{name}.log",
+        benchmark:
+            f"benchmarks/jobs/{cfg.name}/render/{name}.tsv"
+        localrule: True
+        conda:
+            "../../environment.yml"
+        params:
+            name=name,
+            folder=f"{RESULTS}/figures",
+        message:
+            f"Render {name}"
+        shell:
+            "uae render {params.name} {input.records} --out {params.folder} > {log} 2>&1"
 
 
 rule report:
     input:
-        records=reconstruction_records(),
+        records=[path for kind in sorted(set(TABLES.values())) for path in every(kind)],
         tables=[f"{RESULTS}/tables/{name}.csv" for name in TABLES],
         figures=[f"{RESULTS}/figures/{name}.png" for name in FIGURES],
         code=sources("report"),
@@ -76,12 +102,12 @@ rule report:
     conda:
         "../../environment.yml"
     params:
-        folder=lambda w, output: Path(output[0]).parent,
+        folder=RESULTS,
         scale=cfg.name,
     message:
         "Write the report: {output}"
     shell:
-        "uae report {params.folder} --out {output} --scale {params.scale}" " > {log} 2>&1"
+        "uae report {params.folder} --out {output} --scale {params.scale} > {log} 2>&1"
 
 
 # `snakemake table4`, `snakemake figure5`: one item alone.

@@ -1,67 +1,70 @@
-# A job that fails must not cost what an earlier one made: `update` puts the old file back.
-rule train:
-    input:
-        data=prepared,
-        code=sources("train"),
-    output:
-        update(
-            ensure(
-                f"{RESULTS}/checkpoints/{{dataset}}/{{model}}/original/seed{{seed}}.safetensors",
-                non_empty=True,
-            )
-        ),
-    log:
-        f"logs/{cfg.name}/train/{{dataset}}/{{model}}/original-seed{{seed}}.log",
-    benchmark:
-        f"benchmarks/jobs/{cfg.name}/train/{{dataset}}/{{model}}/original-seed{{seed}}.tsv"
-    conda:
-        "../../environment.yml"
-    threads: THREADS
-    resources:
-        gpu=GPU,
-        device=DEVICE,
-    params:
-        settings=settings(lambda w: cfg.training(w.dataset, w.model, "original")),
-    message:
-        "Train {wildcards.model} on {wildcards.dataset}, seed {wildcards.seed}"
-    shell:
-        "uae train --data {input.data} --out {output} --method original"
-        " --seed {wildcards.seed} --settings {params.settings:q} --device {resources.device} > {log} 2>&1"
+# A row is a model on a data set. A job that fails must not cost what an earlier one made: `update` puts the
+# old file back.
+for row in cfg.rows:
 
+    rule:
+        name:
+            f"train_{row.dataset}_{row.model}"
+        input:
+            data=prepared(row),
+            code=sources("train"),
+        output:
+            update(ensure(f"{files('checkpoints', row)}/original/seed{{seed}}.safetensors", non_empty=True)),
+        log:
+            f"logs/{cfg.name}/train/{row.dataset}/{row.model}/original-seed{{seed}}.log",
+        benchmark:
+            f"benchmarks/jobs/{cfg.name}/train/{row.dataset}/{row.model}/original-seed{{seed}}.tsv"
+        conda:
+            "../../environment.yml"
+        threads: THREADS
+        resources:
+            gpu=GPU,
+            device=DEVICE,
+        params:
+            runs=as_json([{"method": "original", "settings": cfg.training(row, "original")}]),
+            folder=files("checkpoints", row),
+        message:
+            f"Train {row.model} on {row.dataset}, seed {{wildcards.seed}}"
+        shell:
+            "uae train --data {input.data} --checkpoints {params.folder} --seed {wildcards.seed}"
+            " --runs {params.runs:q} --device {resources.device} > {log} 2>&1"
 
-# From scratch on the originals and as many augmented samples.
-rule retrain:
-    input:
-        data=prepared,
-        uae=lambda w: uae_sets(w).get(w.method, []),
-        code=sources("retrain"),
-    output:
-        update(
-            ensure(
-                f"{RESULTS}/checkpoints/{{dataset}}/{{model}}/{{method}}/seed{{seed}}{{draw}}.safetensors",
-                non_empty=True,
-            )
-        ),
-    log:
-        f"logs/{cfg.name}/train/{{dataset}}/{{model}}/{{method}}-seed{{seed}}{{draw}}.log",
-    benchmark:
-        f"benchmarks/jobs/{cfg.name}/train/{{dataset}}/{{model}}/{{method}}-seed{{seed}}{{draw}}.tsv"
-    conda:
-        "../../environment.yml"
-    threads: THREADS
-    resources:
-        gpu=GPU,
-        device=DEVICE,
-    params:
-        settings=settings(lambda w: cfg.training(w.dataset, w.model, w.method)),
-        uae=lambda w, input: f"--uae {input.uae}" if input.uae else "",
-        noise=noise_options,
-    message:
-        "Retrain {wildcards.model} on {wildcards.dataset} with {wildcards.method}, seed {wildcards.seed}{wildcards.draw}"
-    shell:
-        "uae train --data {input.data} --out {output} --method {wildcards.method}"
-        " --seed {wildcards.seed} {params.uae} {params.noise} --settings {params.settings:q}"
-        " --device {resources.device} > {log} 2>&1"
+    # From scratch on the originals and as many augmented samples.
+    for number, runs in enumerate(cfg.jobs(cfg.runs(row))):
 
-
-ruleorder: train > retrain
+        rule:
+            name:
+                f"retrain_{row.dataset}_{row.model}_{job_name(runs)}"
+            input:
+                data=prepared(row),
+                uae=[f"{files('uae', row)}/{name}/seed{{seed}}.safetensors" for name in uae_sets(runs)],
+                code=sources("retrain"),
+            output:
+                [
+                    update(ensure(f"{files('checkpoints', row)}/{run_file(run)}.safetensors", non_empty=True))
+                    for run in runs
+                ],
+            log:
+                f"logs/{cfg.name}/train/{row.dataset}/{row.model}/{job_name(runs)}-seed{{seed}}.log",
+            benchmark:
+                f"benchmarks/jobs/{cfg.name}/train/{row.dataset}/{row.model}/{job_name(runs)}-seed{{seed}}.tsv"
+            conda:
+                "../../environment.yml"
+            threads: THREADS
+            resources:
+                gpu=GPU,
+                device=DEVICE,
+            params:
+                runs=as_json(
+                    [
+                        {"method": method, "draw": draw, "settings": cfg.training(row, method)}
+                        for method, draw in runs
+                    ]
+                ),
+                folder=files("checkpoints", row),
+                uae=files("uae", row),
+            message:
+                f"Retrain {row.model} on {row.dataset} with {job_name(runs)}, seed {{wildcards.seed}}"
+            shell:
+                "uae train --data {input.data} --checkpoints {params.folder} --uae {params.uae} --seed {wildcards.seed}"
+                " --runs {params.runs:q} --device {resources.device} > {log} 2>&1"

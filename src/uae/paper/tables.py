@@ -1,4 +1,7 @@
-"""Tables: tidy CSV, LaTeX in the paper's layout, Markdown; ours beside the paper's in every cell."""
+"""Tables: tidy CSV, LaTeX in the paper's layout, Markdown; ours beside the paper's in every cell.
+
+`tables.yaml` has their layouts.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from uae import storage
 from uae.records import Record
 
 HERE = Path(__file__).parent
-COLUMNS = ["dataset", "variant", "model", "method", "metric", "value", "std", "n_seeds", "paper_value"]
+KEYS = ["dataset", "variant", "model", "method", "metric"]
+COLUMNS = [*KEYS, "value", "std", "n_seeds", "paper_value"]
 
 
 @functools.cache
@@ -27,118 +31,241 @@ def name_of(key: str, math: bool = True) -> str:
     name = layouts()["names"].get(key, key)
     if math:
         return name
-    unicode = {r"$L_2$": "L₂", r"$\sigma = 0.01$": "σ = 0.01", r"$\sigma = 10^{-3}$": "σ = 10⁻³"}
-    return functools.reduce(lambda text, item: text.replace(*item), unicode.items(), name)
+    return functools.reduce(lambda text, item: text.replace(*item), layouts()["unicode"].items(), name)
+
+
+def _wanted(layout: dict[str, Any], record: Record) -> bool:
+    """Whether a record is of the table: `where` lists what is in, `except` what is out.
+
+    Their keys are a record's fields, and `row`: its dataset/model.
+    """
+    fields = record.model_dump(include={"dataset", "model", "method"})
+    fields["row"] = f"{record.dataset}/{record.model}"
+    inside, outside = layout.get("where", {}), layout.get("except", {})
+    return all(fields[key] in names for key, names in inside.items()) and not any(
+        fields[key] in names for key, names in outside.items()
+    )
 
 
 def tidy(table: str, records: list[Record]) -> pd.DataFrame:
     """One row a cell: mean and standard deviation over the runs, beside the paper's number.
 
     A run is a seed, and for Gaussian augmentation a draw of the noise; `n_seeds` counts the seeds
-    alone, and `std` is empty for a single run. The rows follow the paper's order.
+    alone, and `std` is empty for a single run. The rows follow the paper's order. In a table of
+    `differences` the cells are paired differences to the matched control, and `p` is that of a t-test.
     """
-    metrics = [group["metric"] for group in layouts()["tables"][table]["groups"]]
+    layout = layouts()["tables"][table]
+    metrics = list(dict.fromkeys(column["metric"] for column in layout["columns"]))
     measured = pd.DataFrame(
         [
             (r.dataset, r.variant, r.model, r.method, metric, value, r.seed)
             for r in records
+            if _wanted(layout, r)
             for metric, value in r.metrics.items()
             if metric in metrics
         ],
-        columns=[*COLUMNS[:6], "seed"],
+        columns=[*KEYS, "value", "seed"],
     )
-    runs = measured.groupby(COLUMNS[:5])
-    cells = runs["value"].agg(["mean", "std"]).join(runs["seed"].nunique()).reset_index()
-    cells.columns = COLUMNS[:8]
-    paper = pd.read_csv(HERE / "reference" / f"{table}.csv").rename(columns={"value": "paper_value"})
-    join = ["dataset", "model", "method", "metric"]
-    both = [paper, paper.assign(method=paper["method"] + "-released")]
-    cells = cells.merge(pd.concat(both)[[*join, "paper_value"]], on=join, how="left")
+    if layout.get("differences"):
+        cells = _differences(measured)
+    else:
+        runs = measured.groupby(KEYS)
+        cells = runs["value"].agg(["mean", "std"]).join(runs["seed"].nunique()).reset_index()
+        cells.columns = COLUMNS[:-1]
+    cells = _beside_the_paper(table, cells)
     # The paper's order; what it does not know comes last, by name.
     order = [*metrics, *layouts()["names"]]
     cells = cells.sort_values(
         ["dataset", "variant", "model", "metric", "method"],
         key=lambda column: column.map(lambda n: (order.index(n) if n in order else len(order), n)),
     )
-    return cells[COLUMNS].reset_index(drop=True)
+    return cells.reset_index(drop=True)
+
+
+def _beside_the_paper(table: str, cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells with the paper's numbers, NaN where it has none."""
+    path = HERE / "reference" / f"{table}.csv"
+    if not path.exists():
+        return cells.assign(paper_value=float("nan"))
+    paper = pd.read_csv(path).rename(columns={"value": "paper_value"})
+    keys = ["dataset", "model", "method", "metric"]
+    paper = pd.concat([paper, paper.assign(method=paper["method"] + "-released")])[[*keys, "paper_value"]]
+    aliases = layouts()["tables"][table].get("aliases", {})
+    known = cells.assign(dataset=cells["dataset"].replace(aliases))
+    return cells.assign(paper_value=known.merge(paper, on=keys, how="left")["paper_value"].to_numpy())
+
+
+def _differences(measured: pd.DataFrame) -> pd.DataFrame:
+    """Each method minus the matched control of the same seed; draws of the noise are averaged first."""
+    from scipy import stats
+
+    by_seed = measured.groupby([*KEYS, "seed"])["value"].mean().reset_index()
+    keys = ["dataset", "variant", "model", "metric", "seed"]
+    control = by_seed[by_seed["method"] == "matched"].set_index(keys)["value"]
+    both = by_seed[by_seed["method"] != "matched"].join(control.rename("control"), on=keys).dropna()
+    rows = []
+    for key, part in both.groupby(KEYS):
+        difference = part["value"] - part["control"]
+        p = stats.ttest_rel(part["value"], part["control"]).pvalue if len(part) > 1 else float("nan")
+        rows.append((*key, difference.mean(), difference.std(), len(part), p))
+    return pd.DataFrame(rows, columns=[*COLUMNS[:-1], "p"])
 
 
 def _number(value: float, kind: str) -> str:
-    if kind == "percent":
-        return f"{100 * value:.2f}%"
-    if kind == "count":
-        return f"{value:g}"
-    return f"{value:.5f}"
+    form = layouts()["formats"][kind]
+    number = format(value * form.get("scale", 1), form["number"])
+    return number + form.get("unit", "")
 
 
-def _cell(row: pd.Series, base: float | None, kind: str) -> dict[str, str]:
+def _cell(row: pd.Series, base: float | None, kind: str) -> dict[str, Any]:
     """The texts of one cell: ours, its spread and change, and the paper's."""
+    form = layouts()["formats"][kind]
     value, change, spread = row["value"], "", ""
-    if kind == "error" and base is not None and row["method"] != "original":
+    if form.get("change") and base and row["method"] != "original":
         gain = 100 * (1 - value / base)
         change = f"{'↑' if gain >= 0 else '↓'} {abs(gain):.1f}%"
-    if pd.notna(row["std"]) and kind != "count":
-        spread = f"± {100 * row['std']:.2f}%" if kind == "percent" else f"± {row['std']:.1e}"
+    if pd.notna(row["std"]) and "spread" in form:
+        spread = f"± {format(row['std'] * form.get('scale', 1), form['spread'])}{form.get('unit', '')}"
+    if pd.notna(row.get("p")):
+        spread += f", p = {row['p']:.2g}, n = {row['n_seeds']}"
     paper = "–" if pd.isna(row["paper_value"]) else _number(row["paper_value"], kind)
-    return {"ours": _number(value, kind), "spread": spread, "change": change, "paper": paper}
+    return {"ours": _number(value, kind), "spread": spread, "change": change, "paper": paper, "best": False}
 
 
 def columns(table: str, cells: pd.DataFrame) -> list[dict[str, Any]]:
-    """The table's groups of columns: the layout's, and any further method that was measured."""
+    """The table's groups of columns, each with its `heads`.
+
+    Where methods are columns: those of the layout that were measured or that the paper has, and further
+    levels of noise that were measured. Where they are rows: the metric alone.
+    """
+    layout = layouts()["tables"][table]
+    if layout["rows"] == "method":
+        return [column | {"methods": [None], "heads": [column["title"]]} for column in layout["columns"]]
     groups = []
-    for group in layouts()["tables"][table]["groups"]:
-        measured = cells[cells["metric"] == group["metric"]]["method"].unique()
-        groups.append(group | {"methods": list(dict.fromkeys([*group["methods"], *measured]))})
+    for column in layout["columns"]:
+        of_metric = cells[cells["metric"] == column["metric"]]
+        measured = list(of_metric["method"].unique())
+        known = [
+            m for m in column["methods"] if m in measured or not m.endswith("-released") or layout.get("all")
+        ]
+        more = [m for m in measured if m.startswith("ga-")] if "ga-0.01" in column["methods"] else []
+        methods = list(dict.fromkeys([*known, *more]))
+        heads = column.get("heads") or [name_of(method, math=True) for method in methods]
+        groups.append(column | {"methods": methods, "heads": heads})
     return groups
 
 
 def body(table: str, cells: pd.DataFrame) -> list[dict[str, Any]]:
-    """Blocks by data set, each with a row a model and a cell a column: what every format shows."""
+    """Blocks with rows and a cell a column: what every format shows.
+
+    A block is one combination of the layout's `blocks` keys (a data set stands with its variant), a row
+    one value of its `rows` key.
+    """
+    layout = layouts()["tables"][table]
     blocks, groups = [], columns(table, cells)
-    for (dataset, variant), block in cells.groupby(["dataset", "variant"], sort=False):
+    block_keys = ["dataset", "variant", *layout["blocks"]] if layout["blocks"] else []
+    block_keys = list(dict.fromkeys(block_keys))
+    row_keys = [layout["rows"]] if block_keys else [layout["rows"], "variant"]
+    best = _best(cells, layout)
+    lines = list(cells.groupby(block_keys, sort=False)) if block_keys else [((), cells)]
+    for key, block in lines:
+        named = dict(zip(block_keys, key, strict=True))
         rows = []
-        for model, part in block.groupby("model", sort=False):
-            by_key = {(r["method"], r["metric"]): r for _, r in part.iterrows()}
+        for row_key, part in _ordered(block, row_keys, layout):
             line = []
             for group in groups:
-                base = by_key.get(("original", group["metric"]))
-                base = None if base is None else base["value"]
-                found = [by_key.get((method, group["metric"])) for method in group["methods"]]
-                texts = [None if row is None else _cell(row, base, group["format"]) for row in found]
-                shown = [text["ours"] for text in texts if text]  # equal to the digits shown is equal
-                for text in filter(None, texts):
-                    text["best"] = group["format"] == "error" and text["ours"] == min(shown)
-                line += texts
-            rows.append({"model": model, "cells": line})
-        blocks.append({"dataset": dataset, "variant": variant, "rows": rows})
+                here = part[part["metric"] == group["metric"]]
+                for method in group["methods"]:
+                    found = here if method is None else here[here["method"] == method]
+                    line.append(_shown(found, cells, group["format"], best))
+            rows.append({"name": row_key[0], "variant": dict(zip(row_keys, row_key, strict=True)).get("variant"),
+                         "cells": line})  # fmt: skip
+        blocks.append({"names": [named[k] for k in layout["blocks"]], "variant": named.get("variant"), "rows": rows})
     return blocks
 
 
-def _markdown(table: str, cells: pd.DataFrame) -> str:
-    layout = layouts()["tables"][table]
-    heads = [
-        f"{group['title']}: {name_of(method, math=False)}"
-        for group in columns(table, cells)
-        for method in group["methods"]
+def _ordered(block: pd.DataFrame, row_keys: list[str], layout: dict[str, Any]):
+    """The block's rows in the layout's order where it lists them, else in the order of the cells."""
+    parts = list(block.groupby(row_keys, sort=False))
+    listed = layout.get("where", {}).get(layout["rows"], [])
+    return sorted(parts, key=lambda part: listed.index(part[0][0]) if part[0][0] in listed else len(listed))
+
+
+def _shown(found: pd.DataFrame, cells: pd.DataFrame, kind: str, best: dict) -> dict[str, Any] | None:
+    if found.empty:
+        return None
+    row = found.iloc[0]
+    same = _same(cells, row)
+    original = same[same["method"] == "original"]["value"]
+    cell = _cell(row, original.iloc[0] if len(original) else None, kind)
+    cell["best"] = cell["ours"] == best.get(tuple(row[k] for k in ("dataset", "variant", "model", "metric")))
+    return cell
+
+
+def _same(cells: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
+    """The cells that differ from one by the method alone."""
+    keys = ["dataset", "variant", "model", "metric"]
+    return cells[(cells[keys] == row[keys]).all(axis=1)]
+
+
+def _best(cells: pd.DataFrame, layout: dict[str, Any]) -> dict[tuple, str]:
+    """The best text of the methods that can be compared, by (dataset, variant, model, metric)."""
+    out = {}
+    kinds = {column["metric"]: column["format"] for column in layout["columns"]}
+    for key, part in cells.groupby(["dataset", "variant", "model", "metric"]):
+        rule = layouts()["formats"][kinds[key[-1]]].get("best")
+        if rule and len(part) > 1:
+            value = part["value"].min() if rule == "low" else part["value"].max()
+            out[key] = _number(value, kinds[key[-1]])  # equal to the digits shown is equal
+    return out
+
+
+def label(table: str) -> str:
+    """`table4` as `Table 4`; the layout's own label where it has one."""
+    known = layouts()["tables"].get(table, {}).get("label")
+    return known or layouts()["labels"].get(table) or re.sub(r"(\d+)", r" \1", table).capitalize()
+
+
+def _block_title(block: dict[str, Any], math: bool) -> str:
+    return ", ".join(name_of(name, math) for name in block["names"])
+
+
+def has_paper(table: str) -> bool:
+    """Whether the paper has numbers for the table."""
+    return (HERE / "reference" / f"{table}.csv").exists()
+
+
+def plain_heads(groups: list[dict[str, Any]]) -> list[str]:
+    """The heads of all columns without TeX."""
+    return [
+        functools.reduce(lambda text, item: text.replace(*item), layouts()["unicode"].items(), head)
+        for group in groups
+        for head in group["heads"]
     ]
+
+
+def _markdown(table: str, cells: pd.DataFrame) -> str:
+    layout, groups = layouts()["tables"][table], columns(table, cells)
+    titles = [
+        "" if layout["rows"] == "method" else f"{group['title']}: " for group in groups for _ in group["heads"]
+    ]
+    heads = [title + head for title, head in zip(titles, plain_heads(groups), strict=True)]
     lines = [f"**{label(table)}.** {layout['title']}.", ""]
     for block in body(table, cells):
-        lines += [f"{name_of(block['dataset'])} (data: `{block['variant']}`)", ""]
-        lines += ["| model | | " + " | ".join(heads) + " |", "|---|---|" + "---|" * len(heads)]
+        if block["names"]:
+            lines += [f"{_block_title(block, math=False)} (data: `{block['variant']}`)", ""]
+        lines += [f"| {layout['head']} | | " + " | ".join(heads) + " |", "|---|---|" + "---|" * len(heads)]
         for row in block["rows"]:
             ours = [
                 "–" if c is None else _bold(" ".join(filter(None, _ours(c))), c["best"]) for c in row["cells"]
             ]
             paper = ["–" if c is None else c["paper"] for c in row["cells"]]
-            lines.append(f"| {name_of(row['model'])} | ours | " + " | ".join(ours) + " |")
-            lines.append("| | paper | " + " | ".join(paper) + " |")
+            variant = f" (data: `{row['variant']}`)" if row["variant"] else ""
+            lines.append(f"| {name_of(row['name'], math=False)}{variant} | ours | " + " | ".join(ours) + " |")
+            if has_paper(table):
+                lines.append("| | paper | " + " | ".join(paper) + " |")
         lines.append("")
     return "\n".join([*lines, layout["caption"].strip(), ""])
-
-
-def label(table: str) -> str:
-    """`table4` as `Table 4`."""
-    return re.sub(r"(\d+)", r" \1", table).capitalize()
 
 
 def _ours(cell: dict[str, Any]) -> tuple[str, str, str]:
@@ -156,6 +283,7 @@ def _tex_escape(text: str) -> str:
         ("↑", r"$\uparrow$"),
         ("↓", r"$\downarrow$"),
         ("–", "--"),
+        ("‖δ‖₂", r"$\|\delta\|_2$"),
     ):
         text = text.replace(old, new)
     return text
@@ -163,15 +291,19 @@ def _tex_escape(text: str) -> str:
 
 def _latex(table: str, cells: pd.DataFrame) -> str:
     """A booktabs table* to be \\input; needs the packages booktabs and graphicx."""
-    layout = layouts()["tables"][table]
-    groups = columns(table, cells)
+    layout, groups = layouts()["tables"][table], columns(table, cells)
     width = sum(len(group["methods"]) for group in groups)
-    top = " & ".join(rf"\multicolumn{{{len(g['methods'])}}}{{c}}{{{g['title']}}}" for g in groups)
-    rules, first = [], 3
-    for group in groups:
-        rules.append(rf"\cmidrule(lr){{{first}-{first + len(group['methods']) - 1}}}")
-        first += len(group["methods"])
-    heads = " & ".join(name_of(method) for group in groups for method in group["methods"])
+    heads = " & ".join(_tex_escape(head) for group in groups for head in group["heads"])
+    head_lines = [rf"{layout['head']} & & {heads} \\"]
+    if layout["rows"] != "method":
+        top = " & ".join(
+            rf"\multicolumn{{{len(g['methods'])}}}{{c}}{{{_tex_escape(g['title'])}}}" for g in groups
+        )
+        rules, first = [], 3
+        for group in groups:
+            rules.append(rf"\cmidrule(lr){{{first}-{first + len(group['methods']) - 1}}}")
+            first += len(group["methods"])
+        head_lines = [rf" & & {top} \\", " ".join(rules), *head_lines]
     lines = [
         "% Needs \\usepackage{booktabs,graphicx}.",
         r"\begin{table*}[t]",
@@ -181,29 +313,36 @@ def _latex(table: str, cells: pd.DataFrame) -> str:
         r"\resizebox{\textwidth}{!}{%",
         rf"\begin{{tabular}}{{ll{'c' * width}}}",
         r"\toprule",
-        rf" & & {top} \\",
-        " ".join(rules),
-        rf"Autoencoder & & {heads} \\",
+        *head_lines,
     ]
     for block in body(table, cells):
-        title = rf"{name_of(block['dataset'])} (data: \texttt{{{block['variant']}}})"
-        lines += [r"\midrule", rf"\multicolumn{{{width + 2}}}{{l}}{{\textbf{{{title}}}}} \\"]
+        lines.append(r"\midrule")
+        if block["names"]:
+            title = rf"{_block_title(block, math=True)} (data: \texttt{{{block['variant']}}})"
+            lines.append(rf"\multicolumn{{{width + 2}}}{{l}}{{\textbf{{{title}}}}} \\")
         for row in block["rows"]:
-            ours, spreads, paper = [], [], []
-            for cell in row["cells"]:
-                cell = cell or {"ours": "–", "spread": "", "change": "", "paper": "–", "best": False}
-                number = _tex_escape(cell["ours"])
-                ours.append(rf"\textbf{{{number}}}" if cell["best"] else number)
-                spreads.append(_tex_escape(" ".join(filter(None, _ours(cell)[1:]))))
-                paper.append(_tex_escape(cell["paper"]))
-            lines.append(rf"{name_of(row['model'])} & ours & {' & '.join(ours)} \\")
-            if any(spreads):
-                small = [rf"{{\footnotesize {text}}}" if text else "" for text in spreads]
-                lines.append(rf" & & {' & '.join(small)} \\")
-            emphasised = [rf"\emph{{{text}}}" for text in paper]
-            lines.append(rf" & \emph{{paper}} & {' & '.join(emphasised)} \\[2pt]")
+            lines += _latex_row(row, has_paper(table))
     lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table*}", ""]
     return "\n".join(lines)
+
+
+def _latex_row(row: dict[str, Any], with_paper: bool) -> list[str]:
+    ours, spreads, paper = [], [], []
+    for cell in row["cells"]:
+        cell = cell or {"ours": "–", "spread": "", "change": "", "paper": "–", "best": False}
+        number = _tex_escape(cell["ours"])
+        ours.append(rf"\textbf{{{number}}}" if cell["best"] else number)
+        spreads.append(_tex_escape(" ".join(filter(None, _ours(cell)[1:]))))
+        paper.append(_tex_escape(cell["paper"]))
+    variant = rf" (\texttt{{{row['variant']}}})" if row["variant"] else ""
+    lines = [rf"{name_of(row['name'])}{variant} & ours & {' & '.join(ours)} \\"]
+    if any(spreads):
+        small = [rf"{{\footnotesize {text}}}" if text else "" for text in spreads]
+        lines.append(rf" & & {' & '.join(small)} \\")
+    if with_paper:
+        emphasised = [rf"\emph{{{text}}}" for text in paper]
+        lines.append(rf" & \emph{{paper}} & {' & '.join(emphasised)} \\[2pt]")
+    return lines
 
 
 def render(table: str, records: list[Record], folder: Path) -> None:

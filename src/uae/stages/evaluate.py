@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from uae import augment, checkpoints, records, storage
 from uae.attacks import AttackResult
+from uae.config import Method
 from uae.data import prepared
-from uae.evaluation import reconstruction
+from uae.evaluation import reconstruction, representation
 from uae.stages import use
 
 
@@ -20,15 +22,15 @@ def evaluate(
     paths: list[Path],
     folder: Path,
     *,
-    uaes: dict[str, Path],
+    uae: Path,
     dataset: str,
     model: str,
     device: str = "cpu",
 ) -> None:
-    """Measure the checkpoints of one data set, model and seed; the first is the original.
+    """Measure the checkpoints of one row and seed; the first is the original.
 
-    Writes one record for each under `folder` (see `records.path`). uaes: UAE sets by method. dataset: the
-    paper's data set that `data` stands for.
+    Writes one record for each under `folder` (see `records.path`). uae: the folder of the row's UAE sets.
+    dataset, model: the row's names.
     """
     use(device)
     source = prepared.load(data)
@@ -37,7 +39,7 @@ def evaluate(
     for path in paths:
         clock = records.Clock()
         trained, run = checkpoints.load(path, device)
-        method, seed, draw = run["method"], run["seed"], run["draw"]
+        method, seed, draw = Method(run["method"]), run["seed"], run["draw"]
         metrics = {
             "test_error": reconstruction.error(trained, x_test),
             "train_error": reconstruction.error(trained, x_train),
@@ -46,14 +48,16 @@ def evaluate(
             "n_train": run["n_train"],
             "n_test": len(x_test),
         }
+        if run["network"] == "concrete":
+            metrics |= _representation(trained, source, seed)
         provenance, settings = {"training": run["provenance"]}, run["settings"]
-        if method in uaes:
-            result = AttackResult.load(uaes[method])
+        if method.attacks:  # of a second round, the UAEs that it added
+            result = AttackResult.load(records.path(uae, method.attacks[-1], seed, None, ".safetensors"))
             provenance["attack"] = result.metadata["provenance"]
             settings = settings | {"attack": result.metadata["attack"]}
             metrics |= _describe(result, x_train.cpu())
-        elif run["sigma"] is not None:
-            noisy = augment.gaussian(x_train, run["sigma"], seed, draw or 0)
+        elif method.sigma is not None:
+            noisy = augment.gaussian(x_train, method.sigma, seed, draw or 0)
             metrics["asr"] = reconstruction.success_rate(original, x_train, noisy)
         provenance["evaluation"] = clock.provenance(run["settings"], records.device_name(device))
         record = records.Record(
@@ -62,14 +66,25 @@ def evaluate(
             variant=source.metadata["variant"],
             title=source.metadata["title"],
             model=model,
-            method=method,
+            method=method.name,
             seed=seed,
             draw=draw,
             metrics=metrics,
             settings=settings,
             provenance=provenance,
         )
-        record.save(records.path(folder, method, seed, draw))
+        record.save(records.path(folder, method.name, seed, draw))
+
+
+def _representation(model: nn.Module, source: prepared.Prepared, seed: int) -> dict[str, float]:
+    """How well the selected features classify (Table 6), and how many of them there are."""
+    features = model.features.cpu().numpy()
+    x_train, x_test = (source.unit(part).flatten(1).numpy()[:, features] for part in ("train", "test"))
+    return {
+        "accuracy": representation.accuracy(x_train, source.y_train, x_test, source.y_test, seed=seed),
+        "features": len(features),
+        "distinct_features": len(set(features.tolist())),
+    }
 
 
 def _describe(result: AttackResult, x: torch.Tensor) -> dict[str, float]:

@@ -1,11 +1,12 @@
-"""Attack every training sample of a model."""
+"""Attack training samples of a model."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
-from uae import checkpoints, records
+from uae import checkpoints, records, storage
 from uae.attacks import MinMaxAttack
 from uae.data import prepared
 from uae.losses import Reconstruction
@@ -29,27 +30,71 @@ def attack_from(settings: dict[str, Any]) -> MinMaxAttack:
 def generate(
     data: Path,
     checkpoint: Path,
-    target: Path,
+    folder: Path,
     *,
-    settings: dict[str, Any],
+    attacks: dict[str, dict[str, Any]],
     seed: int,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
-    """Attack every training sample of an autoencoder and write the UAE set."""
+    """Attack every training sample of an autoencoder; a UAE set for each attack.
+
+    attacks: settings of `Config.attacking` by name. Writes <folder>/<name>/seed<k>.safetensors.
+    """
+    use(device)
+    source = prepared.load(data)
+    model, _ = checkpoints.load(checkpoint, device)
+    x = source.unit("train").to(device)
+    for name, settings in attacks.items():
+        clock = records.Clock()
+        result = attack_from(settings)(
+            Reconstruction(model, squared=settings["squared"]),
+            x,
+            seed=seed,
+            progress=progress and _noted(progress, name),
+        )
+        result.metadata |= {
+            "checkpoint": checkpoints.digest(checkpoint),
+            "variant": source.metadata["variant"],
+            "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
+        }
+        result.save(records.path(folder, name, seed, None, ".safetensors"))
+
+
+def _noted(progress: Progress, name: str):
+    return lambda done, total: progress(done, total, f"samples, {name}")
+
+
+def stationarity(
+    data: Path,
+    checkpoint: Path,
+    target: Path,
+    *,
+    settings: dict[str, Any],
+    samples: int,
+    steps: int,
+    seed: int,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> None:
+    """||L(delta_t, c_t)||^2 of Theorem 1 along the attack, for the first training samples.
+
+    Writes `stationarity`, float32 (samples, steps).
+    """
     use(device)
     clock = records.Clock()
     source = prepared.load(data)
     model, _ = checkpoints.load(checkpoint, device)
-    result = attack_from(settings)(
+    attack = dataclasses.replace(attack_from(settings), steps=steps, trace=True)
+    result = attack(
         Reconstruction(model, squared=settings["squared"]),
-        source.unit("train").to(device),
+        source.unit("train")[:samples].to(device),
         seed=seed,
-        progress=progress and (lambda done, total: progress(done, total, "samples")),
+        progress=progress and _noted(progress, "stationarity"),
     )
-    result.metadata |= {
-        "checkpoint": checkpoints.digest(checkpoint),
-        "variant": source.metadata["variant"],
+    metadata = {key: source.metadata[key] for key in ("dataset", "variant", "title")} | {
+        "seed": seed,
+        "attack": result.metadata["attack"],
         "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
     }
-    result.save(target)
+    storage.write_tensors(target, {"stationarity": result.trace["stationarity"].cpu().numpy()}, metadata)

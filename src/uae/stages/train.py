@@ -1,4 +1,4 @@
-"""Train a model, on the originals or on an augmented set."""
+"""Train models, on the originals or on augmented sets."""
 
 from __future__ import annotations
 
@@ -9,82 +9,96 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from uae import augment, checkpoints, models, records, seeding
+from uae import augment, checkpoints, models, records, seeding, training
 from uae.attacks import AttackResult
+from uae.config import Method
 from uae.data import prepared
 from uae.stages import Progress, use
-from uae.training import autoencoder
 
 
 def _code() -> list[str]:
     """Checksums of the code that trains: a state left by other code is not resumed."""
-    folders = (models, autoencoder)
+    folders = (models, training)
     files = [path for module in folders for path in sorted(Path(module.__file__).parent.glob("*.py"))]
     return [checkpoints.digest(path) for path in files]
 
 
 def train(
     data: Path,
-    target: Path,
+    folder: Path,
     *,
-    settings: dict[str, Any],
-    method: str,
-    seed: int,
-    sigma: float | None = None,
-    draw: int | None = None,
+    runs: list[dict[str, Any]],
     uae: Path | None = None,
+    seed: int = 0,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
-    """Train an autoencoder on the originals alone (`original`) or on an augmented set.
+    """Train the models of one row and seed from the same first weights, one after the other.
 
-    The extra samples are those of the UAE set `uae`, Gaussian noise of standard deviation `sigma`, or
-    the originals once more (`matched`).
+    runs: `method`, `settings` of `Config.training` and, for Gaussian augmentation, `draw`. Writes
+    <folder>/<method>/seed<k>[-draw<d>].safetensors for each. uae: the folder of the row's UAE sets.
     """
     use(device)
-    clock = records.Clock()
     source = prepared.load(data)
     x = source.unit("train").to(device)
-    n_train = len(x)
-    if uae is not None:
-        x = augment.augmented(x, AttackResult.load(uae).adv)
-    elif sigma is not None:
-        x = augment.augmented(x, augment.gaussian(x, sigma, seed, draw or 0))
-    elif method == "matched":
-        x = augment.augmented(x, x)
+    for run in runs:
+        clock = records.Clock()
+        method, draw, settings = Method(run["method"]), run.get("draw"), run["settings"]
+        target = records.path(folder, method.name, seed, draw, ".safetensors")
+        sets = [records.path(uae, name, seed, None, ".safetensors") for name in method.attacks] if uae else []
+        inputs, outputs = augmented(x, method, sets, seed, draw)
 
-    fitting = dict(settings)
-    network, arguments, epochs = (fitting.pop(key) for key in ("network", "arguments", "epochs"))
-    torch.manual_seed(seeding.derive(seed, "initialisation"))
-    model = models.build(network, tuple(x.shape[1:]), **arguments).to(device)
-    inputs = [settings, method, seed, draw, source.metadata["sha256"], uae and checkpoints.digest(uae)]
-    tag = hashlib.sha256(json.dumps([inputs, _code()]).encode()).hexdigest()
-    resume = target.with_suffix(".partial")
-    history = autoencoder.fit(
-        model,
-        x,
-        **fitting,
-        epochs=epochs,
-        seed=seed,
-        resume=resume,
-        tag=tag,
-        progress=progress and (lambda done, loss: progress(done, epochs, f"loss {loss:.5f}")),
-    )
-    metadata = {
-        "network": network,
-        "arguments": arguments,
-        "shape": list(x.shape[1:]),
-        "settings": settings,
-        "method": method,
-        "sigma": sigma,
-        "seed": seed,
-        "draw": draw,
-        "variant": source.metadata["variant"],
-        "n_train": n_train,
-        "steps": epochs * math.ceil(len(x) / settings["batch_size"]),
-        "history": history,
-        "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
-    }
-    checkpoints.save(target, model, metadata)
-    resume.unlink(missing_ok=True)
+        fitting = dict(settings)
+        network, kind, arguments, epochs = (
+            fitting.pop(key) for key in ("network", "training", "arguments", "epochs")
+        )
+        torch.manual_seed(seeding.derive(seed, "initialisation"))
+        model = models.build(network, tuple(x.shape[1:]), **arguments).to(device)
+        tag = [settings, method.name, seed, draw, source.metadata["sha256"], *map(checkpoints.digest, sets)]
+        resume = target.with_suffix(".partial")
+        history = training.FITS[kind](
+            model,
+            inputs,
+            target=outputs,
+            **fitting,
+            epochs=epochs,
+            seed=seed,
+            resume=resume,
+            tag=hashlib.sha256(json.dumps([tag, _code()]).encode()).hexdigest(),
+            progress=progress and _noted(progress, epochs, method.name),
+        )
+        metadata = {
+            "network": network,
+            "arguments": arguments,
+            "shape": list(x.shape[1:]),
+            "settings": settings,
+            "method": method.name,
+            "seed": seed,
+            "draw": draw,
+            "variant": source.metadata["variant"],
+            "n_train": len(x),
+            "steps": len(history) * math.ceil(len(inputs) / training.batch_size(settings, len(inputs))),
+            "history": history,
+            "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
+        }
+        checkpoints.save(target, model, metadata)
+        resume.unlink(missing_ok=True)
+
+
+def augmented(
+    x: Tensor, method: Method, sets: list[Path], seed: int, draw: int | None
+) -> tuple[Tensor, Tensor | None]:
+    """What a model is trained on, and its targets where they are not the inputs themselves."""
+    if method.name == "original":
+        return x, None
+    if method.sigma is not None:
+        return augment.augmented(x, augment.gaussian(x, method.sigma, seed, draw or 0)), None
+    extra = [AttackResult.load(path).adv for path in sets] or [x] * method.rounds
+    targets = augment.augmented(x, *[x] * len(extra)) if method.clean_target else None
+    return augment.augmented(x, *extra), targets
+
+
+def _noted(progress: Progress, epochs: int, method: str):
+    return lambda done, loss: progress(done, max(epochs, done), f"{method}: loss {loss:.5f}")

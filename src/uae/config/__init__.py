@@ -8,107 +8,45 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from uae.config.blocks import Block, Count, TrainLimit
+from uae.config.reconstruction import (
+    Attack,
+    Budget,
+    DatasetBlock,
+    Fit,
+    Method,
+    Panel,
+    Recipe,
+    Stationarity,
+    check_methods,
+)
 from uae.data import catalogue
 from uae.errors import ConfigError
 
-ROOT = Path(__file__).parents[2]
+__all__ = ["ROOT", "SCALES", "Config", "Method", "load", "merge", "read_yaml"]
+
+ROOT = Path(__file__).parents[3]
 SCALES = ROOT / "config" / "scales"
 
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
 
-
-class Block(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Recipe(Block):
-    """How a model is built and trained."""
-
-    network: str
-    loss: Literal["mse", "bce"]
-    optimizer: Literal["adam", "rmsprop", "adadelta"]
-    lr: Positive
-    batch_size: Count
-    samples: Literal["convolution", "random"]
-    activation: str | None = None  # the module after the first convolution; its output is `released`'s
-
-
-class Budget(Block):
-    """What differs by data set: epochs of the original and of every retrained model, and sizes."""
-
-    epochs: Count
-    retrain_epochs: Count
-    arguments: dict[str, Any] = {}
-
-
-class RandomSampling(Block):
-    count: Annotated[int, Field(ge=2)]
-    dim: Count
-    power: NotNegative = 1.0
-    standardize: bool = False
-    redraw: bool = False
-
-
-class Attack(Block):
-    """Algorithm 1 and per-sample MINE; the names are those of `uae.MinMaxAttack` and `uae.MINE`."""
-
-    eps: Positive
-    steps: Count
-    alpha: Positive
-    beta: NotNegative
-    kappa: NotNegative
-    c0: NotNegative
-    init: Literal["zeros", "noise"]
-    on_failure: Literal["original", "best"]
-    mi_floor: float | None
-    squared: bool
-    after_activation: bool
-    critic: Literal["vanilla", "released"]
-    inner_steps: Count
-    critic_lr: Positive
-    random_sampling: RandomSampling
-
-
-class DatasetBlock(Block):
-    data: str
-    models: dict[str, Budget]
-
-    @field_validator("data")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        catalogue.lookup(name)
-        return name
-
-
-class Panel(Block):
-    """One grid of Figure 5."""
+class Row(NamedTuple):
+    """One row of the unsupervised tables: a model on a data set."""
 
     dataset: str
     model: str
-    method: Literal["mine-uae", "mine-uae-released"]
 
 
-class TrainLimit(Block):
-    cpu: Count | None
-    cuda: Count | None
+class Run(NamedTuple):
+    """One retrained model of a row: a method, and for Gaussian augmentation the number of the draw."""
 
-
-METHOD = re.compile(r"(mine|l2)-uae(-released)?|matched|ga-(?P<sigma>\d+(\.\d+)?)")
-
-
-def sigma_of(method: str) -> float | None:
-    """The noise level of a Gaussian augmentation, None for any other method."""
-    match = METHOD.fullmatch(method)
-    return float(match["sigma"]) if match and match["sigma"] else None
+    method: str
+    draw: int | None
 
 
 class Config(Block):
@@ -119,37 +57,31 @@ class Config(Block):
     data_mirror: str | None
     models: dict[str, Recipe]
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    together: bool
     train_limit: TrainLimit
     attack: Attack
-    released: Attack
+    attacks: dict[str, Attack]
     methods: list[str]
     gaussian_draws: Count
     reconstruction: dict[str, DatasetBlock]
     figure5: list[Panel]
-
-    @field_validator("methods")
-    @classmethod
-    def _methods(cls, methods: list[str]) -> list[str]:
-        for method in methods:
-            if not METHOD.fullmatch(method) or sigma_of(method) == 0:
-                raise ValueError(
-                    f"{method!r} is not mine-uae[-released], l2-uae[-released], matched or ga-<sigma above 0>"
-                )
-        return methods
+    theorem1: Stationarity
 
     @model_validator(mode="after")
     def _references(self) -> Config:
+        check_methods(self.methods, self.attacks)
         for dataset, block in self.reconstruction.items():
-            for model in block.models:
+            for model, budget in block.models.items():
                 if model not in self.models:
                     raise ValueError(f"reconstruction.{dataset}.models.{model}: no such model under `models`")
+                check_methods([*(budget.methods or []), *budget.also], self.attacks)
         if not self.rows:
             raise ValueError(f"only: no dataset/model under `reconstruction` matches {self.only!r}")
-        for panel in self.figure5:
-            if panel.method not in self.methods:
-                raise ValueError(f"figure5: {panel.method} is not one of `methods`")
+        for name, panel in [*(("figure5", panel) for panel in self.figure5), ("theorem1", self.theorem1)]:
             if panel.model not in getattr(self.reconstruction.get(panel.dataset), "models", {}):
-                raise ValueError(f"figure5: no {panel.model} on {panel.dataset} under `reconstruction`")
+                raise ValueError(f"{name}: no {panel.model} on {panel.dataset} under `reconstruction`")
+            if panel.method not in self.attacks:
+                raise ValueError(f"{name}: {panel.method} is not one of `attacks`")
         return self
 
     @property
@@ -169,11 +101,22 @@ class Config(Block):
         """The scale's name, which is its folder under results/."""
         return Path(self.scale).stem
 
+    def limited(self, data: str, limits: TrainLimit | None = None) -> str:
+        """A data name with the device's limit of training samples, where it names no number itself."""
+        limit = getattr(limits or self.train_limit, self.resolved_device)
+        entry, explicit = catalogue.lookup(data)
+        if explicit or not limit or limit >= entry.train:
+            return data
+        base, plus, transformations = data.partition("+")
+        return f"{base}@{limit}{plus}{transformations}"
+
+    # The unsupervised experiments: what is run.
+
     @property
-    def rows(self) -> list[tuple[str, str]]:
-        """The data set and model of each row of Tables 4 and 8, those that `only` asks for."""
+    def rows(self) -> list[Row]:
+        """The rows of the unsupervised tables, those that `only` asks for."""
         return [
-            (dataset, model)
+            Row(dataset, model)
             for dataset, block in self.reconstruction.items()
             for model in block.models
             if fnmatch.fnmatch(f"{dataset}/{model}", self.only)
@@ -182,38 +125,80 @@ class Config(Block):
     @property
     def panels(self) -> list[Panel]:
         """The grids of Figure 5 that `only` asks for."""
-        return [panel for panel in self.figure5 if (panel.dataset, panel.model) in self.rows]
+        return [panel for panel in self.figure5 if Row(panel.dataset, panel.model) in self.rows]
+
+    @property
+    def stationarity(self) -> list[Stationarity]:
+        """Theorem 1's attack, if `only` asks for its row."""
+        return [self.theorem1] if Row(self.theorem1.dataset, self.theorem1.model) in self.rows else []
+
+    def budget(self, row: Row | Panel) -> Budget:
+        return self.reconstruction[row.dataset].models[row.model]
+
+    def row_seeds(self, row: Row | Panel) -> list[int]:
+        return self.budget(row).seeds or self.seeds
+
+    def row_methods(self, row: Row) -> list[str]:
+        """The row's methods, without the original."""
+        budget = self.budget(row)
+        methods = self.methods if budget.methods is None else budget.methods
+        return list(dict.fromkeys([*methods, *budget.also]))
+
+    def runs(self, row: Row) -> list[Run]:
+        """Every retraining of a row and one seed."""
+        return [
+            Run(method, draw)
+            for method in self.row_methods(row)
+            for draw in (range(self.gaussian_draws) if Method(method).sigma else [None])
+        ]
+
+    def row_attacks(self, row: Row) -> list[str]:
+        """The UAE sets that a row needs, first rounds before second ones."""
+        sets = [name for method in self.row_methods(row) for name in Method(method).attacks]
+        sets += [panel.method for panel in self.panels if (panel.dataset, panel.model) == row]
+        return sorted(dict.fromkeys(sets), key=lambda name: Method(name).rounds)
+
+    def jobs(self, things: list[Run] | list[str]) -> list[list[Any]]:
+        """What one job does of a row's runs or attacks: one of them, or a whole round where jobs are short."""
+        if not self.together:
+            return [[thing] for thing in things]
+        rounds: dict[int, list[Any]] = {}
+        for thing in things:
+            rounds.setdefault(Method(getattr(thing, "method", thing)).rounds, []).append(thing)
+        return list(rounds.values())
 
     # What each job is given. Only these settings decide whether it runs again.
 
-    def data_name(self, dataset: str) -> str:
-        """The prepared data of a data set: its variant, with the device's limit of training samples."""
-        name = self.reconstruction[dataset].data
-        limit = getattr(self.train_limit, self.resolved_device)
-        entry, explicit = catalogue.lookup(name)
-        return name if explicit or not limit or limit >= entry.train else f"{name}@{limit}"
+    def data_name(self, row: Row) -> str:
+        """The prepared data of a row: its variant, with the device's limit of training samples."""
+        return self.limited(self.reconstruction[row.dataset].data, self.budget(row).train_limit)
 
-    def runs(self, method: str) -> list[str]:
-        """The runs of one method and any seed, as file names without the seed: one a Gaussian draw."""
-        return [f"-draw{d}" for d in range(self.gaussian_draws)] if sigma_of(method) else [""]
-
-    def training(self, dataset: str, model: str, method: str) -> dict[str, Any]:
-        """The settings of one training, retraining included."""
-        budget = self.reconstruction[dataset].models[model]
+    def training(self, row: Row, method: str) -> dict[str, Any]:
+        """The settings of one training, retraining included: network, training, arguments and the fit's."""
+        budget, recipe = self.budget(row), self.models[row.model]
         epochs = budget.epochs if method == "original" else budget.retrain_epochs
-        recipe = self.models[model].model_dump(exclude={"samples", "activation"})
-        return recipe | {"epochs": epochs, "arguments": budget.arguments}
+        fit = recipe.model_dump(include=set(Fit.model_fields)) | budget.model_dump(
+            include=set(Fit.model_fields), exclude_none=True
+        )
+        fit = {key: value for key, value in fit.items() if value is not None}
+        return {
+            "network": recipe.network,
+            "training": recipe.training,
+            "arguments": budget.arguments,
+            "epochs": epochs,
+            **fit,
+        }
 
-    def attacking(self, model: str, method: str) -> dict[str, Any]:
+    def attacking(self, model: str, attack: str) -> dict[str, Any]:
         """The settings of one UAE generation."""
-        preset = self.released if method.endswith("-released") else self.attack
+        preset = self.attacks[Method(attack).base]
         mine_keys = {"critic", "inner_steps", "critic_lr", "random_sampling", "after_activation"}
         settings = {
-            "attack": preset.model_dump(exclude=mine_keys | {"squared"}),
+            "attack": preset.model_dump(exclude=mine_keys | {"squared", "objective"}),
             "squared": preset.squared,
             "mine": None,
         }
-        if method.startswith("l2-uae"):
+        if preset.objective == "l2":
             return settings
         recipe = self.models[model]
         if recipe.samples == "random":
@@ -264,8 +249,9 @@ def load(settings: dict[str, Any] | None = None) -> Config:
     scale = scale_file(str(settings.get("scale", "")))
     scale_settings = read_yaml(scale)
     merged = merge(scale_settings, settings)
-    if isinstance(merged.get("attack"), dict) and isinstance(merged.get("released"), dict):
-        merged["released"] = merge(merged["attack"], merged["released"])
+    base_attack, attacks = merged.get("attack"), merged.get("attacks")
+    if isinstance(base_attack, dict) and isinstance(attacks, dict):
+        merged["attacks"] = {name: merge(base_attack, over or {}) for name, over in attacks.items()}
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
@@ -287,7 +273,7 @@ def _explain(error: ValidationError, settings: dict[str, Any], layers: dict[Path
     lines = []
     for item in error.errors():
         keys = item["loc"]
-        if keys[:1] == ("released",) and not any(_get(m, keys) for m in (settings, *layers.values())):
+        if keys[:1] == ("attacks",) and not any(_get(m, keys) for m in (settings, *layers.values())):
             continue  # taken over from `attack`, and reported there
         places = [path for path, layer in layers.items() if _get(layer, keys) is not None]
         overridden = places and _get(settings, keys) not in (None, _get(layers[places[0]], keys))

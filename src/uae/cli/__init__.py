@@ -1,0 +1,23 @@
+"""The command `uae`. Heavy modules are imported by the commands that need them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from rich.logging import RichHandler
+
+from uae.cli import data, own, reconstruction, render  # noqa: F401: they register their commands
+from uae.cli.common import app, console
+from uae.errors import InputError
+
+
+def main() -> None:
+    logging.basicConfig(level="WARNING", format="%(message)s", handlers=[RichHandler(console=console)])
+    try:
+        app(standalone_mode=True)
+    except (InputError, OSError) as error:
+        console.print("error:", style="bold red", end=" ")
+        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+

@@ -1,0 +1,3 @@
+from uae.cli import main
+
+main()

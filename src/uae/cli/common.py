@@ -1,0 +1,50 @@
+"""What the commands share: the app, options and the progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Unsupervised adversarial examples: the stages of the reproduction, and the method.",
+)
+console = Console(stderr=True)
+
+Settings = Annotated[str, typer.Option(help="The job's settings as JSON, from uae.config.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Seed = Annotated[int, typer.Option(help="Seed of every random number.")]
+Out = Annotated[Path, typer.Option(help="The file to write.")]
+Data = Annotated[Path, typer.Option(help="Prepared data, a safetensors file.")]
+
+
+@contextmanager
+def bar(title: str) -> Iterator[Any]:
+    """A progress bar on a terminal, a line a quarter in a log file."""
+    if not console.is_terminal:
+        quarters: set[int] = set()
+        last = 0
+
+        def log(done: int, total: int, note: str) -> None:
+            nonlocal last
+            if done < last:  # the job's next training or attack
+                quarters.clear()
+            last = done
+            if (quarter := 4 * done // total) not in quarters or done == total:
+                quarters.add(quarter)
+                console.print(f"{title}: {done}/{total} {note}")
+
+        yield log
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as progress:
+        task = progress.add_task(title, total=None, note="")
+        yield lambda done, total, note: progress.update(task, completed=done, total=total, note=note)

@@ -1,0 +1,64 @@
+"""The attack on a model and data of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from uae.cli.common import Device, Out, app, bar
+from uae.errors import InputError
+
+
+@app.command()
+def attack(
+    model: Annotated[str, typer.Option(help="Your autoencoder, as module:callable without arguments.")],
+    data: Annotated[Path, typer.Option(help="Samples in [0, 1], or bytes: .npy, .npz or .safetensors.")],
+    out: Out,
+    checkpoint: Annotated[Path | None, typer.Option(help="Its weights, a safetensors file.")] = None,
+    array: Annotated[str, typer.Option(help="The array of a file that holds several.")] = "x",
+    preset: Annotated[str, typer.Option(help="paper (its words) or released (the authors' code).")] = "paper",
+    eps: Annotated[float, typer.Option(help="Bound on the change of each value.")] = 1.0,
+    steps: Annotated[int, typer.Option(help="Attack steps, T.")] = 40,
+    alpha: Annotated[float, typer.Option(help="Step size.")] = 0.01,
+    beta: Annotated[float, typer.Option(help="Step size of c.")] = 0.1,
+    critic: Annotated[str, typer.Option(help="vanilla or released.")] = "vanilla",
+    inner_steps: Annotated[int, typer.Option(help="Critic steps for each attack step.")] = 20,
+    seed: int = 0,
+    device: Device = "cpu",
+) -> None:
+    """Generate MINE-UAEs for an autoencoder and data of your own."""
+    from rich.table import Table
+
+    from uae import MINE, MinMaxAttack, losses
+    from uae.stages import own, use
+
+    presets = {"paper": MinMaxAttack, "released": MinMaxAttack.released}
+    if preset not in presets:
+        raise InputError(f"--preset {preset!r} is none of {', '.join(presets)}")
+    use(device)
+    loss = losses.Reconstruction(own.load_model(model, checkpoint, device), squared=preset == "released")
+    images = own.load_images(data, array).to(device)
+    try:
+        settings = presets[preset](
+            eps=eps, steps=steps, alpha=alpha, beta=beta, mi=MINE(critic=critic, inner_steps=inner_steps)
+        )
+        with bar("attack") as progress:
+            result = settings(
+                loss, images, seed=seed, progress=lambda done, total: progress(done, total, "samples")
+            )
+    except ValueError as error:  # of the attack: it names the sample or the setting
+        raise InputError(str(error)) from error
+    result.save(out)
+    ok = result.success
+    table = Table("what", "value", title=f"{len(result)} samples → {out}")
+    table.add_row("attack success rate", f"{100 * result.success_rate:.2f} %")
+    table.add_row("mean loss, original", f"{result.loss_clean.mean().item():.5f}")
+    table.add_row("mean loss, UAE", f"{result.loss.mean().item():.5f}")
+    if ok.any():
+        norms = (result.adv - images).flatten(1).norm(dim=1)[ok]
+        table.add_row("mean MI of the successes", f"{result.mi[ok].mean().item():.5f} nats")
+        table.add_row("mean ‖δ‖₂ of the successes", f"{norms.mean().item():.5f}")
+    Console().print(table)

@@ -1,0 +1,45 @@
+"""Tables, figures, the report and the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uae.cli.common import Out, app
+
+
+@app.command()
+def render(
+    what: Annotated[str, typer.Argument(help="A table or a figure: table4, figure5, …")],
+    inputs: Annotated[list[Path], typer.Argument(help="A table's folder of records, or a figure's files.")],
+    out: Annotated[Path, typer.Option(help="The folder to write to.")],
+    width: Annotated[float | None, typer.Option(help="Width of a figure in inches.")] = None,
+    style: Annotated[str | None, typer.Option(help="A matplotlib style, or its file, for a figure.")] = None,
+) -> None:
+    """Render a table or a figure in all its formats."""
+    from uae.paper import render as rendering
+
+    rendering.render(what, inputs, out, width, style)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="The scale's folder: its records and figures.")],
+    out: Out,
+    scale: str = "preview",
+) -> None:
+    """Write the report: one self-contained page."""
+    from uae.paper import report as reporting
+
+    reporting.write(results, out, scale)
+
+
+@app.command()
+def config(scale: str = "preview") -> None:
+    """Print the configuration of a scale, checked."""
+    from uae import config as configuration
+
+    base = configuration.read_yaml(configuration.ROOT / "config" / "config.yaml")
+    print(configuration.load(base | {"scale": scale}).model_dump_json(indent=2))

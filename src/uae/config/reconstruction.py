@@ -1,0 +1,139 @@
+"""The unsupervised experiments: autoencoders retrained on augmented data (sections 5.4 and 5.5)."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from uae.config.blocks import Block, Count, NotNegative, Positive, TrainLimit, known_data
+
+
+class Fit(Block):
+    """How a network is fitted; which of these a training takes is its own matter (`uae.training`)."""
+
+    loss: Literal["mse", "bce"] | None = None
+    optimizer: Literal["adam", "rmsprop", "adadelta"] | None = None
+    lr: Positive | None = None
+    batch_size: Count | None = None
+    sparsity: Positive | None = None
+    sparsity_weight: NotNegative | None = None
+    l1: NotNegative | None = None
+    patience: Count | None = None
+    min_delta: NotNegative | None = None
+    keep_best: bool | None = None
+    tries: Count | None = None
+
+
+class Recipe(Fit):
+    """How a model is built and trained."""
+
+    network: str
+    training: Literal["autoencoder", "adversarial", "concrete"] = "autoencoder"
+    samples: Literal["convolution", "random"]
+    activation: str | None = None  # the module after the first convolution; its output is `released`'s
+
+
+class Budget(Fit):
+    """A row of the tables, one model on one data set: sizes, and where it differs from the recipe."""
+
+    epochs: Count
+    retrain_epochs: Count
+    arguments: dict[str, Any] = {}
+    methods: list[str] | None = None  # in place of the scale's
+    also: list[str] = []  # beside them
+    seeds: list[Annotated[int, Field(ge=0)]] | None = None  # in place of the run's
+    train_limit: TrainLimit | None = None  # in place of the run's
+
+
+class RandomSampling(Block):
+    count: Annotated[int, Field(ge=2)]
+    dim: Count
+    power: NotNegative = 1.0
+    standardize: bool = False
+    redraw: bool = False
+
+
+class Attack(Block):
+    """Algorithm 1 and per-sample MINE; the names are those of `uae.MinMaxAttack` and `uae.MINE`."""
+
+    objective: Literal["mi", "l2"]
+    eps: Positive
+    steps: Count
+    alpha: Positive
+    beta: NotNegative
+    kappa: NotNegative
+    c0: NotNegative
+    init: Literal["zeros", "noise"]
+    keep: Literal["best", "last"]
+    on_failure: Literal["original", "best"]
+    mi_floor: float | None
+    squared: bool
+    after_activation: bool
+    critic: Literal["vanilla", "released"]
+    inner_steps: Count
+    critic_lr: Positive
+    random_sampling: RandomSampling
+
+
+class DatasetBlock(Block):
+    data: Annotated[str, AfterValidator(known_data)]
+    models: dict[str, Budget]
+
+
+class Panel(Block):
+    """One grid of Figure 5."""
+
+    dataset: str
+    model: str
+    method: str
+
+
+class Stationarity(Block):
+    """Theorem 1's figure: a long attack on a few training samples of one row."""
+
+    dataset: str
+    model: str
+    method: str
+    samples: Count
+    steps: Count
+
+
+# What a retrained model sees beside the originals. `matched`: the originals again. A trailing `-2`: two
+# rounds, the second of UAEs for the model of the first (appendix H). `-to-clean`: a UAE's target is its
+# original.
+METHOD = re.compile(r"(?P<base>ga-(?P<sigma>\d+(\.\d+)?)|[a-z0-9.-]+?)(?P<again>-2)?(?P<clean>-to-clean)?")
+
+
+class Method:
+    """A method's name, taken apart."""
+
+    def __init__(self, name: str):
+        match = METHOD.fullmatch(name)
+        self.name = name
+        self.sigma = float(match["sigma"]) if match and match["sigma"] else None
+        self.base = match["base"] if match else name
+        self.rounds = 2 if match and match["again"] else 1
+        self.clean_target = bool(match and match["clean"])
+
+    @property
+    def is_attack(self) -> bool:
+        return self.sigma is None and self.base not in ("original", "matched")
+
+    @property
+    def attacks(self) -> list[str]:
+        """The UAE sets that the retraining needs, one a round."""
+        return [self.base + suffix for suffix in ("", "-2")[: self.rounds]] if self.is_attack else []
+
+
+def check_methods(methods: list[str], attacks: dict[str, Attack]) -> None:
+    """Raise ValueError naming a method that is none."""
+    for name in methods:
+        method = Method(name)
+        if method.sigma == 0 or (method.is_attack and method.base not in attacks):
+            raise ValueError(
+                f"{name!r} is not matched, ga-<sigma above 0>, or one of `attacks`: {', '.join(attacks)} "
+                "(each also as <attack>-2 and <attack>-to-clean)"
+            )
+

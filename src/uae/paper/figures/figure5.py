@@ -1,0 +1,85 @@
+"""Figure 5: the successful UAEs with the largest perturbations (appendix B.2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+from uae import storage
+from uae.paper.figures import TWO_COLUMNS
+from uae.paper.tables import name_of
+
+WIDTH = TWO_COLUMNS
+
+
+def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, Any], dict[str, Any]]]:
+    """Original, MINE-UAE, perturbation and both reconstructions; columns are samples.
+
+    Each input holds one data set's images (`uae.stages.evaluate.examples`).
+    """
+    grids = [
+        storage.read_tensors(p, "original", "uae", "original_reconstruction", "uae_reconstruction")
+        for p in inputs
+    ]
+    rows = [
+        "Original $x$",
+        r"MINE-UAE $x+\delta$",
+        r"Perturbation $\delta$",
+        r"$\Phi(x)$",
+        r"$\Phi(x+\delta)$",
+    ]
+    columns = max(max(len(arrays["original"]) for arrays, _ in grids), 1)
+    cell = width / (columns + 1.6)
+    titles = 0.34
+    height = len(grids) * (len(rows) * cell + titles)
+    figure = plt.figure(figsize=(width, height))
+    for g, (arrays, metadata) in enumerate(grids):
+        delta = arrays["uae"] - arrays["original"]
+        extent = float(np.abs(delta).max()) if delta.size else 1.0
+        images = [
+            arrays["original"],
+            arrays["uae"],
+            0.5 + delta / (2 * extent or 1),
+            arrays["original_reconstruction"],
+            arrays["uae_reconstruction"],
+        ]
+        top = 1 - g * (len(rows) * cell + titles) / height
+        count = len(arrays["original"])
+        found = "" if count else ": no successful UAE"
+        figure.text(
+            0,
+            top,
+            f"{name_of(metadata['method'])} on {name_of(metadata['dataset'])} "
+            f"(data: {metadata['variant']}), seed {metadata['seed']}, "
+            f"ASR {100 * metadata['asr']:.2f}%; "
+            rf"perturbation: grey is 0, black and white are $\mp${extent:.2g}{found}",
+            va="top",
+            fontsize=7,
+        )
+        for r, (label, batch) in enumerate(zip(rows, images, strict=True)):
+            bottom = top - (titles + (r + 1) * cell - 0.17) / height
+            figure.text(0, bottom + cell / height / 2, label, va="center", fontsize=7)
+            for c in range(count):
+                size = 0.94 * cell
+                axes = figure.add_axes(((1.6 + c) * cell / width, bottom, size / width, size / height))
+                image = np.clip(batch[c].transpose(1, 2, 0), 0, 1)
+                axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+                axes.set_axis_off()
+        for c in range(count):
+            figure.text(
+                (1.6 + c + 0.47) * cell / width,
+                top - (titles + len(rows) * cell - 0.15) / height,
+                rf"$\|\delta\|_2$ {arrays['norm'][c]:.2f}",
+                ha="center",
+                va="top",
+                fontsize=5,
+            )
+    plotted = {
+        f"{metadata['dataset']}/{metadata['method']}/{name}": array
+        for arrays, metadata in grids
+        for name, array in arrays.items()
+    }
+    return figure, (plotted, {"grids": [metadata for _, metadata in grids]})
