@@ -7,13 +7,24 @@ import inspect
 import torch
 from torch import nn
 
+from uae.models.adversarial import Adversarial
 from uae.models.autoencoders import Convolutional, Dense
+from uae.models.concrete import Concrete
 
-NETWORKS: dict[str, type[nn.Module]] = {"dense": Dense, "convolutional": Convolutional}
+NETWORKS: dict[str, type[nn.Module]] = {
+    "dense": Dense,
+    "sparse": Dense,  # the sparsity is in the training loss
+    "convolutional": Convolutional,
+    "adversarial": Adversarial,
+    "concrete": Concrete,
+}
 
 
 def build(network: str, shape: tuple[int, ...], **arguments) -> nn.Module:
-    """A new model for samples of the given shape. Raises ValueError naming what is not known."""
+    """A new model for samples of the given shape: (C, H, W) images, or (d,) the rows of a table.
+
+    Raises ValueError naming what is not known or does not fit the shape.
+    """
     if network not in NETWORKS:
         raise ValueError(f"no network {network!r}; there are {', '.join(NETWORKS)}")
     known = set(inspect.signature(NETWORKS[network]).parameters) - {"shape"}

@@ -1,4 +1,4 @@
-"""The autoencoders of section 5.4: (N, *shape) in [0, 1] to (N, *shape) in (0, 1).
+"""The dense and convolutional autoencoders of section 5.4: (N, *shape) in [0, 1] to (N, *shape) in (0, 1).
 
 Weights start as Keras starts them: Glorot-uniform, biases at zero.
 """
@@ -19,6 +19,8 @@ def glorot(model: nn.Module) -> None:
 
 
 class Autoencoder(nn.Module):
+    """(N, *shape) to (N, *shape) by way of `encoder` and `decoder`."""
+
     encoder: nn.Module
     decoder: nn.Module
 
@@ -27,7 +29,10 @@ class Autoencoder(nn.Module):
 
 
 class Dense(Autoencoder):
-    """One dense layer each way, sigmoid both: 784-128-784 for MNIST, 3072-256-3072 for SVHN."""
+    """One dense layer each way, sigmoid both: 784-128-784 for MNIST, 3072-256-3072 for SVHN.
+
+    The sparse autoencoder is the same network, trained with a penalty on the hidden units.
+    """
 
     def __init__(self, shape: tuple[int, ...], latent: int = 128):
         super().__init__()
@@ -46,6 +51,8 @@ class Convolutional(Autoencoder):
 
     def __init__(self, shape: tuple[int, ...], widths: tuple[int, int] = (16, 8)):
         super().__init__()
+        if len(shape) != 3:
+            raise ValueError(f"the convolutional autoencoder needs images (C, H, W), got samples of {shape}")
         channels, height, width = shape
         if height % 4 or width % 4:
             raise ValueError(f"the convolutional autoencoder needs multiples of 4, got {height}x{width}")

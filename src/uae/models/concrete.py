@@ -1,0 +1,98 @@
+"""The concrete autoencoder (Balin, Abid and Zou 2019) of section 5.5: it selects features."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from uae.models.autoencoders import Autoencoder, glorot
+
+
+def relaxed_one_hot(logits: Tensor, temperature: float) -> Tensor:
+    """One draw per row of the concrete distribution (Gumbel-softmax), of the shape of logits (K, d).
+
+    The largest entry of a row stands at j with probability softmax(logits)_j at any temperature; as the
+    temperature falls to 0, the rows become one-hot.
+    """
+    # -log of an exponential number is a Gumbel number; the smallest exponential numbers round to 0.
+    exponential = torch.empty_like(logits).exponential_().clamp_min(torch.finfo(logits.dtype).tiny)
+    return ((logits - exponential.log()) / temperature).softmax(dim=1)
+
+
+class Select(nn.Module):
+    """The concrete select layer: (N, d) to (N, K).
+
+    In training mode its K outputs are random convex combinations of the d inputs at `temperature`, which
+    the training lowers; one draw serves a batch, as in the published code. In eval mode they are
+    columns of the input.
+    """
+
+    def __init__(self, size: int, selected: int):
+        super().__init__()
+        self.logits = nn.Parameter(torch.empty(selected, size))
+        self.temperature = 10.0
+
+    @property
+    def features(self) -> Tensor:
+        """The column that each output selects, int64 (K,); several may select the same one."""
+        return self.logits.detach().argmax(dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            return x @ relaxed_one_hot(self.logits, self.temperature).T
+        return x.index_select(1, self.features)
+
+
+class Concrete(Autoencoder):
+    """Concrete select layer, then 320-320 LeakyReLU 0.2 with dropout 0.1, then a linear output.
+
+    The output layer is linear as in the published implementation, so reconstructions may leave [0, 1].
+
+    shape: of one sample; images are flattened.
+    selected: the number K of features to select: 50, Mice Protein 10 in Table 6.
+    Raises ValueError when there are fewer features than that.
+    """
+
+    def __init__(self, shape: tuple[int, ...], selected: int = 50, width: int = 320):
+        super().__init__()
+        size = math.prod(shape)
+        if not 1 <= selected <= size:
+            raise ValueError(f"cannot select {selected} features of data that have {size}")
+        self.encoder = nn.Sequential(nn.Flatten(), Select(size, selected))
+        self.decoder = nn.Sequential(
+            nn.Linear(selected, width),
+            nn.LeakyReLU(0.2),
+            nn.Dropout(0.1),
+            nn.Linear(width, width),
+            nn.LeakyReLU(0.2),
+            nn.Dropout(0.1),
+            nn.Linear(width, size),
+            nn.Unflatten(1, shape),
+        )
+        self.initialise()
+
+    def initialise(self) -> None:
+        """New weights, in place: Glorot-normal logits, Glorot-uniform decoder."""
+        nn.init.xavier_normal_(self.select.logits)
+        glorot(self)
+
+    @property
+    def select(self) -> Select:
+        return self.encoder[1]
+
+    @property
+    def features(self) -> Tensor:
+        """The flat index of each selected feature, int64 (K,)."""
+        return self.select.features
+
+    @property
+    def distinct(self) -> int:
+        """How many different features are selected, at most K."""
+        return len(self.features.unique())
+
+    @property
+    def certainty(self) -> float:
+        """The mean over the K outputs of the largest selection probability, in (0, 1]."""
+        return self.select.logits.detach().softmax(dim=1).amax(dim=1).mean().item()

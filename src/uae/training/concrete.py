@@ -1,0 +1,94 @@
+"""Fit a concrete autoencoder (Balin, Abid and Zou 2019): an annealed selection, in several tries."""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_right
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from uae.models.concrete import Concrete
+from uae.training import loop
+from uae.training.losses import LOSSES
+from uae.training.optimizers import OPTIMIZERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+
+def temperature(done: float, start: float = 10.0, end: float = 0.1) -> float:
+    """The geometric schedule: `start` at the beginning (done = 0), `end` at the end (done = 1)."""
+    return start * (end / start) ** done
+
+
+def fit(
+    model: Concrete,
+    x: Tensor,
+    *,
+    target: Tensor | None = None,
+    loss: str = "mse",
+    optimizer: str = "adam",
+    lr: float = 1e-3,
+    start_temperature: float = 10.0,
+    end_temperature: float = 0.1,
+    certainty: float = 0.998,
+    tries: int = 5,
+    batch_size: int | None = None,
+    epochs: int,
+    seed: int,
+    resume: Path | None = None,
+    tag: str = "",
+    progress: Callable[[int, float], None] | None = None,
+) -> list[float]:
+    """Train `model` in place on x (N, *shape); the mean loss of each epoch of every try.
+
+    A try runs for all its epochs, as in the published code, while the temperature falls from start to
+    end. If the model's `certainty` (the mean of the selection maxima) is then too low, the next try
+    begins from new weights and takes twice the epochs; after the last one its model is kept, and a
+    warning says what certainty it reached.
+    epochs: of the first try.
+    batch_size: None: max(N // 256, 16), as published.
+    The other options are those of `loop.Options`; the schedule leaves no room for early stopping.
+    Raises Diverged, naming epoch and step, when the loss is not finite.
+    """
+    criterion = LOSSES[loss]
+    stepper = OPTIMIZERS[optimizer](model.parameters(), lr)
+    steps = loop.steps_per_epoch(len(x), batch_size)
+    # Try i starts after epochs * (2^i - 1) epochs and ends where the next one starts.
+    starts = [epochs * (2**i - 1) for i in range(tries + 1)]
+
+    def step(batch: Tensor, goal: Tensor, number: int) -> Tensor:
+        current = bisect_right(starts, number // steps) - 1
+        first, last = starts[current] * steps, starts[current + 1] * steps
+        done = (number + 1 - first) / (last - first)
+        model.select.temperature = temperature(done, start_temperature, end_temperature)
+        value = criterion(model(batch), goal)
+        stepper.zero_grad(set_to_none=True)
+        value.backward()
+        stepper.step()
+        return value.detach()
+
+    def settled(done: int) -> bool:
+        """Whether the try that ends here is the last; if not, the next one's weights are drawn."""
+        if done not in starts:
+            return False
+        reached = model.certainty
+        if reached >= certainty:
+            return True
+        if done == starts[-1]:
+            log.warning("the selection's certainty is %.3f, not %s, after %d tries", reached, certainty, tries)
+            return True
+        with loop.seeded(seed, f"initialisation/{done}", x.device):
+            model.initialise()
+        stepper.state.clear()
+        return False
+
+    return loop.run(
+        model, [stepper], step, x, target,
+        batch_size=batch_size, epochs=starts[-1], seed=seed,
+        resume=resume, tag=tag, progress=progress, until=settled,
+    )  # fmt: skip
