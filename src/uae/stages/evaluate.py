@@ -79,9 +79,11 @@ def evaluate(
 def _representation(model: nn.Module, source: prepared.Prepared, seed: int) -> dict[str, float]:
     """How well the selected features classify (Table 6), and how many of them there are."""
     features = model.features.cpu().numpy()
-    x_train, x_test = (source.unit(part).flatten(1).numpy()[:, features] for part in ("train", "test"))
+    x_train, x_test = (source.unit(part).numpy() for part in ("train", "test"))
     return {
-        "accuracy": representation.accuracy(x_train, source.y_train, x_test, source.y_test, seed=seed),
+        "accuracy": representation.accuracy(
+            features, x_train, source.y_train, x_test, source.y_test, seed=seed
+        ),
         "features": len(features),
         "distinct_features": len(set(features.tolist())),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,7 @@ def train(
         sets = [records.path(uae, name, seed, None, ".safetensors") for name in method.attacks] if uae else []
         inputs, outputs = augmented(x, method, sets, seed, draw)
 
-        fitting = dict(settings)
+        fitting = {"batch_size": None} | settings
         network, kind, arguments, epochs = (
             fitting.pop(key) for key in ("network", "training", "arguments", "epochs")
         )
@@ -79,7 +78,7 @@ def train(
             "draw": draw,
             "variant": source.metadata["variant"],
             "n_train": len(x),
-            "steps": len(history) * math.ceil(len(inputs) / training.batch_size(settings, len(inputs))),
+            "steps": len(history) * training.steps_per_epoch(len(inputs), settings.get("batch_size")),
             "history": history,
             "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
         }
