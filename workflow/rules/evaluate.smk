@@ -30,11 +30,13 @@ for row in cfg.rows:
         params:
             uae=files("uae", row),
             folder=files("records/reconstruction", row),
+            dataset=row.dataset,  # not in the command itself: it is put together when the job runs
+            model=row.model,
         message:
             f"Evaluate {row.model} on {row.dataset}, seed {{wildcards.seed}}"
         shell:
             "uae evaluate {input.checkpoints} --data {input.data} --uae {params.uae}"
-            f" --dataset {row.dataset} --model {row.model}"
+            " --dataset {params.dataset} --model {params.model}"
             " --records {params.folder} --device {resources.device} > {log} 2>&1"
 
 
