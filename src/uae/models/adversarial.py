@@ -35,8 +35,6 @@ class Adversarial(Autoencoder):
         super().__init__()
         size = math.prod(shape)
         self.encoder = nn.Sequential(nn.Flatten(), *perceptron(size, width, latent), nn.Sigmoid())
-        self.decoder = nn.Sequential(
-            *perceptron(latent, width, size), nn.Sigmoid(), nn.Unflatten(1, shape)
-        )
+        self.decoder = nn.Sequential(*perceptron(latent, width, size), nn.Sigmoid(), nn.Unflatten(1, shape))
         self.discriminator = nn.Sequential(*perceptron(latent, width, 1))
         glorot(self)

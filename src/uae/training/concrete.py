@@ -80,7 +80,7 @@ def fit(
         if reached >= certainty:
             return True
         if done == starts[-1]:
-            log.warning("the selection's certainty is %.3f, not %s, after %d tries", reached, certainty, tries)
+            log.warning("certainty of the selection after the last try: %.3f, not %s", reached, certainty)
             return True
         with loop.seeded(seed, f"initialisation/{done}", x.device):
             model.initialise()
