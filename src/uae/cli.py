@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from uae.cli_verify import verify
 from uae.errors import InputError
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Unsupervised adversarial examples: the stages of the reproduction, and the method.",
 )
+app.command()(verify)
 console = Console(stderr=True)
 
 Settings = Annotated[str, typer.Option(help="The job's settings as JSON, from uae.config.")]
