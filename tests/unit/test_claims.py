@@ -1,0 +1,275 @@
+"""Verdicts on records made by hand, and every claim of the paper on the paper's own cells."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from uae import records
+from uae.cli import app
+from uae.errors import BadFile
+from uae.paper import claims
+
+STAGE = {
+    "commit": "0" * 12, "settings_hash": "x", "packages": {}, "python": "3.11",
+    "device": "CPU", "seconds": 1.0, "peak_memory_mib": 1.0,
+}  # fmt: skip
+
+
+def record(
+    method, seed=0, dataset="mnist", model="dense", variant=None, experiment="reconstruction", **metrics
+):
+    return records.Record(
+        experiment=experiment,
+        dataset=dataset,
+        variant=variant or dataset,
+        title="",
+        model=model,
+        method=method,
+        seed=seed,
+        metrics=metrics,
+        settings={},
+        provenance={"evaluation": STAGE},
+    )
+
+
+def claim(**changes):
+    cells = {"experiment": "reconstruction", "dataset": "mnist", "model": "dense", "method": "mine-uae",
+             "metric": "test_error"}  # fmt: skip
+    given = {"id": "c", "source": "s", "statement": "t", "is": "lower", "than": {"method": "original"},
+             "tolerance": 0, "reason": "r"}  # fmt: skip
+    return claims.Claim.model_validate(given | {"cells": cells | changes.pop("cells", {})} | changes)
+
+
+def verdict(loaded, settings="paper", **changes):
+    return claims.evaluate(loaded, [claim(**changes)], settings)[0]
+
+
+@pytest.mark.parametrize(
+    ("direction", "than", "tolerance", "value", "holds"),
+    [
+        ("lower", 0.5, 0, 0.4, True),
+        ("lower", 0.5, 0, 0.5, False),
+        ("higher", 0.5, 0, 0.6, True),
+        ("higher", 0.5, 0, 0.5, False),
+        ("at least", 0.5, 0, 0.5, True),
+        ("at least", 0.5, 0.1, 0.4, True),
+        ("at least", 0.5, 0.1, 0.39, False),
+        ("at most", 0.5, 0, 0.5, True),
+        ("at most", 0.5, "20%", 0.6, True),
+        ("at most", 0.5, "20%", 0.61, False),
+        ("close to", 0.5, 0.1, 0.4, True),
+        ("close to", 0.5, 0.1, 0.61, False),
+        ("close to", -0.5, "10%", -0.45, True),
+        ("close to", -0.5, "10%", -0.44, False),
+        ("at least", "improvement_svhn", 0, 0.735, True),
+    ],
+)
+def test_directions_and_tolerances(direction, than, tolerance, value, holds):
+    found = verdict([record("mine-uae", asr=value)], cells={"metric": "asr"}, **{"is": direction}, than=than,
+                    tolerance=tolerance)  # fmt: skip
+    assert found.verdict == (claims.REPRODUCED if holds else claims.NOT_REPRODUCED)
+    assert found.rows[0].ours == value and found.rows[0].spread is None
+
+
+def test_improvement_and_gain():
+    loaded = [record("original", test_error=0.4), record("mine-uae", test_error=0.3)]
+    for quantity, value in (("improvement", 0.25), ("gain", -0.1)):
+        found = verdict(loaded, quantity=quantity, base={"method": "original"}, than=value, tolerance=1e-9,
+                        **{"is": "close to"})  # fmt: skip
+        assert found.verdict == claims.REPRODUCED and found.rows[0].ours == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("uae", "original", "expected"),
+    [
+        ([0.30, 0.32], [0.40, 0.42], claims.REPRODUCED),  # 0.1 apart, spread 0.02
+        ([0.40, 0.42], [0.30, 0.32], claims.NOT_REPRODUCED),
+        ([0.30, 0.36], [0.34, 0.38], claims.INCONCLUSIVE),  # 0.03 apart, spread 0.05
+        ([0.36, 0.40], [0.30, 0.38], claims.INCONCLUSIVE),
+        ([0.30, 0.36], [0.32], claims.INCONCLUSIVE),  # one run of the other
+        ([0.30], [0.31], claims.REPRODUCED),  # single runs have no spread
+    ],
+)
+def test_a_difference_within_the_seeds_spread_is_inconclusive(uae, original, expected):
+    loaded = [record("mine-uae", seed=i, test_error=v) for i, v in enumerate(uae)]
+    loaded += [record("original", seed=i, test_error=v) for i, v in enumerate(original)]
+    found = verdict(loaded)
+    assert found.verdict == expected
+    assert found.rows[0].runs == min(len(uae), len(original))
+
+
+def test_the_spread_of_an_improvement_is_carried_over():
+    """To first order: (a/b)·√((s_a/a)² + (s_b/b)²)."""
+    loaded = [record("original", seed=s, test_error=v) for s, v in enumerate([0.39, 0.41])]
+    loaded += [record("mine-uae", seed=s, test_error=v) for s, v in enumerate([0.29, 0.31])]
+    found = verdict(loaded, quantity="improvement", base={"method": "original"}, than=0.25, tolerance=0,
+                    **{"is": "at least"})  # fmt: skip
+    s = 0.02 / 2**0.5
+    assert found.rows[0].spread == pytest.approx(0.75 * ((s / 0.3) ** 2 + (s / 0.4) ** 2) ** 0.5)
+
+
+MODELS = ["sparse", "dense", "convolutional", "adversarial"]
+
+
+@pytest.mark.parametrize(
+    ("needed", "better", "worse", "expected"),
+    [
+        ("all", 4, 0, claims.REPRODUCED),
+        ("all", 3, 1, claims.PARTLY),
+        ("all", 2, 0, claims.PARTLY),  # two rows not run
+        ("all", 0, 1, claims.NOT_REPRODUCED),
+        ("all", 0, 0, claims.NOT_RUN),
+        ("most", 3, 1, claims.REPRODUCED),
+        ("most", 3, 0, claims.REPRODUCED),
+        ("most", 2, 1, claims.PARTLY),  # one row left to decide
+        ("most", 2, 2, claims.NOT_REPRODUCED),
+        ("most", 0, 1, claims.INCONCLUSIVE),  # three left
+        ("most", 0, 2, claims.NOT_REPRODUCED),
+        (1, 1, 3, claims.REPRODUCED),
+        (1, 0, 3, claims.INCONCLUSIVE),
+        (1, 0, 4, claims.NOT_REPRODUCED),
+        (2, 1, 3, claims.NOT_REPRODUCED),
+    ],
+)
+def test_verdicts_from_rows(needed, better, worse, expected):
+    loaded = []
+    for i, model in enumerate(MODELS[: better + worse]):
+        loaded.append(record("original", model=model, test_error=0.4))
+        loaded.append(record("mine-uae", model=model, test_error=0.3 if i < better else 0.5))
+    found = verdict(loaded, cells={"model": MODELS}, **{"holds in": needed})
+    assert found.verdict == expected and len(found.rows) == 4 and found.holding == better
+
+
+def test_variants_of_the_data_are_not_mixed():
+    loaded = [
+        record("original", test_error=0.4),
+        record("mine-uae", variant="mnist@10000", test_error=0.3),
+    ]
+    assert verdict(loaded).verdict == claims.NOT_RUN
+    both = [*loaded, record("original", variant="mnist@10000", test_error=0.2)]
+    assert [(r.variant, r.state) for r in verdict(both).rows] == [("mnist@10000", "fails")]
+
+
+def test_curves_have_a_row_for_every_eps():
+    loaded = [
+        record("original", **{"asr@0.1": 0.3, "asr@0.2": 0.6, "asr@0.4": 1.0}),
+        record("mine-uae", **{"asr@0.1": 0.2, "asr@0.2": 0.7, "asr@0.4": 1.0}),
+    ]
+    found = verdict(loaded, cells={"metric": "asr@*"}, **{"is": "at most"})
+    assert [(r.label, r.state) for r in found.rows] == [
+        ("mnist/dense asr@0.1", "holds"),
+        ("mnist/dense asr@0.2", "fails"),
+        ("mnist/dense asr@0.4", "holds"),
+    ]
+    assert found.verdict == claims.PARTLY
+    one = [record("mine-uae", **{"asr@0.0627451": 0.2})]
+    one = verdict(one, cells={"metric": "asr@16/255"}, than=0.2, **{"is": "at most"})
+    assert one.verdict == claims.REPRODUCED
+
+
+def test_the_authors_settings_take_the_place_of_the_papers_words():
+    loaded = [
+        record("original", model="convolutional", test_error=0.4),
+        record("mine-uae", model="convolutional", test_error=0.5),
+        record("mine-uae-released", model="convolutional", test_error=0.3),
+    ]
+    cells = {"model": "convolutional"}
+    assert verdict(loaded, cells=cells).verdict == claims.NOT_REPRODUCED
+    released = verdict(loaded, "released", cells=cells)
+    assert released.verdict == claims.REPRODUCED
+    assert (released.rows[0].paper, released.rows[0].paper_other) == (0.00256, 0.00294)
+    about_others = claim(cells={"method": "ga-0.01"})
+    assert claims.evaluate(loaded, [about_others], "released") == []
+
+
+def test_every_claim_follows_from_the_papers_own_cells():
+    """Those that the paper prints no cell for say what it shows instead."""
+    found = claims.evaluate_paper()
+    assert len(found) >= 30
+    for v in found:
+        wanted = claims.NOT_RUN if v.claim.paper or v.claim.ours else claims.REPRODUCED
+        assert v.verdict == wanted, v.claim.id
+
+
+def test_numbers_that_claims_quote_from_tables():
+    by_id = {c.id: c for c in claims.read()}
+    assert by_id["second-run-slight"].than == pytest.approx(1 - 0.00199 / 0.00235, abs=5e-4)
+    assert by_id["hyperparameters"].tolerance == "30%" and 0.00330 / 0.00256 - 1 < 0.30
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"is": "about"}, "'lower', 'higher'"),
+        ({"than": "no_such"}, "no quantity of text.csv"),
+        ({"than": {"modell": "x"}}, "differs in"),
+        ({"quantity": "gain"}, "base is for"),
+        ({"tolerance": "a lot"}, "neither a number"),
+        ({"tolerance": 0.1}, "lower has no tolerance"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_wrong_claim_is_named(tmp_path, changes, message):
+    entry = claim().model_dump(by_alias=True) | changes
+    path = tmp_path / "claims.yaml"
+    path.write_text(yaml.safe_dump([entry]))
+    with pytest.raises(BadFile, match=f"(?s)claim 'c'.*{message}"):
+        claims.read(path)
+
+
+def test_a_claim_twice_is_named(tmp_path):
+    path = tmp_path / "claims.yaml"
+    path.write_text(yaml.safe_dump([claim().model_dump(by_alias=True)] * 2))
+    with pytest.raises(BadFile, match="more than one claim c"):
+        claims.read(path)
+
+
+@pytest.fixture
+def results(tmp_path):
+    loaded = [
+        record("original", model="convolutional", variant="mnist@10000", test_error=0.004),
+        record("mine-uae", model="convolutional", variant="mnist@10000", test_error=0.003, asr=0.5),
+        record("mine-uae-released", model="convolutional", variant="mnist@10000", test_error=0.005),
+    ]
+    for r in loaded:
+        r.save(tmp_path / "preview" / "records" / "reconstruction" / r.method / "seed0.json")
+    return tmp_path
+
+
+def run(results, *arguments):
+    command = ["verify", "--results", str(results), *arguments]
+    return CliRunner().invoke(app, command, env={"COLUMNS": "160"})
+
+
+def test_verify_prints_verdicts_and_numbers(results):
+    done = run(results)
+    assert done.exit_code == 0
+    assert "0.003 < 0.004" in done.stdout and "0.00256 < 0.00294" in done.stdout
+    assert "mnist@10000" in done.stdout and "7 of 8 rows not run" in done.stdout
+    assert "the authors' settings" in done.stdout and "Not run:" in done.stdout
+    assert run(results, "--strict").exit_code == 1
+
+
+def test_verify_as_json_and_markdown(results):
+    found = json.loads(run(results, "--format", "json").stdout)
+    assert {v["id"] for v in found["paper"]} == {c.id for c in claims.read()}
+    rows = {v["id"]: v for v in found["released"]}["reconstruction-better"]["rows"]
+    assert [(r["state"], r["ours"], r["paper"]) for r in rows if r["ours"]] == [("fails", 0.005, 0.00256)]
+    text = run(results, "--format", "markdown").stdout
+    assert "| partly | Retraining with MINE-UAEs lowers" in text and "### Not run" in text
+
+
+def test_strict_passes_where_every_claim_reproduced(results, monkeypatch):
+    monkeypatch.setattr(claims, "read", lambda: [claim(cells={"model": "convolutional"})])
+    assert run(results, "--strict").exit_code == 0
+
+
+def test_verify_needs_no_torch():
+    code = "import sys, uae.cli, uae.paper.claims; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
