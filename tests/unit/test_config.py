@@ -5,6 +5,7 @@ import yaml
 
 import uae
 from uae import config
+from uae.config import Method, Row
 from uae.errors import ConfigError
 from uae.stages.generate import attack_from
 
@@ -25,10 +26,24 @@ def test_the_paper_scale_has_the_papers_settings():
     a = cfg.attack
     assert (a.eps, a.alpha, a.beta, a.steps, a.kappa, a.c0, a.init) == (1, 0.01, 0.1, 40, 0, 0, "zeros")
     assert (a.random_sampling.count, a.random_sampling.dim) == (500, 128)
-    for model in ("dense", "convolutional"):
-        assert cfg.training("mnist", model, "original")["epochs"] == 20
-        assert cfg.training("mnist", model, "mine-uae")["epochs"] == 30
-    assert cfg.training("mnist", "dense", "original")["arguments"] == {"latent": 128}
+    epochs = {
+        ("mnist", "sparse"): (50, 80), ("mnist", "dense"): (20, 30), ("mnist", "convolutional"): (20, 30),
+        ("mnist", "adversarial"): (50, 80), ("svhn", "sparse"): (50, 80), ("svhn", "dense"): (30, 50),
+        ("svhn", "convolutional"): (100, 100), ("svhn", "adversarial"): (200, 200),
+    }  # fmt: skip
+    for row, expected in epochs.items():
+        found = [cfg.training(Row(*row), method)["epochs"] for method in ("original", "mine-uae")]
+        assert tuple(found) == expected, row
+    latent = {row: cfg.training(Row(*row), "original")["arguments"] for row in epochs}
+    assert latent["mnist", "dense"] == {"latent": 128} and latent["svhn", "sparse"] == {"latent": 256}
+    assert cfg.training(Row("svhn", "sparse"), "original")["sparsity_weight"] == 1
+    assert cfg.training(Row("mnist", "sparse"), "original")["sparsity_weight"] == 3
+    features = {row.dataset: cfg.budget(row).arguments["features"] for row in cfg.rows if row.model == "concrete"}
+    assert features == {
+        "mnist": 50, "fashion-mnist": 50, "isolet": 50, "coil-20": 50, "mice-protein": 10, "activity": 50
+    }  # fmt: skip
+    grid = {(cfg.attacks[name].alpha, cfg.attacks[name].beta) for name in cfg.attacks if "alpha" in name}
+    assert grid | {(0.01, 0.1)} == {(a, b) for a in (0.01, 0.05) for b in (0.05, 0.1, 0.5)}  # Table 9
 
 
 @pytest.mark.parametrize(
@@ -42,7 +57,9 @@ def test_the_paper_scale_has_the_papers_settings():
         ({"attack": {"steps": "ten"}}, ["attack.steps", "integer", "'ten'"]),
         ({"device": "tpu"}, ["device", "'auto', 'cpu' or 'cuda'", "'tpu'"]),
         ({"methods": ["ga-0"]}, ["methods", "ga-<sigma above 0>"]),
-        ({"only": "svhn/*"}, ["only", "svhn/*"]),
+        ({"methods": ["mine"]}, ["'mine' is not matched, ga-<sigma above 0>, or one of `attacks`: mine-uae"]),
+        ({"only": "imagenet/*"}, ["only", "imagenet/*"]),
+        ({"attacks": {"mine-uae": {"steps": 0}}}, ["attacks.mine-uae.steps", "given 0", "command line"]),
         (
             {"reconstruction": {"mnist": {"data": "mnits"}}},
             ["reconstruction.mnist.data", "mnits", "mnist-5k"],
@@ -67,6 +84,10 @@ def test_a_mistake_on_the_command_line(change, parts):
         (lambda s: s["attack"].update(eps=-0.5), ["broken.yaml", "attack.eps", "-0.5", "greater than 0"]),
         (lambda s: s["attack"].update(setps=3), ["broken.yaml", "attack.setps: no such key"]),
         (lambda s: s.pop("methods"), ["broken.yaml", "methods", "required"]),
+        (
+            lambda s: s["reconstruction"]["mnist"]["models"]["dense"].update(also=["no-such"]),
+            ["'no-such' is not matched"],
+        ),
         (
             lambda s: s["attack"]["random_sampling"].update(count=1),
             ["broken.yaml: attack.random_sampling.count", "greater than or equal to 2", "given 1"],
@@ -93,10 +114,14 @@ def test_a_scale_file_that_is_no_mapping(tmp_path, content):
 
 def test_the_limit_of_training_samples_is_in_the_name(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert config.load(BASE | {"scale": "paper"}).data_name("mnist") == "mnist@10000"
-    assert config.load(BASE | {"scale": "paper", "device": "cuda"}).data_name("mnist") == "mnist"
+    row = Row("mnist", "convolutional")
+    assert config.load(BASE | {"scale": "paper"}).data_name(row) == "mnist@10000"
+    assert config.load(BASE | {"scale": "paper"}).data_name(Row("mnist", "dense")) == "mnist@2000"
+    assert config.load(BASE | {"scale": "paper", "device": "cuda"}).data_name(row) == "mnist"
     limit = {"scale": "paper", "train_limit": {"cpu": 60000}}
-    assert config.load(BASE | limit).data_name("mnist") == "mnist"
+    assert config.load(BASE | limit).data_name(row) == "mnist"
+    noisy = Row("svhn-noise", "convolutional")
+    assert config.load(BASE | {"scale": "paper"}).data_name(noisy) == "svhn@2000+noise-0.01"
 
 
 @pytest.mark.parametrize("scale", ["preview", "paper"])
@@ -109,4 +134,32 @@ def test_the_scales_and_the_library_mean_the_same_by_released(scale):
 
 def test_only_picks_rows():
     cfg = config.load(BASE | {"scale": "paper", "only": "*/dense"})
-    assert cfg.rows == [("mnist", "dense")] and cfg.panels == []
+    assert cfg.rows == [("mnist", "dense"), ("svhn", "dense")] and cfg.panels == []
+
+
+@pytest.mark.parametrize(
+    ("name", "attacks", "rounds", "clean", "sigma"),
+    [
+        ("mine-uae", ["mine-uae"], 1, False, None),
+        ("mine-uae-2", ["mine-uae", "mine-uae-2"], 2, False, None),
+        ("init-noise-to-clean", ["init-noise"], 1, True, None),
+        ("alpha-0.01-beta-0.05", ["alpha-0.01-beta-0.05"], 1, False, None),
+        ("critic-lr-1e-3", ["critic-lr-1e-3"], 1, False, None),
+        ("matched", [], 1, False, None),
+        ("matched-2", [], 2, False, None),
+        ("ga-0.001", [], 1, False, 0.001),
+        ("original", [], 1, False, None),
+    ],
+)
+def test_methods_say_what_they_need(name, attacks, rounds, clean, sigma):
+    method = Method(name)
+    assert (method.attacks, method.rounds, method.clean_target, method.sigma) == (attacks, rounds, clean, sigma)
+
+
+def test_a_job_is_one_round_or_one_thing():
+    cfg = config.load(BASE | {"scale": "paper"})
+    runs = cfg.runs(Row("svhn", "sparse"))
+    assert [len(job) for job in cfg.jobs(runs)] == [1] * len(runs)
+    together = cfg.model_copy(update={"together": True})
+    first, second = together.jobs(runs)
+    assert {run.method for run in second} == {"mine-uae-2", "matched-2"} and len(first) + 2 == len(runs)

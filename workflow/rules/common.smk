@@ -38,7 +38,7 @@ SOURCES = {
     "attack": ["attacks", "losses.py", "mine", "models", "sampling.py", "seeding.py", "stages/generate.py"],
     "evaluate": ["augment.py", "evaluation", "losses.py", "records.py", "stages/evaluate.py"],
     "tables": ["paper/tables.py", "paper/tables.yaml", "paper/reference"],
-    "report": ["paper/report.py", "paper/report.html.jinja", "paper/tables.py", "paper/tables.yaml"],
+    "report": ["paper/claims.py", "paper/reference", "paper/report.py", "paper/report.html.jinja", "paper/tables.py", "paper/tables.yaml"],
 }
 FIGURE_SOURCES = ["paper/figures/__init__.py", "paper/paper.mplstyle", "paper/tables.py", "paper/tables.yaml"]
 

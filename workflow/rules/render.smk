@@ -91,6 +91,7 @@ rule report:
         records=[path for kind in sorted(set(TABLES.values())) for path in every(kind)],
         tables=[f"{RESULTS}/tables/{name}.csv" for name in TABLES],
         figures=[f"{RESULTS}/figures/{name}.png" for name in FIGURES],
+        captions=sorted(map(str, Path("workflow/report").glob("*.rst"))),
         code=sources("report"),
     output:
         f"{RESULTS}/report.html",
@@ -107,7 +108,7 @@ rule report:
     message:
         "Write the report: {output}"
     shell:
-        "uae report {params.folder} --out {output} --scale {params.scale} > {log} 2>&1"
+        "uae report {params.folder} --out {output} --scale {params.scale} --captions workflow/report > {log} 2>&1"
 
 
 # `snakemake table4`, `snakemake figure5`: one item alone.

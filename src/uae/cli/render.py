@@ -29,11 +29,12 @@ def report(
     results: Annotated[Path, typer.Argument(help="The scale's folder: its records and figures.")],
     out: Out,
     scale: str = "preview",
+    captions: Annotated[Path | None, typer.Option(help="Folder of captions, <name>.rst.")] = None,
 ) -> None:
     """Write the report: one self-contained page."""
     from uae.paper import report as reporting
 
-    reporting.write(results, out, scale)
+    reporting.write(results, out, scale, captions)
 
 
 @app.command()

@@ -1,74 +1,142 @@
-"""The report: one HTML page with every table and figure, what was run, on what, and how long."""
+"""The report: one HTML page with the claims' verdicts, every table and figure, and where each number comes from."""
 
 from __future__ import annotations
 
 import base64
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pandas as pd
 
 from uae import records, storage
-from uae.paper import tables
+from uae.paper import claims, tables
 
 HERE = Path(__file__).parent
 
 
-def _seconds(loaded: list[records.Record]) -> pd.DataFrame:
-    """Seconds by data set, model and stage; a training or attack shared by records counts once each."""
-    rows = [
-        (r.dataset, r.model, r.method, stage, p.device, p.seconds)
-        for r in loaded
-        for stage, p in r.provenance.items()
-    ]
-    frame = pd.DataFrame(rows, columns=["dataset", "model", "method", "stage", "device", "seconds"])
-    keys = ["dataset", "model", "stage", "device"]
-    return frame.groupby(keys, sort=False)["seconds"].agg(["sum", "count"]).reset_index()
+def write(results: Path, target: Path, scale: str, captions: Path | None = None) -> None:
+    """Write the report of the records and figures under `results`.
 
-
-def write(results: Path, target: Path, scale: str) -> None:
-    """Write the report of the records and figures under `results`."""
+    captions: a folder with <table or figure>.rst, a text each.
+    """
     loaded = records.load(results / "records")
-    shown = []
-    for name, layout in tables.layouts()["tables"].items():
-        cells = tables.tidy(name, loaded)
-        if len(cells):
-            groups = tables.columns(name, cells)
-            heads = [tables.name_of(m, math=False) for g in groups for m in g["methods"]]
-            shown.append(
-                {
-                    "id": name,
-                    "label": tables.label(name),
-                    "title": layout["title"],
-                    "caption": layout["caption"],
-                    "groups": groups,
-                    "heads": heads,
-                    "blocks": tables.body(name, cells),
-                }
-            )
-    figures = [
-        {
-            "id": path.stem,
-            "label": tables.label(path.stem),
-            "png": base64.b64encode(path.read_bytes()).decode(),
-        }
-        for path in sorted((results / "figures").glob("*.png"))
-    ]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    first = loaded[0].provenance["evaluation"]
+    verdicts = claims.evaluate(loaded)
     text = environment.get_template("report.html.jinja").render(
         scale=scale,
-        tables=shown,
-        figures=figures,
+        verdicts=[v for v in verdicts if v.verdict != claims.NOT_RUN],
+        not_run=[v.claim for v in verdicts if v.verdict == claims.NOT_RUN],
+        counts={name: n for name, n in claims.summary(verdicts).items() if n},
+        tables=_tables(loaded),
+        figures=_figures(results / "figures", captions),
         name_of=lambda key: tables.name_of(key, math=False),
-        variants=sorted({(r.dataset, r.variant, r.title, int(r.metrics["n_train"])) for r in loaded}),
-        seeds=sorted({r.seed for r in loaded}),
+        variants=_variants(loaded),
         seconds=_seconds(loaded).to_dict("records"),
         commits=sorted({p.commit for r in loaded for p in r.provenance.values()}),
-        packages=first.packages | {"python": first.python},
-        count=len(loaded),
-        records=loaded,
+        packages=_packages(loaded),
+        records=[(_anchor(r), r) for r in loaded],
     )
     storage.write_text(target, text)
+
+
+def _tables(loaded: list[records.Record]) -> list[dict[str, Any]]:
+    """What the page shows of each table that has cells."""
+    by_key: dict[tuple[str, ...], list[records.Record]] = {}
+    for r in loaded:
+        by_key.setdefault((r.dataset, r.variant, r.model, r.method), []).append(r)
+    shown = []
+    for name, layout in tables.layouts()["tables"].items():
+        cells = tables.tidy(name, loaded)
+        if cells.empty:
+            continue
+        groups, blocks = tables.columns(name, cells), tables.body(name, cells)
+        for cell in filter(None, (c for block in blocks for row in block["rows"] for c in row["cells"])):
+            runs = by_key[cell["key"]]
+            cell["anchor"], cell["from"] = _anchor(runs[0]), _provenance(runs)
+        shown.append(
+            {
+                "id": name,
+                "label": tables.label(name),
+                "title": layout["title"],
+                "caption": layout["caption"],
+                "head": layout["head"],
+                "groups": groups if layout["rows"] != "method" else [],
+                "heads": tables.plain_heads(groups),
+                "blocks": blocks,
+                "paper": tables.has_paper(name),
+            }
+        )
+    return shown
+
+
+def _anchor(r: records.Record) -> str:
+    """A record's place on the page."""
+    parts = (r.experiment, r.dataset, r.variant, r.model, r.method, r.seed, r.draw)
+    return "-".join("" if part is None else str(part) for part in parts).replace("@", "-at-")
+
+
+def _provenance(runs: list[records.Record]) -> str:
+    """Where a cell's numbers come from, in a line: runs, commits, device, seconds."""
+    stages = [stage for r in runs for stage in r.provenance.values()]
+    commits = ", ".join(sorted({stage.commit for stage in stages}))
+    devices = ", ".join(sorted({stage.device for stage in stages}))
+    seconds = sum(stage.seconds for stage in stages)
+    seeds = ", ".join(str(seed) for seed in sorted({r.seed for r in runs}))
+    return f"{len(runs)} record(s), seed {seeds}; commit {commits}; {devices}; {seconds:.0f} s in all"
+
+
+def _figures(folder: Path, captions: Path | None) -> list[dict[str, str]]:
+    figures = []
+    for path in sorted(folder.glob("*.png"), key=_natural):
+        caption = captions / f"{path.stem}.rst" if captions else None
+        figures.append(
+            {
+                "id": path.stem,
+                "label": tables.label(path.stem),
+                "caption": caption.read_text(encoding="utf-8") if caption and caption.exists() else "",
+                "png": base64.b64encode(path.read_bytes()).decode(),
+            }
+        )
+    return figures
+
+
+def _natural(path: Path) -> tuple[int, str]:
+    """figure2 before figure10a; what has no number comes last."""
+    digits = "".join(c for c in path.stem if c.isdigit())
+    return (int(digits) if digits and path.stem.startswith("figure") else 99, path.stem)
+
+
+def _variants(loaded: list[records.Record]) -> list[tuple[str, str, str, str]]:
+    """The paper's data set, the data that stand for it, and how many training samples were used."""
+    found = {(r.dataset, r.variant, r.title, r.metrics.get("n_train")) for r in loaded}
+    numbers: dict[tuple[str, str, str], list[float]] = {}
+    for dataset, variant, title, n in found:
+        numbers.setdefault((dataset, variant, title), []).extend([] if n is None else [n])
+    return [
+        (*key, ", ".join(f"{n:,.0f}" for n in sorted(set(ns))) or "–") for key, ns in sorted(numbers.items())
+    ]
+
+
+def _seconds(loaded: list[records.Record]) -> pd.DataFrame:
+    """Seconds by experiment, data set, model and stage, over all records."""
+    rows = [
+        (r.experiment, r.dataset, r.model, stage, p.device, p.seconds)
+        for r in loaded
+        for stage, p in r.provenance.items()
+    ]
+    keys = ["experiment", "dataset", "model", "stage", "device"]
+    frame = pd.DataFrame(rows, columns=[*keys, "seconds"])
+    return frame.groupby(keys, sort=False)["seconds"].agg(["sum", "count"]).reset_index()
+
+
+def _packages(loaded: list[records.Record]) -> dict[str, str]:
+    """The versions that the records were made with, several where they differ."""
+    found: dict[str, set[str]] = {}
+    for r in loaded:
+        for stage in r.provenance.values():
+            for name, version in (stage.packages | {"python": stage.python}).items():
+                found.setdefault(name, set()).add(version)
+    return {name: ", ".join(sorted(versions)) for name, versions in found.items()}

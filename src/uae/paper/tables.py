@@ -128,8 +128,22 @@ def _cell(row: pd.Series, base: float | None, kind: str) -> dict[str, Any]:
         spread = f"± {format(row['std'] * form.get('scale', 1), form['spread'])}{form.get('unit', '')}"
     if pd.notna(row.get("p")):
         spread += f", p = {row['p']:.2g}, n = {row['n_seeds']}"
-    paper = "–" if pd.isna(row["paper_value"]) else _number(row["paper_value"], kind)
-    return {"ours": _number(value, kind), "spread": spread, "change": change, "paper": paper, "best": False}
+    paper, against = "–", ""
+    if pd.notna(row["paper_value"]):
+        paper = _number(row["paper_value"], kind)
+        if "unit" in form:
+            against = f"{form.get('scale', 1) * (value - row['paper_value']):+.1f} points"
+        elif row["paper_value"]:
+            against = f"{100 * (value / row['paper_value'] - 1):+.0f}%"
+    return {
+        "ours": _number(value, kind),
+        "spread": spread,
+        "change": change,
+        "paper": paper,
+        "against": against,
+        "best": False,
+        "key": tuple(row[k] for k in KEYS[:4]),
+    }
 
 
 def columns(table: str, cells: pd.DataFrame) -> list[dict[str, Any]]:
