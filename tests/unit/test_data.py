@@ -2,7 +2,9 @@
 
 import functools
 import gzip
+import hashlib
 import http.server
+import re
 import threading
 
 import numpy as np
@@ -30,7 +32,7 @@ def published(tmp_path, monkeypatch):
     """A small data set in MNIST's format with a mirror that has it; upstream is not reachable."""
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (n, 4, 4), dtype=np.uint8) for n in (12, 5)]
-    labels = [rng.integers(0, 10, n, dtype=np.uint8) for n in (12, 5)]
+    labels = [rng.permutation(np.arange(n, dtype=np.uint8) % 4) for n in (12, 5)]
     arrays = [images[0], labels[0], images[1], labels[1]]
     folder = tmp_path / "mirror" / "small"
     folder.mkdir(parents=True)
@@ -39,7 +41,7 @@ def published(tmp_path, monkeypatch):
         (folder / name).write_bytes(gzip.compress(idx(array)))
         files[name] = fetch.checksum(folder / name)
     entry = catalogue.Entry(
-        stands_for="small", title="Small", licence="none", train=12, test=5, reader="idx",
+        stands_for="small", title="Small", licence="none", train=12, test=5, classes=4, reader="idx",
         urls=["http://127.0.0.1:9/"], files=files,
     )  # fmt: skip
     monkeypatch.setattr(catalogue, "entries", lambda: {"small": entry})
@@ -152,13 +154,66 @@ def test_a_file_that_is_not_idx(tmp_path, content):
     path = tmp_path / NAMES[0]
     path.write_bytes(gzip.compress(content))
     with pytest.raises(DataError, match=NAMES[0]):
-        readers.idx(tmp_path)
+        readers.idx(catalogue.entries()["mnist"], *(tmp_path / name for name in NAMES))
 
 
-@pytest.mark.parametrize("name", ["no-such-set", "mnist@0", "mnist@x", "mnist@60001"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "no-such-set",
+        "mnist@0",
+        "mnist@x",
+        "mnist@60001",
+        "mnist+noise-0",
+        "mnist+rotation+flip",
+        "mnist+flip@9",
+    ],
+)
 def test_an_unknown_data_name(name):
-    with pytest.raises(ValueError, match=name.partition("@")[0]):
+    with pytest.raises(DataError, match=re.escape(name.partition("@")[0])):
         catalogue.lookup(name)
+
+
+def test_the_parts_of_a_data_name():
+    name = "svhn@10000+flip+rotation+noise-0.01"
+    assert catalogue.parse(name) == ("svhn", 10_000, True, True, 0.01)
+    assert catalogue.folder(name) == "svhn" and catalogue.lookup(name)[0].title == "SVHN"
+    assert catalogue.describe(name) == (
+        "SVHN, 10,000 of 73,257 training samples, and of each a copy with random flips and rotation "
+        "by up to 10° and Gaussian noise of σ = 0.01"
+    )
+
+
+def test_a_mirror_with_a_folder_of_another_name(published, tmp_path, monkeypatch):
+    mirror, _ = published
+    entry = catalogue.lookup("small")[0].model_copy(update={"mirror_folder": "elsewhere", "urls": []})
+    monkeypatch.setattr(catalogue, "entries", lambda: {"small": entry})
+    with pytest.raises(
+        DataError, match=f"no upstream address and no mirror is set(.|\n)*elsewhere/{NAMES[0]}"
+    ):
+        get(None, tmp_path / "out.gz")
+    (mirror / "small").rename(mirror / "elsewhere")
+    get(mirror, tmp_path / "out.gz")
+    prepared.prepare("small", mirror / "elsewhere", tmp_path / "p.safetensors")
+    assert prepared.load(tmp_path / "p.safetensors").metadata["source"] == "mirror"
+
+
+def test_a_file_without_a_published_checksum_is_taken_and_its_checksum_logged(
+    published, tmp_path, monkeypatch, caplog
+):
+    found = catalogue.lookup("small")[0]
+    entry = found.model_copy(update={"files": found.files | {NAMES[0]: None}})
+    monkeypatch.setattr(catalogue, "entries", lambda: {"small": entry})
+    get(published[0], tmp_path / "out.gz")
+    assert f"{NAMES[0]}: no published checksum" in caplog.text and found.files[NAMES[0]] in caplog.text
+
+
+def test_an_archive_s_checksum_is_of_the_file_as_it_is(tmp_path):
+    content = gzip.compress(b"archive")
+    (tmp_path / "a.tar.gz").write_bytes(content)
+    assert fetch.checksum(tmp_path / "a.tar.gz") == hashlib.sha256(content).hexdigest()
+    (tmp_path / "a.gz").write_bytes(content)
+    assert fetch.checksum(tmp_path / "a.gz") == hashlib.sha256(b"archive").hexdigest()
 
 
 def test_the_embedded_digits_are_the_real_ones(tmp_path):

@@ -32,7 +32,7 @@ wildcard_constraints:
 
 # The modules that each stage runs: an edit of one of them reruns exactly the stages that use it.
 SOURCES = {
-    "prepare": ["data/prepared.py", "data/readers.py"],
+    "prepare": ["data/prepared.py", "data/readers", "data/transforms.py", "seeding.py"],
     "train": ["models", "seeding.py", "stages/train.py", "training"],
     "retrain": ["augment.py", "models", "seeding.py", "stages/train.py", "training"],
     "attack": ["attacks", "losses.py", "mine", "models", "sampling.py", "seeding.py", "stages/generate.py"],

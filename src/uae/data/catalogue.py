@@ -1,6 +1,8 @@
-"""The data sets of catalogue.yaml.
+"""The data sets of catalogue.yaml, and the names of what is made of them.
 
-A data name is an entry's name, or `name@n` for n of its training samples, drawn with a fixed seed.
+A data name is an entry's name, then `@n` for n of its training samples, drawn with a fixed seed, then
+`+flip`, `+rotation` and `+noise-<sigma>`, in this order, for a training set that has beside each
+sample a copy transformed so (Table 5): `svhn@10000+flip+rotation+noise-0.01`.
 """
 
 from __future__ import annotations
@@ -8,11 +10,17 @@ from __future__ import annotations
 import functools
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict
 
 from uae.errors import DataError
+
+NAME = re.compile(
+    r"(?P<entry>[a-z0-9-]+)(?:@(?P<limit>[1-9]\d*))?"
+    r"(?P<flip>\+flip)?(?P<rotation>\+rotation)?(?:\+noise-(?P<sigma>\d+(?:\.\d+)?))?"
+)
 
 
 class Entry(BaseModel):
@@ -23,9 +31,25 @@ class Entry(BaseModel):
     licence: str
     train: int
     test: int
+    classes: int
     reader: str
     urls: list[str] = []
-    files: dict[str, str]
+    mirror_folder: str = ""
+    files: dict[str, str | None]
+
+
+class DataName(NamedTuple):
+    """The parts of a data name; `sigma` is 0 without noise."""
+
+    entry: str
+    limit: int | None
+    flip: bool
+    rotation: bool
+    sigma: float
+
+    @property
+    def transformed(self) -> bool:
+        return self.flip or self.rotation or self.sigma > 0
 
 
 @functools.cache
@@ -34,25 +58,44 @@ def entries() -> dict[str, Entry]:
     return {name: Entry.model_validate(entry) for name, entry in yaml.safe_load(text).items()}
 
 
+def parse(data: str) -> DataName:
+    """The parts of a data name. Raises DataError where it is none."""
+    match = NAME.fullmatch(data)
+    if not match or match["entry"] not in entries():
+        raise DataError(
+            f"no data set {data!r}; there are {', '.join(entries())}, each also as "
+            "name@<samples>[+flip][+rotation][+noise-<sigma>]"
+        )
+    if match["sigma"] and not float(match["sigma"]):
+        raise DataError(f"{data}: a noise level must be above 0")
+    limit = int(match["limit"]) if match["limit"] else None
+    sigma = float(match["sigma"] or 0)
+    return DataName(match["entry"], limit, bool(match["flip"]), bool(match["rotation"]), sigma)
+
+
 def lookup(data: str) -> tuple[Entry, int | None]:
     """The entry of a data name and its number of training samples, None where that is all."""
-    match = re.fullmatch(r"([a-z0-9-]+)(?:@([1-9]\d*))?", data)
-    if not match or match[1] not in entries():
-        raise DataError(
-            f"no data set {data!r}; there are {', '.join(entries())}, each also as name@<samples>"
-        )
-    entry, limit = entries()[match[1]], int(match[2]) if match[2] else None
-    if limit and limit > entry.train:
-        raise DataError(f"{data}: {match[1]} has only {entry.train} training samples")
-    return entry, limit
+    name = parse(data)
+    entry = entries()[name.entry]
+    if name.limit and name.limit > entry.train:
+        raise DataError(f"{data}: {name.entry} has only {entry.train} training samples")
+    return entry, name.limit
 
 
 def folder(data: str) -> str:
-    """The folder of a data name's files, under data/raw and in a mirror."""
-    return data.partition("@")[0]
+    """The folder of a data name's files under data/raw."""
+    return parse(data).entry
 
 
 def describe(data: str) -> str:
-    """A title for people, which says what is a part or a stand-in."""
+    """A title for people, which says what is a part, a stand-in or transformed."""
     entry, limit = lookup(data)
-    return f"{entry.title}, {limit:,} of {entry.train:,} training samples" if limit else entry.title
+    name = parse(data)
+    title = f"{entry.title}, {limit:,} of {entry.train:,} training samples" if limit else entry.title
+    parts = [
+        name.flip and "random flips",
+        name.rotation and "rotation by up to 10°",
+        name.sigma and f"Gaussian noise of σ = {name.sigma:g}",
+    ]
+    with_copies = " and ".join(part for part in parts if part)
+    return f"{title}, and of each a copy with {with_copies}" if with_copies else title

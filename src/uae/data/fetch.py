@@ -27,7 +27,8 @@ RETRIES = 3
 def fetch(data: str, name: str, target: Path, mirror: str | None = None) -> None:
     """Put the raw file `name` of a data set at `target`, checked, whole or not at all.
 
-    mirror: a folder or URL that holds `<data set>/<file>`, tried before the upstream addresses.
+    mirror: a folder or URL that holds `<data set>/<file>` (the entry's `mirror_folder` where it has one),
+    tried before the upstream addresses.
     Raises DataError naming the file, every address tried with its failure, and what to do.
     """
     entry, _ = catalogue.lookup(data)
@@ -36,8 +37,8 @@ def fetch(data: str, name: str, target: Path, mirror: str | None = None) -> None
         raise DataError(f"{folder} has no file {name!r}; it has {', '.join(entry.files) or 'none'}")
     places = [url.rstrip("/") for url in entry.urls]
     if mirror:
-        places.insert(0, f"{mirror.rstrip('/')}/{folder}")
-    failures = []
+        places.insert(0, f"{mirror.rstrip('/')}/{entry.mirror_folder or folder}")
+    failures = [] if places else ["  it has no upstream address and no mirror is set"]
     with tempfile.TemporaryDirectory() as scratch:
         for place in places:
             try:
@@ -53,7 +54,7 @@ def fetch(data: str, name: str, target: Path, mirror: str | None = None) -> None
         f"{folder}/{name} could not be had:\n"
         + "\n".join(failures)
         + f"\nConnect to the network, or put the file at {target} yourself, or set UAE_DATA_MIRROR to a "
-        f"folder or address that has {folder}/{name}."
+        f"folder or address that has {entry.mirror_folder or folder}/{name}."
     )
 
 
@@ -70,16 +71,22 @@ def _get(address: str, scratch: Path) -> Path:
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of the file's bytes, decompressed where it is a .gz. Raises DataError where it is cut off."""
+    """SHA-256 of the file's bytes, decompressed where it is one gzipped file.
+
+    Archives (.tar.gz, .zip) are taken as they are. Raises DataError where the file is cut off.
+    """
+    gzipped = path.suffix == ".gz" and ".tar" not in path.suffixes
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with gzip.open(path) if gzipped else path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"truncated or damaged ({error})") from None
 
 
-def verify(path: Path, expected: str) -> None:
-    """Raise DataError unless the file has the expected checksum."""
+def verify(path: Path, expected: str | None) -> None:
+    """Raise DataError unless the file has the expected checksum; None: log the checksum that it has."""
     found = checksum(path)
-    if found != expected:
+    if expected is None:
+        log.warning("%s: no published checksum to compare with; SHA-256 is %s", path.name, found)
+    elif found != expected:
         raise DataError(f"SHA-256 of the content is {found}, expected {expected}: not the published file")

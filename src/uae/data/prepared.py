@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from uae import storage
-from uae.data import catalogue, fetch, readers
+from uae.data import catalogue, fetch
 from uae.errors import BadFile, DataError
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -30,10 +30,18 @@ def prepare(data: str, raw: Path, target: Path) -> None:
             fetch.verify(path, expected)
         except DataError as error:
             raise DataError(f"{path}: {error}; delete it to have it downloaded again") from None
-    arrays = dict(zip(ARRAYS, getattr(readers, entry.reader)(raw), strict=True))
+    from uae.data import readers, transforms  # not at the top: only this stage needs what they need
+
+    files = [raw / name for name in entry.files]
+    arrays = dict(zip(ARRAYS, getattr(readers, entry.reader)(entry, *files), strict=True))
+    _check(arrays, entry, ", ".join(map(str, files)) or data)
+    rows = np.arange(entry.train)
     if limit:
-        rows = np.sort(np.random.default_rng(0).permutation(len(arrays["x_train"]))[:limit])
+        rows = np.sort(np.random.default_rng(0).permutation(entry.train)[:limit])
         arrays |= {"x_train": arrays["x_train"][rows], "y_train": arrays["y_train"][rows]}
+    parts = catalogue.parse(data)
+    if parts.transformed:
+        arrays |= transforms.augmented(arrays["x_train"], arrays["y_train"], rows, parts)
     content = hashlib.sha256()
     for name in ARRAYS:
         content.update(np.ascontiguousarray(arrays[name]))
@@ -41,16 +49,32 @@ def prepare(data: str, raw: Path, target: Path) -> None:
         "dataset": entry.stands_for,
         "variant": data,
         "title": catalogue.describe(data),
-        "source": list(entry.urls) or "embedded",
+        "source": list(entry.urls) or ("mirror" if entry.files else "embedded"),
         "licence": entry.licence,
         "sha256": content.hexdigest(),
     }
     storage.write_tensors(target, arrays, metadata)
 
 
+def _check(arrays: dict[str, np.ndarray], entry: catalogue.Entry, source: str) -> None:
+    """Raise DataError unless both parts have the catalogue's samples, each class among them."""
+    for part, expected in [("train", entry.train), ("test", entry.test)]:
+        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+        if not len(x) == len(y) == expected:
+            raise DataError(
+                f"{source}: {len(x)} samples and {len(y)} labels in the {part} part, expected {expected}"
+            )
+        absent = np.setdiff1d(np.arange(entry.classes), y)
+        if absent.size:
+            raise DataError(f"{source}: no sample of class {absent[0]} in the {part} part")
+
+
 @dataclass(frozen=True)
 class Prepared:
-    """One prepared data set: images uint8 (N, C, H, W) or tables float32 (N, d), labels int64."""
+    """One prepared data set: images uint8 (N, C, H, W) or tables float32 (N, d), labels int64.
+
+    Training images with added noise are float32 in [0, 1] (`uae.data.transforms`).
+    """
 
     x_train: np.ndarray
     y_train: np.ndarray
