@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from uae.mine import MINE, Estimator
 from uae.sampling import Features, default_for
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,14 +96,7 @@ class MinMaxAttack:
         Raises ValueError naming the sample for values that are not finite or out of bounds, a loss
         of the wrong shape or not finite, a model in training mode, or K < 2 compressed samples.
         """
-        checks.check_images(images, self.bounds)
-        checks.check_model(loss)
-        index = torch.arange(len(images)) if index is None else index
-        index = index.to(images.device)
-        if index.shape != (len(images),):
-            raise ValueError(
-                f"index has shape {tuple(index.shape)}: need one index for each of {len(images)}"
-            )
+        index = checks.check_call(loss, images, index, self.bounds)
         features = None
         if self.mi is not None:
             sampler = self.mi.samples or default_for(getattr(loss, "model", None))
@@ -109,10 +105,13 @@ class MinMaxAttack:
         parts = []
         for start in range(0, len(images), size):
             chunk = slice(start, start + size)
-            parts.append(self._attack(loss, images[chunk].detach(), seed, index[chunk], features))
+            part = loss.subset(chunk) if hasattr(loss, "subset") else loss
+            parts.append(self._attack(part, images[chunk].detach(), seed, index[chunk], features))
             if progress is not None:
                 progress(min(start + size, len(images)), len(images))
-        return AttackResult.concatenate(parts, {"attack": dataclasses.asdict(self), "seed": seed})
+        result = AttackResult.concatenate(parts, {"attack": dataclasses.asdict(self), "seed": seed})
+        checks.report_zero_gradients(log, result)
+        return result
 
     def _attack(
         self, loss: Loss, x: Tensor, seed: int, index: Tensor, features: Features | None
@@ -136,6 +135,7 @@ class MinMaxAttack:
         broken_loss, broken_mi = torch.zeros_like(c), torch.zeros_like(c)
 
         f, grad_f, similarity, grad_s, mi, _ = objective(delta)
+        flat = (grad_f.flatten(1) == 0).all(1)
         for t in range(1, self.steps + 1):
             weight = torch.where(f > 0, c, 0).view(per_sample)
             delta = project(delta - self.alpha * (weight * grad_f + grad_s))
@@ -143,11 +143,13 @@ class MinMaxAttack:
             c = ((1 - self.beta / t**self.decay_power) * c + self.beta * f.clamp(min=0)).clamp(min=0)
             # A success always beats a failure; among failures the smallest f matters for `best`.
             better = (f <= 0) & (similarity < best)
+            flat &= (grad_f.flatten(1) == 0).all(1)
             if self.mi is not None and self.mi_floor is not None:
                 better &= mi > self.mi_floor
             best = torch.where(better, similarity, best)
             if self.on_failure == "best":
                 better |= best.isinf() & (f < kept_f)
+            better &= objective.eligible
             kept = torch.where(better.view(per_sample), delta, kept)
             kept_mi, kept_f = torch.where(better, mi, kept_mi), torch.where(better, f, kept_f)
             kept_loss, kept_step = torch.where(better, value, kept_loss), torch.where(better, t, kept_step)
@@ -162,6 +164,8 @@ class MinMaxAttack:
             loss_clean=objective.clean,
             step=kept_step,
             index=index,
+            eligible=objective.eligible,
+            zero_gradient=flat & objective.eligible,
         )
 
     def _batch_size(self, images: Tensor, features: Features | None) -> int:
@@ -188,6 +192,8 @@ class _Objective:
             self.clean = loss(x, x)
         checks.check_loss(self.clean, len(x))
         checks.check_finite(self.clean, index, "the loss of the clean sample")
+        eligible = getattr(loss, "eligible", lambda x: torch.ones(len(x), dtype=torch.bool, device=x.device))
+        self.eligible = eligible(x)
         self.threshold = self.clean if getattr(loss, "relative", True) else torch.zeros_like(self.clean)
         if features is not None:
             with torch.no_grad():
