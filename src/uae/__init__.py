@@ -12,7 +12,16 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = ["MINE", "PGD", "AttackResult", "ConvolutionOutput", "MinMaxAttack", "RandomSampling", "losses"]
+__all__ = [
+    "MINE",
+    "PGD",
+    "AttackResult",
+    "ConvolutionOutput",
+    "MinMaxAttack",
+    "PenaltyAttack",
+    "RandomSampling",
+    "losses",
+]
 
 _HOMES = {
     "AttackResult": "uae.attacks",
@@ -20,6 +29,7 @@ _HOMES = {
     "MINE": "uae.mine",
     "MinMaxAttack": "uae.attacks",
     "PGD": "uae.attacks",
+    "PenaltyAttack": "uae.attacks",
     "RandomSampling": "uae.sampling",
 }
 

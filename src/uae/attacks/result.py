@@ -26,7 +26,7 @@ class AttackResult:
     eligible: (N,) bool, or None for all: the samples that count. One that the model misclassifies
         without any attack does not, and is left as it is.
     zero_gradient: (N,) bool, or None: samples whose loss had no gradient at any iterate.
-    trace: (N, T) or None: the best mutual information of a success up to each step, NaN before one.
+    trace: (N, T) or None: the best mutual information of a success up to each step; NaN before one.
     """
 
     adv: Tensor
