@@ -12,13 +12,24 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = ["MINE", "AttackResult", "ConvolutionOutput", "MinMaxAttack", "RandomSampling", "losses"]
+__all__ = [
+    "MINE",
+    "PGD",
+    "AttackResult",
+    "ConvolutionOutput",
+    "MinMaxAttack",
+    "PenaltyAttack",
+    "RandomSampling",
+    "losses",
+]
 
 _HOMES = {
     "AttackResult": "uae.attacks",
     "ConvolutionOutput": "uae.sampling",
     "MINE": "uae.mine",
     "MinMaxAttack": "uae.attacks",
+    "PGD": "uae.attacks",
+    "PenaltyAttack": "uae.attacks",
     "RandomSampling": "uae.sampling",
 }
 

@@ -1,14 +1,21 @@
-"""What an attack must keep small.
+"""What an attack must keep small, or in PGD's case make large.
 
 A loss is any callable (x_adv, x) -> (N,). The attack criterion is f = loss - threshold + kappa, and
 an attack succeeds where f <= 0. The threshold is the loss of the clean sample, loss(x, x), unless
 the loss says `relative = False`: then it is 0.
+
+An attack takes its samples in chunks. A loss that knows something about each sample, such as its
+label, has a method `subset(rows)` that gives the loss of these rows alone. One with a method
+`eligible(x)` says which samples an attack may count: for a classifier, those it classifies correctly.
 """
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class Reconstruction:
@@ -34,3 +41,138 @@ class Reconstruction:
             )
         norm = torch.linalg.vector_norm((x - output).flatten(1), dim=1)
         return norm.square() if self.squared else norm
+
+
+class Classification:
+    """The base of the losses of a classifier.
+
+    model: maps (N, *shape) to logits (N, classes); normalisation belongs inside it.
+    labels: (N,) integers, the ground truth.  targets: (N,) integers, the classes that a targeted
+        attack aims at; none may be its sample's label.
+    check: look at the first logits: labels within range, and no probabilities in the logits' place
+        (rows in [0, 1] that sum to 1).
+    Raises ValueError naming the sample.
+    """
+
+    relative = False
+    sign = 1  # whether an attack increases the loss or, at -1, decreases it
+
+    def __init__(
+        self,
+        model: nn.Module,
+        labels: Tensor,
+        targeted: bool = False,
+        targets: Tensor | None = None,
+        check: bool = True,
+    ):
+        if targeted != (targets is not None):
+            raise ValueError("a targeted attack needs targets, and an untargeted one has none")
+        self.model, self.labels, self.targets = model, _integers(labels, "labels"), targets
+        self.samples = torch.arange(len(labels))  # where these rows stand in the labels first given
+        self.check = check
+        if targets is not None:
+            self.targets = _integers(targets, "targets").to(self.labels.device)
+            if self.targets.shape != self.labels.shape:
+                raise ValueError(f"{len(targets)} targets for {len(labels)} labels")
+            for i in (self.targets == self.labels).nonzero()[:1, 0].tolist():
+                raise ValueError(f"sample {i}: the target {int(targets[i])} is the label")
+
+    def subset(self, rows: slice | Tensor) -> Classification:
+        part = copy.copy(self)
+        part.labels = self.labels[rows]
+        part.targets = None if self.targets is None else self.targets[rows]
+        part.samples = self.samples[rows.cpu() if isinstance(rows, Tensor) else rows]
+        return part
+
+    def eligible(self, x: Tensor) -> Tensor:
+        """(N,) bool: the samples that the model classifies correctly. Only these can be attacked."""
+        with torch.no_grad():
+            logits = self._logits(x)
+        return _gap(logits, self._like(self.labels, logits)) > 0
+
+    def __call__(self, x_adv: Tensor, x: Tensor) -> Tensor:
+        return self.evaluate(x_adv)[0]
+
+    def evaluate(self, x_adv: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss, and f_sup, at most 0 where the attack succeeds: both (N,)."""
+        logits = self._logits(x_adv)
+        return self._loss(logits), self._margin(logits)
+
+    def _loss(self, logits: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _margin(self, logits: Tensor) -> Tensor:
+        if self.targets is None:
+            return _gap(logits, self._like(self.labels, logits))
+        return -_gap(logits, self._like(self.targets, logits))
+
+    def _like(self, labels: Tensor, logits: Tensor) -> Tensor:
+        return labels.to(logits.device)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        logits = self.model(x)
+        if logits.ndim != 2 or len(logits) != len(self.labels) or logits.shape[1] < 2:
+            raise ValueError(
+                f"the model gives {tuple(logits.shape)} for {len(self.labels)} labels: "
+                f"need logits of shape ({len(self.labels)}, classes)"
+            )
+        if self.check:
+            self._check(logits.detach())
+            self.check = False  # once is enough, and a look at each step would stall a GPU
+        return logits
+
+    def _check(self, logits: Tensor) -> None:
+        classes = logits.shape[1]
+        for values, what in ((self.labels, "label"), (self.targets, "target")):
+            if values is None:
+                continue
+            for i in ((values < 0) | (values >= classes)).nonzero()[:1, 0].tolist():
+                raise ValueError(
+                    f"sample {int(self.samples[i])}: the {what} {int(values[i])} is outside 0..{classes - 1}"
+                )
+        tolerance = 1e-4 if torch.finfo(logits.dtype).eps < 1e-5 else 2e-2
+        if (logits >= 0).all() and ((logits.sum(1) - 1).abs() < tolerance).all():
+            row = ", ".join(f"{v:.3g}" for v in logits[0, :4].tolist())
+            raise ValueError(
+                f"sample {int(self.samples[0])}: the model's output ({row}, ...) is in [0, 1] and sums to "
+                "1: probabilities, it seems. Give the model without its softmax, or say check=False"
+            )
+
+
+class Margin(Classification):
+    """f_sup of section 4, after Carlini and Wagner: at most 0 where the attack succeeds.
+
+    Untargeted: logit_y - max of the others. Targeted at y': max of the others - logit_y'.
+    kappa is the attack's. For the arguments and errors see `Classification`.
+    """
+
+    sign = -1
+
+    def _loss(self, logits: Tensor) -> Tensor:
+        return self._margin(logits)
+
+
+class CrossEntropy(Classification):
+    """The cross-entropy, which PGD makes large: at the label, or targeted, minus that at the target.
+
+    For the arguments and errors see `Classification`.
+    """
+
+    def _loss(self, logits: Tensor) -> Tensor:
+        if self.targets is None:
+            return F.cross_entropy(logits, self._like(self.labels, logits), reduction="none")
+        return -F.cross_entropy(logits, self._like(self.targets, logits), reduction="none")
+
+
+def _gap(logits: Tensor, labels: Tensor) -> Tensor:
+    """(N,): the logit of the label minus the largest of the others."""
+    own = logits.gather(1, labels[:, None])[:, 0]
+    return own - logits.scatter(1, labels[:, None], -torch.inf).amax(1)
+
+
+def _integers(labels: Tensor, what: str) -> Tensor:
+    if not isinstance(labels, Tensor):
+        raise ValueError(f"{what} must be a tensor of (N,) integers, got {type(labels).__name__}")
+    if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
+        raise ValueError(f"{what} must be (N,) integers, got {tuple(labels.shape)}, {labels.dtype}")
+    return labels.long()

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from torch import Tensor
+
+from uae.attacks.result import AttackResult
+
+
+def check_call(loss: object, images: Tensor, index: Tensor | None, bounds: tuple[float, float]) -> Tensor:
+    """Check images and model; the samples' indices, 0..N-1 unless given, on the images' device."""
+    check_images(images, bounds)
+    check_model(loss)
+    index = torch.arange(len(images)) if index is None else index
+    if index.shape != (len(images),):
+        raise ValueError(f"index has shape {tuple(index.shape)}: need one index for each of {len(images)}")
+    return index.to(images.device)
 
 
 def check_images(images: Tensor, bounds: tuple[float, float]) -> None:
@@ -50,3 +64,17 @@ def check_finite(values: Tensor, index: Tensor, what: str) -> None:
     if bad.any():
         first = int(bad.nonzero()[0])
         raise ValueError(f"sample {int(index[first])}: {what} is {values[first].item()}")
+
+
+def report_zero_gradients(log: logging.Logger, result: AttackResult) -> None:
+    """Count in the metadata, and log, the samples whose gradient was zero at every iterate."""
+    stuck = result.index[result.zero_gradient].tolist()
+    result.metadata["zero_gradients"] = len(stuck)
+    if stuck:
+        log.warning(
+            "the gradient of %d of %d samples is zero at every step (the first is sample %d): "
+            "that these attacks fail says nothing about the model",
+            len(stuck),
+            len(result),
+            stuck[0],
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ class AttackResult:
     loss, loss_clean: (N,) the loss at `adv` and at the original.
     step: (N,) int64, the attack step of the kept iterate, from 1; 0 where there is none.
     index: (N,) the samples' indices in their data set.
+    eligible: (N,) bool, or None for all: the samples that count. One that the model misclassifies
+        without any attack does not, and is left as it is.
+    zero_gradient: (N,) bool, or None: samples whose loss had no gradient at any iterate.
+    trace: (N, T) or None: the best mutual information of a success up to each step; NaN before one.
     """
 
     adv: Tensor
@@ -31,26 +36,37 @@ class AttackResult:
     loss_clean: Tensor
     step: Tensor
     index: Tensor
+    eligible: Tensor | None = None
+    zero_gradient: Tensor | None = None
+    trace: Tensor | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
     TENSORS = ("adv", "success", "mi", "loss", "loss_clean", "step", "index")
+    OPTIONAL = ("eligible", "zero_gradient", "trace")
 
     def __len__(self) -> int:
         return len(self.adv)
 
     @property
     def success_rate(self) -> float:
-        """The attack success rate (ASR), in [0, 1]."""
-        return self.success.double().mean().item()
+        """The attack success rate (ASR) over the samples that count, in [0, 1]; NaN if none does."""
+        count = len(self) if self.eligible is None else self.eligible.sum().item()
+        return self.success.sum().item() / count if count else math.nan
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor that is there, by name."""
+        found = {name: getattr(self, name) for name in self.TENSORS + self.OPTIONAL}
+        return {name: tensor for name, tensor in found.items() if tensor is not None}
 
     @classmethod
     def concatenate(cls, parts: list[AttackResult], metadata: dict[str, Any]) -> AttackResult:
-        tensors = {name: torch.cat([getattr(part, name) for part in parts]) for name in cls.TENSORS}
+        columns = [part.tensors() for part in parts]
+        tensors = {name: torch.cat([column[name] for column in columns]) for name in columns[0]}
         return cls(**tensors, metadata=metadata)
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file, whole or not at all."""
-        arrays = {name: getattr(self, name).cpu() for name in self.TENSORS}
+        arrays = {name: tensor.cpu() for name, tensor in self.tensors().items()}
         arrays = {k: (t.float() if t.is_floating_point() else t).numpy() for k, t in arrays.items()}
         storage.write_tensors(path, arrays, self.metadata)
 
@@ -58,4 +74,5 @@ class AttackResult:
     def load(cls, path: str | Path) -> AttackResult:
         """Read what `save` wrote; raises `BadFile` naming the file and what it lacks."""
         arrays, metadata = storage.read_tensors(path, *cls.TENSORS)
-        return cls(**{name: torch.from_numpy(arrays[name]) for name in cls.TENSORS}, metadata=metadata)
+        known = [name for name in cls.TENSORS + cls.OPTIONAL if name in arrays]
+        return cls(**{name: torch.from_numpy(arrays[name]) for name in known}, metadata=metadata)

@@ -9,6 +9,7 @@ from torch import nn
 
 from uae.models.adversarial import Adversarial
 from uae.models.autoencoders import Convolutional, Dense
+from uae.models.classifiers import CarliniWagner
 from uae.models.concrete import Concrete
 
 NETWORKS: dict[str, type[nn.Module]] = {
@@ -17,6 +18,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "convolutional": Convolutional,
     "adversarial": Adversarial,
     "concrete": Concrete,
+    "carlini-wagner": CarliniWagner,
 }
 
 

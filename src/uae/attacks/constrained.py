@@ -1,0 +1,279 @@
+"""What the attacks under a criterion share: settings, the objective, and the best iterate so far."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from uae import seeding
+from uae.attacks import checks
+from uae.attacks.result import AttackResult
+from uae.mine import MINE, Estimator
+from uae.sampling import Features, default_for
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ConstrainedAttack:
+    """Descent on c * f+(x + delta) + similarity(x, x + delta), with f <= 0 where the attack succeeds.
+
+    For an unsupervised model the similarity is the per-sample mutual information, which is minimised;
+    f = loss(x_adv, x) - loss(x, x) + kappa. For a supervised one, `maximize_mi` turns its sign and
+    f is the classifier's margin plus kappa. With `mi=None` the loss itself is maximised.
+
+    eps: bound on |delta| per feature.  steps: T.  alpha: step of delta.
+    kappa: margin of the criterion.  c0: first value of c.
+    init: `zeros` (Algorithm 1) or `noise` (the released code: Glorot-uniform).
+    on_failure: `original` replicates the sample (section 5.1); `best` keeps the iterate with the
+        smallest f (the released code).
+    mi_floor: iterates with an MI at or below do not count as the best (the released code: 0).
+    bounds: the range of the data.
+    batch_size: samples at a time; None fits them to the device. It changes no result.
+    """
+
+    eps: float = 1.0
+    steps: int = 40
+    alpha: float = 0.01
+    kappa: float = 0.0
+    mi: MINE | None = field(default_factory=MINE)
+    maximize_mi: bool = False
+    c0: float = 0.0
+    init: Literal["zeros", "noise"] = "zeros"
+    on_failure: Literal["original", "best"] = "original"
+    mi_floor: float | None = None
+    bounds: tuple[float, float] = (0.0, 1.0)
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("eps", "alpha", "steps"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        for name in ("kappa", "c0"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if self.init not in ("zeros", "noise") or self.on_failure not in ("original", "best"):
+            raise ValueError(f"unknown init or on_failure: {self.init!r}, {self.on_failure!r}")
+        if not self.bounds[0] < self.bounds[1]:
+            raise ValueError(f"bounds must be (low, high), got {self.bounds}")
+
+    @property
+    def total_steps(self) -> int:
+        return self.steps
+
+    def __call__(
+        self,
+        loss: Loss,
+        images: Tensor,
+        *,
+        seed: int = 0,
+        index: Tensor | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        trace: bool = False,
+    ) -> AttackResult:
+        """Attack `images` (N, *shape), floats within `bounds`.
+
+        loss: (x_adv, x) -> (N,); see `uae.losses`.  seed, index: a sample's random numbers depend on
+        `seed` and its `index` (0..N-1 unless given) alone, not on the batch it is in.
+        progress: called with (samples done, samples in all).
+        trace: keep the best mutual information after each step, (N, T).
+        Raises ValueError naming the sample for values that are not finite or out of bounds, a loss
+        of the wrong shape or not finite, a model in training mode, or K < 2 compressed samples.
+        """
+        index = checks.check_call(loss, images, index, self.bounds)
+        features = None
+        if self.mi is not None:
+            sampler = self.mi.samples or default_for(getattr(loss, "model", None))
+            features = sampler.bind(getattr(loss, "model", None), images, seed)
+        size = self.batch_size or self._batch_size(images, features)
+        parts = []
+        for start in range(0, len(images), size):
+            rows = slice(start, start + size)
+            part = loss.subset(rows) if hasattr(loss, "subset") else loss
+            problem = Problem(self, part, images[rows].detach(), seed, index[rows], features)
+            kept = Kept(problem, trace)
+            self._search(problem, kept)
+            parts.append(kept.result())
+            if progress is not None:
+                progress(min(start + size, len(images)), len(images))
+        result = AttackResult.concatenate(parts, {"attack": dataclasses.asdict(self), "seed": seed})
+        checks.report_zero_gradients(log, result)
+        return result
+
+    def _search(self, problem: Problem, kept: Kept) -> None:
+        raise NotImplementedError
+
+    def _batch_size(self, images: Tensor, features: Features | None) -> int:
+        """As many samples as fit the memory to spend: 512 MiB, or a third of what a GPU has free."""
+        budget = 2**29
+        if images.device.type == "cuda":
+            budget = torch.cuda.mem_get_info(images.device)[0] // 3
+        need = 64 * images[0].numel() * images.itemsize  # activations of a small model
+        if features is not None:
+            with torch.no_grad():
+                _, count, dim = features.compute(images[:1], 0).shape
+            need += self.mi.state_bytes(dim, features.map_shape, images.itemsize)
+            need += (6 * count * dim + 8 * count * (self.mi.inner_steps + 1)) * images.itemsize
+        return max(1, min(len(images), budget // need))
+
+
+class Point(NamedTuple):
+    """What is known at x + delta: f and the similarity to be minimised, each (N,) with a gradient."""
+
+    f: Tensor
+    grad_f: Tensor
+    similarity: Tensor
+    grad_similarity: Tensor
+    mi: Tensor
+    loss: Tensor
+
+
+class Problem:
+    """The objective of one batch of samples, and the steps that stay inside its two balls."""
+
+    def __init__(
+        self,
+        attack: ConstrainedAttack,
+        loss: Loss,
+        x: Tensor,
+        seed: int,
+        index: Tensor,
+        features: Features | None,
+    ):
+        self.attack, self.loss, self.x, self.seed, self.index = attack, loss, x, seed, index
+        self.features = features
+        with torch.no_grad():
+            self.clean = loss(x, x)
+        checks.check_loss(self.clean, len(x))
+        checks.check_finite(self.clean, index, "the loss of the clean sample")
+        everyone = torch.ones(len(x), dtype=torch.bool, device=x.device)
+        self.eligible = loss.eligible(x) if hasattr(loss, "eligible") else everyone
+        self.threshold = self.clean if getattr(loss, "relative", True) else torch.zeros_like(self.clean)
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin with a new critic."""
+        self.calls = 0
+        if self.features is not None:
+            with torch.no_grad():
+                self.clean_features = self.features.compute(self.x, 0).contiguous()
+            self.estimator = Estimator(
+                self.attack.mi, self.clean_features, self.features.map_shape, self.seed, self.index
+            )
+
+    def start(self) -> Tensor:
+        """The first delta."""
+        if self.attack.init == "zeros":
+            return torch.zeros_like(self.x)
+        return self.project(_glorot_noise(self.seed, self.index, self.x))
+
+    def project(self, delta: Tensor) -> Tensor:
+        """Into |delta| <= eps, then x + delta into the bounds."""
+        eps = self.attack.eps
+        return (self.x + delta.clamp(-eps, eps)).clamp(*self.attack.bounds) - self.x
+
+    def descend(self, delta: Tensor, c: Tensor, point: Point) -> Tensor:
+        """One projected gradient step; f+ has no gradient where f <= 0."""
+        weight = torch.where(point.f > 0, c, 0).view((-1,) + (1,) * (delta.ndim - 1))
+        return self.project(delta - self.attack.alpha * (weight * point.grad_f + point.grad_similarity))
+
+    def __call__(self, delta: Tensor) -> Point:
+        with torch.enable_grad():
+            x_adv = (self.x + delta).requires_grad_()
+            value = self.loss(x_adv, self.x)
+            checks.check_loss(value, len(delta))
+            (grad,) = torch.autograd.grad(value.sum(), x_adv)
+        value = value.detach()
+        f = value - self.threshold + self.attack.kappa
+        if self.features is None:
+            return Point(f, grad, -value, -grad, torch.full_like(value, math.nan), value)
+        with torch.enable_grad():
+            adv_features = self.features.compute(x_adv, self.calls)
+        if self.features.redrawn:
+            with torch.no_grad():
+                self.clean_features = self.features.compute(self.x, self.calls).contiguous()
+        self.calls += 1
+        mi, grad_features = self.estimator.estimate(self.clean_features, adv_features.detach())
+        (grad_mi,) = torch.autograd.grad(adv_features, x_adv, grad_features)
+        sign = -1 if self.attack.maximize_mi else 1
+        return Point(f, grad, sign * mi, sign * grad_mi, mi, value)
+
+
+class Kept:
+    """Each sample's best iterate so far: the success with the smallest similarity."""
+
+    def __init__(self, problem: Problem, trace: bool):
+        x, clean = problem.x, problem.clean
+        self.problem, self.attack = problem, problem.attack
+        self.similarity = torch.full_like(clean, math.inf)
+        self.delta, self.mi = torch.zeros_like(x), torch.full_like(clean, math.nan)
+        self.f, self.loss = torch.full_like(clean, math.inf), clean.clone()
+        self.step = torch.zeros_like(problem.index)
+        self.flat = problem.eligible.clone()
+        # NaN is looked for once, at the end: a look at each step would stall a GPU.
+        self.broken_loss, self.broken_mi = torch.zeros_like(clean), torch.zeros_like(clean)
+        self.trace = clean.new_full((self.attack.total_steps, len(x)), math.nan) if trace else None
+
+    def offer(self, step: int, delta: Tensor, point: Point) -> None:
+        """Consider the iterate of a step (from 1)."""
+        # A success always beats a failure; among failures the smallest f matters for `best`.
+        better = (point.f <= 0) & (point.similarity < self.similarity)
+        if self.attack.mi is not None and self.attack.mi_floor is not None:
+            better &= point.mi > self.attack.mi_floor
+        better &= self.problem.eligible
+        self.similarity = torch.where(better, point.similarity, self.similarity)
+        if self.trace is not None:
+            sign = -1 if self.attack.maximize_mi else 1
+            self.trace[step - 1] = sign * self.similarity
+        if self.attack.on_failure == "best":
+            better |= self.problem.eligible & self.similarity.isinf() & (point.f < self.f)
+        rows = better.view((-1,) + (1,) * (delta.ndim - 1))
+        self.delta = torch.where(rows, delta, self.delta)
+        self.mi, self.f = torch.where(better, point.mi, self.mi), torch.where(better, point.f, self.f)
+        self.loss, self.step = (
+            torch.where(better, point.loss, self.loss),
+            torch.where(better, step, self.step),
+        )
+        self.flat &= (point.grad_f.flatten(1) == 0).all(1)
+        self.broken_loss, self.broken_mi = (
+            self.broken_loss + 0 * point.f,
+            self.broken_mi + 0 * point.similarity,
+        )
+
+    def result(self) -> AttackResult:
+        problem = self.problem
+        checks.check_finite(self.broken_loss, problem.index, "the loss of an iterate")
+        checks.check_finite(self.broken_mi, problem.index, "the similarity of an iterate")
+        if self.trace is not None:
+            self.trace[self.trace.isinf()] = math.nan
+        return AttackResult(
+            adv=(problem.x + self.delta).clamp(*self.attack.bounds),
+            success=self.f <= 0,
+            mi=self.mi,
+            loss=self.loss,
+            loss_clean=problem.clean,
+            step=self.step,
+            index=problem.index,
+            eligible=problem.eligible,
+            zero_gradient=self.flat,
+            trace=None if self.trace is None else self.trace.T.contiguous(),
+        )
+
+
+def _glorot_noise(seed: int, index: Tensor, x: Tensor) -> Tensor:
+    """The released code's first delta: TensorFlow's Glorot fan rule read on an N x H x W x C batch."""
+    if x.ndim == 4:
+        channels, height, width = x.shape[1:]
+        fans = height * (width + channels)
+    else:
+        fans = 1 + x[0].numel()
+    return seeding.uniform(seed, index, "delta", tuple(x.shape[1:]), math.sqrt(6 / fans), x.dtype)

@@ -1,0 +1,75 @@
+"""The penalty attack (Algorithm 3): a fixed c at a time, found by a binary search for each sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from uae.attacks.constrained import ConstrainedAttack, Kept, Problem
+
+
+@dataclass(frozen=True)
+class PenaltyAttack(ConstrainedAttack):
+    """The baseline of section 5.2: `searches` searches of `steps` steps, all samples at once.
+
+    c0, lower, upper: the first c and the bounds of the search, each sample's own from then on.
+    restart_critic: each search trains a new critic, as every search begins at the first delta again.
+        False keeps the critic: at the last step it has then seen as many steps as MinMax's.
+    The other settings are those of `ConstrainedAttack`.
+
+    A search counts as a success if one of its own iterates is one, as in the method of Carlini and
+    Wagner that appendix C follows. (Algorithm 3 asks this of the best iterate of all searches: after
+    the first success c could only fall.)
+    """
+
+    steps: int = 1000
+    c0: float = 1e-3
+    searches: int = 9
+    lower: float = 1e-3
+    upper: float = 1e9
+    restart_critic: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.searches > 0:
+            raise ValueError(f"searches must be above 0, got {self.searches}")
+        if not 0 < self.lower <= self.c0 < self.upper:
+            raise ValueError(f"need 0 < lower <= c0 < upper, got {self.lower}, {self.c0}, {self.upper}")
+
+    @property
+    def total_steps(self) -> int:
+        return self.searches * self.steps
+
+    def _search(self, problem: Problem, kept: Kept) -> None:
+        c, lower, upper = (
+            problem.clean.new_full((len(problem.x),), value) for value in (self.c0, self.lower, self.upper)
+        )
+        for search in range(self.searches):
+            if search and self.restart_critic:
+                problem.restart()
+            delta = problem.start()
+            point = problem(delta)
+            success = torch.zeros_like(problem.eligible)
+            for t in range(1, self.steps + 1):
+                delta = problem.descend(delta, c, point)
+                point = problem(delta)
+                kept.offer(search * self.steps + t, delta, point)
+                success |= point.f <= 0
+            c, lower, upper = bisect(c, lower, upper, success, self.upper)
+
+
+def bisect(
+    c: Tensor, lower: Tensor, upper: Tensor, success: Tensor, unbounded: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The next c and its bounds, all (N,): halved once a c has succeeded, times 10 until then.
+
+    >>> c, lower, upper = torch.tensor([[1.0, 1.0], [0.1, 0.1], [1e9, 1e9]])
+    >>> [round(v, 3) for v in bisect(c, lower, upper, torch.tensor([True, False]), 1e9)[0].tolist()]
+    [0.55, 10.0]
+    """
+    upper = torch.where(success, torch.minimum(upper, c), upper)
+    lower = torch.where(success, lower, torch.maximum(lower, c))
+    c = torch.where(upper < unbounded, (lower + upper) / 2, torch.where(success, c, c * 10))
+    return c, lower, upper

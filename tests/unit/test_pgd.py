@@ -1,0 +1,227 @@
+"""PGD against foolbox, and what it promises: both balls, kept successes, restarts, seeds."""
+
+import logging
+
+import foolbox
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import uae
+from uae import losses, models
+
+SEED = 3
+
+
+@pytest.fixture(scope="module")
+def setting():
+    """A small classifier that has learned something, and images with their labels."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(120, 1, 8, 8, generator=generator)
+    y = ((x - 0.5).flatten(1) @ torch.randn(64, 4, generator=generator)).argmax(1)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 4))
+    stepper = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(100):
+        stepper.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        stepper.step()
+    assert (model(x).argmax(1) == y).float().mean() > 0.9
+    return model.eval(), x, y
+
+
+def by_foolbox(model, x, y, eps, steps, step_size):
+    """The last iterate of foolbox's attack, started at the sample, and its loss."""
+    theirs = foolbox.attacks.LinfPGD(abs_stepsize=step_size, steps=steps, random_start=False)
+    wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=torch.device("cpu"))
+    _, adv, success = theirs(wrapped, x, y, epsilons=eps)
+    return adv, success, F.cross_entropy(model(adv), y, reduction="none").detach()
+
+
+@pytest.mark.parametrize("eps", [0.01, 0.05, 0.1, 0.3])
+def test_one_step_is_foolboxs(setting, eps):
+    model, x, y = setting
+    adv, success, loss = by_foolbox(model, x, y, eps, 1, 0.8 * eps)
+    ours = uae.PGD(eps, steps=1, step_size=0.8 * eps, random_start=False)(losses.CrossEntropy(model, y), x)
+    ok = ours.eligible
+    torch.testing.assert_close(ours.adv[ok], adv[ok], atol=1e-6, rtol=0)
+    torch.testing.assert_close(ours.loss[ok], loss[ok], atol=1e-5, rtol=1e-5)
+    assert torch.equal(ours.success[ok], success[ok])
+
+
+@pytest.mark.parametrize("eps", [0.03, 0.05, 0.1, 0.2])
+def test_success_rate_and_loss_are_foolboxs(setting, eps):
+    """Ours keeps the best iterate, foolbox the last: never below, and for a convergent attack equal."""
+    model, x, y = setting
+    _, success, loss = by_foolbox(model, x, y, eps, 40, 2.5 * eps / 40)
+    ours = uae.PGD(eps, steps=40, random_start=False)(losses.CrossEntropy(model, y), x)
+    ok = ours.eligible
+    assert success[ok].float().mean() > 0
+    assert ours.success_rate == pytest.approx(success[ok].float().mean().item(), abs=0.01)
+    assert (ours.loss[ok] >= loss[ok] - 1e-5).all()
+    torch.testing.assert_close(ours.loss[ok].mean(), loss[ok].mean(), rtol=1e-3, atol=0)
+
+
+def test_foolbox_grants_the_success_of_the_kept_examples(setting):
+    """Success is the model's misprediction at `adv`, as an independent criterion sees it."""
+    model, x, y = setting
+    result = uae.PGD(0.1, steps=20)(losses.CrossEntropy(model, y), x, seed=SEED)
+    wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=torch.device("cpu"))
+    robust = foolbox.utils.accuracy(wrapped, result.adv[result.eligible], y[result.eligible])
+    assert result.success_rate == pytest.approx(1 - robust, abs=1e-6)
+    assert result.mi.isnan().all()
+
+
+@pytest.mark.parametrize("loss", [losses.CrossEntropy, losses.Margin])
+@pytest.mark.parametrize("eps", [0.1, 0.5])
+def test_inside_both_balls_and_a_success_is_kept(setting, loss, eps):
+    model, x, y = setting
+    few, many = (uae.PGD(eps, steps=s, step_size=eps / 3)(loss(model, y), x, seed=SEED) for s in (5, 60))
+    for result in (few, many):
+        assert (result.adv >= 0).all() and (result.adv <= 1).all()
+        assert (result.adv - x).abs().max() <= eps + 1e-6
+        torch.testing.assert_close(result.loss, loss(model, y)(result.adv, x).detach())
+    assert few.success.any() and not (few.success & ~many.success).any()
+
+
+def test_restarts_add_successes_and_take_none(setting):
+    model, x, y = setting
+    loss = losses.CrossEntropy(model, y)
+    once, often = (uae.PGD(0.08, steps=3, restarts=r)(loss, x, seed=SEED) for r in (1, 6))
+    assert not (once.success & ~often.success).any()
+    assert (often.loss >= once.loss)[~often.success].all()
+    assert torch.equal(often.adv[once.success], once.adv[once.success])
+
+
+def test_a_sample_alone_and_in_a_batch(setting):
+    model, x, y = setting
+    attack = uae.PGD(0.05, steps=5, restarts=2)
+    whole = attack(losses.CrossEntropy(model, y), x, seed=SEED)
+    rows = torch.tensor([70, 3, 41])
+    small = uae.PGD(0.05, steps=5, restarts=2, batch_size=2)
+    part = small(losses.CrossEntropy(model, y[rows]), x[rows], seed=SEED, index=rows)
+    torch.testing.assert_close(part.adv, whole.adv[rows])
+    assert torch.equal(part.success, whole.success[rows])
+    assert part.metadata["attack"]["restarts"] == 2
+
+
+def test_targeted_reaches_the_target(setting):
+    model, x, y = setting
+    targets = (y + 1) % 4
+    result = uae.PGD(0.5, steps=40)(losses.CrossEntropy(model, y, True, targets), x, seed=SEED)
+    assert result.success_rate == 1
+    ok = result.success
+    assert torch.equal(model(result.adv).argmax(1)[ok], targets[ok])
+
+
+def test_a_misclassified_image_is_never_counted(setting):
+    model, x, y = setting
+    wrong = y.clone()
+    wrong[:30] = (model(x[:30]).argmax(1) + 1) % 4
+    for attack in (uae.PGD(0.5), uae.MinMaxAttack(steps=3, mi=None)):
+        loss = losses.CrossEntropy if isinstance(attack, uae.PGD) else losses.Margin
+        result = attack(loss(model, wrong), x)
+        assert not result.eligible[:30].any() and not result.success[:30].any()
+        assert torch.equal(result.adv[:30], x[:30])
+        counted = result.success[result.eligible].float().mean().item()
+        assert result.success_rate == pytest.approx(counted)
+
+
+def test_gradients_of_zero_are_reported(setting, caplog):
+    """A model that rounds its input has no gradient: its failure must not pass for robustness."""
+
+    class Rounding(nn.Module):
+        def forward(self, x):
+            seen = x.round() * torch.where(torch.arange(len(x)) % 2 == 0, 1, 0)[:, None, None, None]
+            return setting[0](seen + (x - x.detach()) * (torch.arange(len(x)) % 2)[:, None, None, None])
+
+    model, x = Rounding().eval(), setting[1][:6]
+    y = model(x).argmax(1)
+    with caplog.at_level(logging.WARNING):
+        result = uae.PGD(0.1, steps=3, random_start=False)(losses.CrossEntropy(model, y), x)
+    assert result.zero_gradient.tolist() == [True, False] * 3
+    assert result.metadata["zero_gradients"] == 3
+    assert "gradient of 3 of 6 samples is zero at every step (the first is sample 0)" in caplog.text
+    assert torch.equal(result.adv[::2], x[::2])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"eps": 0}, "eps must be above 0"),
+        ({"eps": 0.1, "steps": 0}, "steps must"),
+        ({"eps": 0.1, "step_size": 0}, "step_size must"),
+        ({"eps": 0.1, "restarts": 2, "random_start": False}, "restarts = 2"),
+        ({"eps": 0.1, "bounds": (1, 0)}, "bounds"),
+    ],
+)
+def test_settings_out_of_range(settings, message):
+    with pytest.raises(ValueError, match=message):
+        uae.PGD(**settings)
+
+
+def test_a_loss_without_labels_is_refused(setting):
+    with pytest.raises(ValueError, match="needs a classifier's loss"):
+        uae.PGD(0.1)(losses.Reconstruction(setting[0]), setting[1])
+
+
+@pytest.mark.parametrize("loss", [losses.Margin, losses.CrossEntropy])
+def test_bad_labels_name_their_sample(setting, loss):
+    model, x, y = setting
+    attack = uae.PGD(0.1, steps=1, batch_size=50)
+    for value in (4, -1):
+        bad = y.clone()
+        bad[77] = value
+        with pytest.raises(ValueError, match=rf"sample 77: the label {value} is outside 0..3"):
+            attack(loss(model, bad), x)
+    with pytest.raises(ValueError, match="sample 5: the target 9 is outside"):
+        attack(loss(model, y, True, torch.where(torch.arange(120) == 5, 9, (y + 1) % 4)), x)
+    with pytest.raises(ValueError, match=rf"sample 2: the target {y[2]} is the label"):
+        loss(model, y, True, torch.where(torch.arange(120) == 2, y, (y + 1) % 4))
+    with pytest.raises(ValueError, match="needs targets"):
+        loss(model, y, targeted=True)
+    with pytest.raises(ValueError, match=r"torch\.float32"):
+        loss(model, y.float())
+    with pytest.raises(ValueError, match="for 9 labels"):
+        loss(model, y[:9])(x, x)
+
+
+def test_probabilities_are_refused_unless_one_insists(setting):
+    model, x, y = setting
+    softmax = nn.Sequential(model, nn.Softmax(1)).eval()
+    with pytest.raises(ValueError, match=r"sample 0: the model's output .* probabilities, it seems"):
+        losses.Margin(softmax, y)(x, x)
+    assert (losses.Margin(softmax, y, check=False)(x, x).abs() <= 1).all()
+    losses.Margin(nn.Sequential(model, nn.Sigmoid()).eval(), y)(x, x)  # in [0, 1], other sums
+
+
+def test_the_criterion_is_the_papers(setting):
+    """f_sup of section 4, one sample at a time; foolbox's Carlini-Wagner attack has the same."""
+    model, x, y = setting
+    targets = (y + 2) % 4
+    f, g = losses.Margin(model, y)(x, x), losses.Margin(model, y, True, targets)(x, x)
+    for i, logits in enumerate(model(x).tolist()):
+        others = [v for j, v in enumerate(logits) if j != y[i]]
+        assert f[i].item() == pytest.approx(logits[y[i]] - max(others), abs=1e-6)
+        others = [v for j, v in enumerate(logits) if j != targets[i]]
+        assert g[i].item() == pytest.approx(max(others) - logits[targets[i]], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "widths", "count", "maps"),
+    [
+        # Counted by hand from Carlini and Wagner's Table 1.
+        ((1, 28, 28), (32, 64, 200), 320 + 9248 + 18496 + 36928 + 205000 + 40200 + 2010, (32, 26, 26)),
+        ((3, 32, 32), (64, 128, 256), 1792 + 36928 + 73856 + 147584 + 819456 + 65792 + 2570, (64, 30, 30)),
+    ],
+)
+def test_the_classifier_is_carlini_and_wagners(shape, widths, count, maps):
+    model = models.build("carlini-wagner", shape, widths=widths).eval()
+    assert sum(p.numel() for p in model.parameters()) == count
+    x = torch.rand(2, *shape)
+    assert model(x).shape == (2, 10) and model.penultimate(x).shape == (2, widths[2])
+    assert model.features[0](x).shape == (2, *maps)
+    assert [m.p for m in model.modules() if isinstance(m, nn.Dropout)] == [0.5]
+    with pytest.raises(ValueError, match="at least 16x16"):
+        models.build("carlini-wagner", (1, 12, 28))
