@@ -34,6 +34,7 @@ class ConstrainedAttack:
     eps: bound on |delta| per feature.  steps: T.  alpha: step of delta.
     kappa: margin of the criterion.  c0: first value of c.
     init: `zeros` (Algorithm 1) or `noise` (the released code: Glorot-uniform).
+    keep: of the successes, the `best` (smallest similarity) or the `last`.
     on_failure: `original` replicates the sample (section 5.1); `best` keeps the iterate with the
         smallest f (the released code).
     mi_floor: iterates with an MI at or below do not count as the best (the released code: 0).
@@ -49,6 +50,7 @@ class ConstrainedAttack:
     maximize_mi: bool = False
     c0: float = 0.0
     init: Literal["zeros", "noise"] = "zeros"
+    keep: Literal["best", "last"] = "best"
     on_failure: Literal["original", "best"] = "original"
     mi_floor: float | None = None
     bounds: tuple[float, float] = (0.0, 1.0)
@@ -61,8 +63,13 @@ class ConstrainedAttack:
         for name in ("kappa", "c0"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
-        if self.init not in ("zeros", "noise") or self.on_failure not in ("original", "best"):
-            raise ValueError(f"unknown init or on_failure: {self.init!r}, {self.on_failure!r}")
+        for name, known in (
+            ("init", ("zeros", "noise")),
+            ("keep", ("best", "last")),
+            ("on_failure", ("original", "best")),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}: {getattr(self, name)!r} is not one of {', '.join(known)}")
         if not self.bounds[0] < self.bounds[1]:
             raise ValueError(f"bounds must be (low, high), got {self.bounds}")
 
@@ -85,7 +92,7 @@ class ConstrainedAttack:
         loss: (x_adv, x) -> (N,); see `uae.losses`.  seed, index: a sample's random numbers depend on
         `seed` and its `index` (0..N-1 unless given) alone, not on the batch it is in.
         progress: called with (samples done, samples in all).
-        trace: keep the best mutual information after each step, (N, T).
+        trace: also follow the attack: see the result's `trace` and `stationarity`.
         Raises ValueError naming the sample for values that are not finite or out of bounds, a loss
         of the wrong shape or not finite, a model in training mode, or K < 2 compressed samples.
         """
@@ -183,8 +190,20 @@ class Problem:
 
     def descend(self, delta: Tensor, c: Tensor, point: Point) -> Tensor:
         """One projected gradient step; f+ has no gradient where f <= 0."""
-        weight = torch.where(point.f > 0, c, 0).view((-1,) + (1,) * (delta.ndim - 1))
-        return self.project(delta - self.attack.alpha * (weight * point.grad_f + point.grad_similarity))
+        return self.project(delta - self.attack.alpha * self.gradient(c, point))
+
+    def gradient(self, c: Tensor, point: Point) -> Tensor:
+        """Of F = c * f+ + similarity by delta."""
+        weight = torch.where(point.f > 0, c, 0).view((-1,) + (1,) * (self.x.ndim - 1))
+        return weight * point.grad_f + point.grad_similarity
+
+    def stationarity(self, delta: Tensor, c: Tensor, point: Point) -> Tensor:
+        """||L(delta, c)||^2 of section 4.2, (N,): the proximal gradient of F, 0 at a stationary point.
+
+        Its part by c is c - P[c + f+] = -f+.
+        """
+        moved = delta - self.project(delta - self.gradient(c, point))
+        return moved.flatten(1).square().sum(1) + point.f.clamp(min=0).square()
 
     def __call__(self, delta: Tensor) -> Point:
         with torch.enable_grad():
@@ -222,11 +241,14 @@ class Kept:
         # NaN is looked for once, at the end: a look at each step would stall a GPU.
         self.broken_loss, self.broken_mi = torch.zeros_like(clean), torch.zeros_like(clean)
         self.trace = clean.new_full((self.attack.total_steps, len(x)), math.nan) if trace else None
+        self.stationarity = None
 
     def offer(self, step: int, delta: Tensor, point: Point) -> None:
         """Consider the iterate of a step (from 1)."""
         # A success always beats a failure; among failures the smallest f matters for `best`.
-        better = (point.f <= 0) & (point.similarity < self.similarity)
+        better = point.f <= 0
+        if self.attack.keep == "best":
+            better &= point.similarity < self.similarity
         if self.attack.mi is not None and self.attack.mi_floor is not None:
             better &= point.mi > self.attack.mi_floor
         better &= self.problem.eligible
@@ -266,6 +288,7 @@ class Kept:
             eligible=problem.eligible,
             zero_gradient=self.flat,
             trace=None if self.trace is None else self.trace.T.contiguous(),
+            stationarity=self.stationarity,
         )
 
 

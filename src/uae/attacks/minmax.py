@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from uae.attacks.constrained import ConstrainedAttack, Kept, Problem
 
 
@@ -39,8 +41,12 @@ class MinMaxAttack(ConstrainedAttack):
         delta = problem.start()
         c = problem.clean.new_full((len(delta),), self.c0)
         point = problem(delta)
+        along = []
         for t in range(1, self.steps + 1):
+            if kept.trace is not None:
+                along.append(problem.stationarity(delta, c, point))
             delta = problem.descend(delta, c, point)
             point = problem(delta)
             c = ((1 - self.beta / t**self.decay_power) * c + self.beta * point.f.clamp(min=0)).clamp(min=0)
             kept.offer(t, delta, point)
+        kept.stationarity = torch.stack(along, 1) if along else None

@@ -27,6 +27,7 @@ class AttackResult:
         without any attack does not, and is left as it is.
     zero_gradient: (N,) bool, or None: samples whose loss had no gradient at any iterate.
     trace: (N, T) or None: the best mutual information of a success up to each step; NaN before one.
+    stationarity: (N, T) or None: the MinMax attack's ||L(delta_t, c_t)||^2 (Theorem 1) at each step.
     """
 
     adv: Tensor
@@ -39,10 +40,11 @@ class AttackResult:
     eligible: Tensor | None = None
     zero_gradient: Tensor | None = None
     trace: Tensor | None = None
+    stationarity: Tensor | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
     TENSORS = ("adv", "success", "mi", "loss", "loss_clean", "step", "index")
-    OPTIONAL = ("eligible", "zero_gradient", "trace")
+    OPTIONAL = ("eligible", "zero_gradient", "trace", "stationarity")
 
     def __len__(self) -> int:
         return len(self.adv)

@@ -194,7 +194,7 @@ class Config(Block):
         preset = self.attacks[Method(attack).base]
         mine_keys = {"critic", "inner_steps", "critic_lr", "random_sampling", "after_activation"}
         settings = {
-            "attack": preset.model_dump(exclude=mine_keys | {"squared", "objective", "keep"}),
+            "attack": preset.model_dump(exclude=mine_keys | {"squared", "objective"}),
             "squared": preset.squared,
             "mine": None,
         }

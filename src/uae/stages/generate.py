@@ -85,11 +85,11 @@ def stationarity(
     clock = records.Clock()
     source = prepared.load(data)
     model, _ = checkpoints.load(checkpoint, device)
-    attack = dataclasses.replace(attack_from(settings), steps=steps, trace=True)
-    result = attack(
+    result = dataclasses.replace(attack_from(settings), steps=steps)(
         Reconstruction(model, squared=settings["squared"]),
         source.unit("train")[:samples].to(device),
         seed=seed,
+        trace=True,
         progress=progress and _noted(progress, "stationarity"),
     )
     metadata = {key: source.metadata[key] for key in ("dataset", "variant", "title")} | {
@@ -97,4 +97,4 @@ def stationarity(
         "attack": result.metadata["attack"],
         "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
     }
-    storage.write_tensors(target, {"stationarity": result.trace["stationarity"].cpu().numpy()}, metadata)
+    storage.write_tensors(target, {"stationarity": result.stationarity.cpu().numpy()}, metadata)
