@@ -16,9 +16,9 @@ def relaxed_one_hot(logits: Tensor, temperature: float) -> Tensor:
     The largest entry of a row stands at j with probability softmax(logits)_j at any temperature; as the
     temperature falls to 0, the rows become one-hot.
     """
-    # -log of an exponential number is a Gumbel number; the smallest exponential numbers round to 0.
-    exponential = torch.empty_like(logits).exponential_().clamp_min(torch.finfo(logits.dtype).tiny)
-    return ((logits - exponential.log()) / temperature).softmax(dim=1)
+    # -log(-log u) is a Gumbel number; u is below 1, and 0 once in 2^24 draws.
+    uniform = torch.rand_like(logits).clamp_min(torch.finfo(logits.dtype).tiny)
+    return ((logits - (-uniform.log()).log()) / temperature).softmax(dim=1)
 
 
 class Select(nn.Module):
