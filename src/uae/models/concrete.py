@@ -51,18 +51,18 @@ class Concrete(Autoencoder):
     The output layer is linear as in the published implementation, so reconstructions may leave [0, 1].
 
     shape: of one sample; images are flattened.
-    selected: the number K of features to select: 50, Mice Protein 10 in Table 6.
+    features: how many to select, K: 50, for Mice Protein 10 (section 5.5).
     Raises ValueError when there are fewer features than that.
     """
 
-    def __init__(self, shape: tuple[int, ...], selected: int = 50, width: int = 320):
+    def __init__(self, shape: tuple[int, ...], features: int = 50, width: int = 320):
         super().__init__()
         size = math.prod(shape)
-        if not 1 <= selected <= size:
-            raise ValueError(f"cannot select {selected} features of data that have {size}")
-        self.encoder = nn.Sequential(nn.Flatten(), Select(size, selected))
+        if not 1 <= features <= size:
+            raise ValueError(f"cannot select {features} features of data that have {size}")
+        self.encoder = nn.Sequential(nn.Flatten(), Select(size, features))
         self.decoder = nn.Sequential(
-            nn.Linear(selected, width),
+            nn.Linear(features, width),
             nn.LeakyReLU(0.2),
             nn.Dropout(0.1),
             nn.Linear(width, width),
