@@ -12,7 +12,7 @@ from uae.models.concrete import relaxed_one_hot
 from uae.training import concrete
 
 X = discs()
-SMALL = {"selected": 4, "width": 32}
+SMALL = {"features": 4, "width": 32}
 RECIPE = {"lr": 0.02, "batch_size": 16}
 
 

@@ -41,7 +41,7 @@ def mlp(*sizes: int) -> int:
             mlp(20, 50, 50, 3) + mlp(3, 50, 50, 20) + mlp(3, 50, 50, 1),
         ),
         ("concrete", (1, 28, 28), {}, 50 * 784 + mlp(50, 320, 320, 784)),
-        ("concrete", (77,), {"selected": 10}, 10 * 77 + mlp(10, 320, 320, 77)),
+        ("concrete", (77,), {"features": 10}, 10 * 77 + mlp(10, 320, 320, 77)),
     ],
 )
 def test_sizes(network, shape, arguments, count):
@@ -88,7 +88,7 @@ def test_a_model_that_can_not_be_built(arguments, message):
 
 @pytest.mark.parametrize(
     ("network", "arguments"),
-    [("dense", {"latent": 5}), ("adversarial", {"width": 6}), ("concrete", {"selected": 4, "width": 6})],
+    [("dense", {"latent": 5}), ("adversarial", {"width": 6}), ("concrete", {"features": 4, "width": 6})],
 )
 def test_a_checkpoint_comes_back_and_a_bad_one_is_named(network, arguments, tmp_path):
     model = models.build(network, (1, 8, 8), **arguments).eval()

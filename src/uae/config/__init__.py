@@ -69,12 +69,14 @@ class Config(Block):
 
     @model_validator(mode="after")
     def _references(self) -> Config:
-        check_methods(self.methods, self.attacks)
+        check_methods("methods", self.methods, self.attacks)
         for dataset, block in self.reconstruction.items():
             for model, budget in block.models.items():
                 if model not in self.models:
                     raise ValueError(f"reconstruction.{dataset}.models.{model}: no such model under `models`")
-                check_methods([*(budget.methods or []), *budget.also], self.attacks)
+                for key in ("methods", "also"):
+                    where = f"reconstruction.{dataset}.models.{model}.{key}"
+                    check_methods(where, getattr(budget, key) or [], self.attacks)
         if not self.rows:
             raise ValueError(f"only: no dataset/model under `reconstruction` matches {self.only!r}")
         for name, panel in [*(("figure5", panel) for panel in self.figure5), ("theorem1", self.theorem1)]:

@@ -127,13 +127,13 @@ class Method:
         return [self.base + suffix for suffix in ("", "-2")[: self.rounds]] if self.is_attack else []
 
 
-def check_methods(methods: list[str], attacks: dict[str, Attack]) -> None:
-    """Raise ValueError naming a method that is none."""
+def check_methods(key: str, methods: list[str], attacks: dict[str, Attack]) -> None:
+    """Raise ValueError naming a method that is none, and the key where it stands."""
     for name in methods:
         method = Method(name)
         if method.sigma == 0 or (method.is_attack and method.base not in attacks):
             raise ValueError(
-                f"{name!r} is not matched, ga-<sigma above 0>, or one of `attacks`: {', '.join(attacks)} "
+                f"{key}: {name!r} is not matched, ga-<sigma above 0>, or one of `attacks`: {', '.join(attacks)} "
                 "(each also as <attack>-2 and <attack>-to-clean)"
             )
 

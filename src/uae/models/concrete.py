@@ -16,9 +16,9 @@ def relaxed_one_hot(logits: Tensor, temperature: float) -> Tensor:
     The largest entry of a row stands at j with probability softmax(logits)_j at any temperature; as the
     temperature falls to 0, the rows become one-hot.
     """
-    # -log of an exponential number is a Gumbel number; the smallest exponential numbers round to 0.
-    exponential = torch.empty_like(logits).exponential_().clamp_min(torch.finfo(logits.dtype).tiny)
-    return ((logits - exponential.log()) / temperature).softmax(dim=1)
+    # -log(-log u) is a Gumbel number; u is below 1, and 0 once in 2^24 draws.
+    uniform = torch.rand_like(logits).clamp_min(torch.finfo(logits.dtype).tiny)
+    return ((logits - (-uniform.log()).log()) / temperature).softmax(dim=1)
 
 
 class Select(nn.Module):
@@ -51,18 +51,18 @@ class Concrete(Autoencoder):
     The output layer is linear as in the published implementation, so reconstructions may leave [0, 1].
 
     shape: of one sample; images are flattened.
-    selected: the number K of features to select: 50, Mice Protein 10 in Table 6.
+    features: how many to select, K: 50, for Mice Protein 10 (section 5.5).
     Raises ValueError when there are fewer features than that.
     """
 
-    def __init__(self, shape: tuple[int, ...], selected: int = 50, width: int = 320):
+    def __init__(self, shape: tuple[int, ...], features: int = 50, width: int = 320):
         super().__init__()
         size = math.prod(shape)
-        if not 1 <= selected <= size:
-            raise ValueError(f"cannot select {selected} features of data that have {size}")
-        self.encoder = nn.Sequential(nn.Flatten(), Select(size, selected))
+        if not 1 <= features <= size:
+            raise ValueError(f"cannot select {features} features of data that have {size}")
+        self.encoder = nn.Sequential(nn.Flatten(), Select(size, features))
         self.decoder = nn.Sequential(
-            nn.Linear(selected, width),
+            nn.Linear(features, width),
             nn.LeakyReLU(0.2),
             nn.Dropout(0.1),
             nn.Linear(width, width),
