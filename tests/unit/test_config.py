@@ -38,7 +38,9 @@ def test_the_paper_scale_has_the_papers_settings():
     assert latent["mnist", "dense"] == {"latent": 128} and latent["svhn", "sparse"] == {"latent": 256}
     assert cfg.training(Row("svhn", "sparse"), "original")["sparsity_weight"] == 1
     assert cfg.training(Row("mnist", "sparse"), "original")["sparsity_weight"] == 3
-    features = {row.dataset: cfg.budget(row).arguments["features"] for row in cfg.rows if row.model == "concrete"}
+    features = {
+        row.dataset: cfg.budget(row).arguments["features"] for row in cfg.rows if row.model == "concrete"
+    }
     assert features == {
         "mnist": 50, "fashion-mnist": 50, "isolet": 50, "coil-20": 50, "mice-protein": 10, "activity": 50
     }  # fmt: skip
@@ -153,7 +155,12 @@ def test_only_picks_rows():
 )
 def test_methods_say_what_they_need(name, attacks, rounds, clean, sigma):
     method = Method(name)
-    assert (method.attacks, method.rounds, method.clean_target, method.sigma) == (attacks, rounds, clean, sigma)
+    assert (method.attacks, method.rounds, method.clean_target, method.sigma) == (
+        attacks,
+        rounds,
+        clean,
+        sigma,
+    )
 
 
 def test_a_job_is_one_round_or_one_thing():

@@ -38,7 +38,14 @@ SOURCES = {
     "attack": ["attacks", "losses.py", "mine", "models", "sampling.py", "seeding.py", "stages/generate.py"],
     "evaluate": ["augment.py", "evaluation", "losses.py", "records.py", "stages/evaluate.py"],
     "tables": ["paper/tables.py", "paper/tables.yaml", "paper/reference"],
-    "report": ["paper/claims.py", "paper/reference", "paper/report.py", "paper/report.html.jinja", "paper/tables.py", "paper/tables.yaml"],
+    "report": [
+        "paper/claims.py",
+        "paper/reference",
+        "paper/report.py",
+        "paper/report.html.jinja",
+        "paper/tables.py",
+        "paper/tables.yaml",
+    ],
 }
 FIGURE_SOURCES = ["paper/figures/__init__.py", "paper/paper.mplstyle", "paper/tables.py", "paper/tables.yaml"]
 
@@ -78,8 +85,16 @@ def run_file(run):
 def job_name(things):
     """What a job does, for names: its one run or UAE set, or all of a round."""
     if len(things) > 1:
-        return "all" if Method(things[0][0] if isinstance(things[0], Run) else things[0]).rounds == 1 else "second"
-    return "-draw".join(str(part) for part in things[0] if part is not None) if isinstance(things[0], Run) else things[0]
+        return (
+            "all"
+            if Method(things[0][0] if isinstance(things[0], Run) else things[0]).rounds == 1
+            else "second"
+        )
+    return (
+        "-draw".join(str(part) for part in things[0] if part is not None)
+        if isinstance(things[0], Run)
+        else things[0]
+    )
 
 
 def uae_sets(runs):

@@ -41,7 +41,9 @@ for row in cfg.rows:
                 code=sources("retrain"),
             output:
                 [
-                    update(ensure(f"{files('checkpoints', row)}/{run_file(run)}.safetensors", non_empty=True))
+                    update(
+                        ensure(f"{files('checkpoints', row)}/{run_file(run)}.safetensors", non_empty=True)
+                    )
                     for run in runs
                 ],
             log:

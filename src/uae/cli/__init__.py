@@ -7,7 +7,7 @@ import sys
 
 from rich.logging import RichHandler
 
-from uae.cli import data, own, reconstruction, render, verify  # noqa: F401: they register their commands
+from uae.cli import data, own, reconstruction, render, verify  # noqa: F401 they register their commands
 from uae.cli.common import app, console
 from uae.errors import InputError
 
@@ -20,4 +20,3 @@ def main() -> None:
         console.print("error:", style="bold red", end=" ")
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
-

@@ -96,5 +96,12 @@ def stationarity(
     from uae.stages import generate as stage
 
     stage.stationarity(
-        data, checkpoint, out, settings=json.loads(settings), samples=samples, steps=steps, seed=seed, device=device
+        data,
+        checkpoint,
+        out,
+        settings=json.loads(settings),
+        samples=samples,
+        steps=steps,
+        seed=seed,
+        device=device,
     )

@@ -161,7 +161,7 @@ class Config(Block):
         return sorted(dict.fromkeys(sets), key=lambda name: Method(name).rounds)
 
     def jobs(self, things: list[Run] | list[str]) -> list[list[Any]]:
-        """What one job does of a row's runs or attacks: one of them, or a whole round where jobs are short."""
+        """What one job does of a row's runs or attacks: one, or where jobs are short a whole round."""
         if not self.together:
             return [[thing] for thing in things]
         rounds: dict[int, list[Any]] = {}
@@ -275,15 +275,19 @@ def _explain(error: ValidationError, settings: dict[str, Any], layers: dict[Path
     lines = []
     for item in error.errors():
         keys = item["loc"]
-        if keys[:1] == ("attacks",) and not any(_get(m, keys) for m in (settings, *layers.values())):
+        stated = [_get(layer, keys) is not None for layer in (settings, *layers.values())]
+        if keys[:1] == ("attacks",) and not any(stated):
             continue  # taken over from `attack`, and reported there
         places = [path for path, layer in layers.items() if _get(layer, keys) is not None]
         overridden = places and _get(settings, keys) not in (None, _get(layers[places[0]], keys))
         place = "the command line or --configfile" if overridden or not places else _relative(places[0])
         if item["type"] == "missing":
             place = _relative(next(iter(layers)))
-        key = ".".join(map(str, keys)) or "(the whole)"
-        given = "" if item["type"] == "missing" or not keys else f", given {item['input']!r}"
+        if not keys:  # a check of several keys, which names them
+            lines.append(str(item["ctx"]["error"]))
+            continue
+        key = ".".join(map(str, keys))
+        given = "" if item["type"] == "missing" else f", given {item['input']!r}"
         message = "no such key" if item["type"] == "extra_forbidden" else item["msg"]
         lines.append(f"{place}: {key}: {message}{given}")
     return "bad configuration\n  " + "\n  ".join(lines)

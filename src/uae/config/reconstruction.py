@@ -40,9 +40,9 @@ class Budget(Fit):
 
     epochs: Count
     retrain_epochs: Count
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field({})
     methods: list[str] | None = None  # in place of the scale's
-    also: list[str] = []  # beside them
+    also: list[str] = Field([])  # beside them
     seeds: list[Annotated[int, Field(ge=0)]] | None = None  # in place of the run's
     train_limit: TrainLimit | None = None  # in place of the run's
 
@@ -133,7 +133,6 @@ def check_methods(key: str, methods: list[str], attacks: dict[str, Attack]) -> N
         method = Method(name)
         if method.sigma == 0 or (method.is_attack and method.base not in attacks):
             raise ValueError(
-                f"{key}: {name!r} is not matched, ga-<sigma above 0>, or one of `attacks`: {', '.join(attacks)} "
-                "(each also as <attack>-2 and <attack>-to-clean)"
+                f"{key}: {name!r} is not matched, ga-<sigma above 0>, or one of `attacks`: "
+                f"{', '.join(attacks)} (each also as <attack>-2 and <attack>-to-clean)"
             )
-

@@ -1,4 +1,4 @@
-"""The report: one HTML page with the claims' verdicts, every table and figure, and where each number comes from."""
+"""The report: one HTML page with verdicts, tables and figures, and where each number comes from."""
 
 from __future__ import annotations
 

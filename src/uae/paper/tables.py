@@ -192,9 +192,10 @@ def body(table: str, cells: pd.DataFrame) -> list[dict[str, Any]]:
                 for method in group["methods"]:
                     found = here if method is None else here[here["method"] == method]
                     line.append(_shown(found, cells, group["format"], best))
-            rows.append({"name": row_key[0], "variant": dict(zip(row_keys, row_key, strict=True)).get("variant"),
-                         "cells": line})  # fmt: skip
-        blocks.append({"names": [named[k] for k in layout["blocks"]], "variant": named.get("variant"), "rows": rows})
+            variant = None if block_keys else row_key[1]
+            rows.append({"name": row_key[0], "variant": variant, "cells": line})
+        names = [named[k] for k in layout["blocks"]]
+        blocks.append({"names": names, "variant": named.get("variant"), "rows": rows})
     return blocks
 
 
@@ -261,7 +262,9 @@ def plain_heads(groups: list[dict[str, Any]]) -> list[str]:
 def _markdown(table: str, cells: pd.DataFrame) -> str:
     layout, groups = layouts()["tables"][table], columns(table, cells)
     titles = [
-        "" if layout["rows"] == "method" else f"{group['title']}: " for group in groups for _ in group["heads"]
+        "" if layout["rows"] == "method" else f"{group['title']}: "
+        for group in groups
+        for _ in group["heads"]
     ]
     heads = [title + head for title, head in zip(titles, plain_heads(groups), strict=True)]
     lines = [f"**{label(table)}.** {layout['title']}.", ""]

@@ -46,4 +46,6 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
 def slope(step: np.ndarray, value: np.ndarray) -> float:
     """The exponent of a power law fitted to the upper half of the log axis; NaN where nothing is positive."""
     late = (step >= np.sqrt(step[-1])) & (value > 0)
-    return float(np.polyfit(np.log(step[late]), np.log(value[late]), 1)[0]) if late.sum() > 1 else float("nan")
+    return (
+        float(np.polyfit(np.log(step[late]), np.log(value[late]), 1)[0]) if late.sum() > 1 else float("nan")
+    )
