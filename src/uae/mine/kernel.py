@@ -1,9 +1,13 @@
 """The vanilla critic's inner loop on the CPU, compiled by numba.
 
-One call trains the critics of many samples for `inner_steps` steps and then evaluates them.
-Per sample, the weights and both Adam moments stay in the core's L2 cache for all steps, and each
-tile of them is visited once a step: gradient, Adam and the next step's projection in one pass.
-The arithmetic is that of `critics.py`, which is the portable path and the place to read it.
+One call trains the critics of many samples for `inner_steps` steps and then evaluates them. The
+weights and both Adam moments of a sample stay in the core's L2 cache for all steps. A step passes
+over them once, for the gradient and Adam together, and once more over the weights to project; both
+passes hold ten sums in registers, so that arithmetic and not loading bounds them.
+
+The arithmetic is that of `critics.py`, which is the portable path and the place to read it. Rows,
+units and dimensions are padded with zeros to whole blocks of registers: padding gets no gradient
+and stays zero.
 """
 
 from __future__ import annotations
@@ -14,12 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 from numba import njit
-from torch import Tensor
+from torch import Tensor, nn
 
 from uae.mine.critics import BETA1, BETA2, EPS, Critics
+from uae.mine.simd import WIDTH, divide, fma, lanes, load, multiply, spread, sqrt, store, total
 
-# Floats of one tile: 16 rows of samples, 10 of weights and both moments fit in a 32 KiB L1 cache.
-TILE = 256
+ROWS, UNITS = 2, 5  # a block: ten sums, two or five operands and one more fill the 16 registers
 
 # Python's error model would put a branch on a zero divisor into the loops, and no branch vectorises.
 # Not all of fast-math: a NaN must stay a NaN for the attack to report it.
@@ -27,88 +31,94 @@ compiled = njit(fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="nu
 
 
 @compiled
-def _project(samples, weights, out, lo, hi):
-    """out (K, H) += samples[:, lo:hi] @ weights[:, lo:hi].T, in blocks of four rows by two units."""
-    count, hidden = samples.shape[0], weights.shape[0]
-    zero = samples.dtype.type(0)
-    for h in range(0, hidden - 1, 2):
-        w0, w1 = weights[h, lo:hi], weights[h + 1, lo:hi]
-        for k in range(0, count - 3, 4):
-            x0, x1 = samples[k, lo:hi], samples[k + 1, lo:hi]
-            x2, x3 = samples[k + 2, lo:hi], samples[k + 3, lo:hi]
-            a00, a01, a10, a11 = zero, zero, zero, zero
-            a20, a21, a30, a31 = zero, zero, zero, zero
-            for d in range(hi - lo):
-                a00 += x0[d] * w0[d]
-                a01 += x0[d] * w1[d]
-                a10 += x1[d] * w0[d]
-                a11 += x1[d] * w1[d]
-                a20 += x2[d] * w0[d]
-                a21 += x2[d] * w1[d]
-                a30 += x3[d] * w0[d]
-                a31 += x3[d] * w1[d]
-            out[k, h] += a00
-            out[k, h + 1] += a01
-            out[k + 1, h] += a10
-            out[k + 1, h + 1] += a11
-            out[k + 2, h] += a20
-            out[k + 2, h + 1] += a21
-            out[k + 3, h] += a30
-            out[k + 3, h + 1] += a31
-        for k in range(count - count % 4, count):
-            x0 = samples[k, lo:hi]
-            a00, a01 = zero, zero
-            for d in range(hi - lo):
-                a00 += x0[d] * w0[d]
-                a01 += x0[d] * w1[d]
-            out[k, h] += a00
-            out[k, h + 1] += a01
-    if hidden % 2:
-        w0 = weights[hidden - 1, lo:hi]
-        for k in range(count):
-            x0 = samples[k, lo:hi]
-            a00 = zero
-            for d in range(hi - lo):
-                a00 += x0[d] * w0[d]
-            out[k, hidden - 1] += a00
+def _project(samples, weights, out):
+    """out (K, H) = samples (K, D) @ weights (H, D).T, in blocks of two rows by five units."""
+    count, dim = samples.shape
+    zero = spread(samples.dtype.type(0))
+    for k in range(0, count, ROWS):
+        x = k * dim
+        for h in range(0, weights.shape[0], UNITS):
+            w = h * dim
+            a0 = a1 = a2 = a3 = a4 = b0 = b1 = b2 = b3 = b4 = zero
+            for d in range(0, dim, lanes(samples)):
+                xa, xb = load(samples, x + d), load(samples, x + dim + d)
+                unit = load(weights, w + d)
+                a0, b0 = fma(xa, unit, a0), fma(xb, unit, b0)
+                unit = load(weights, w + dim + d)
+                a1, b1 = fma(xa, unit, a1), fma(xb, unit, b1)
+                unit = load(weights, w + 2 * dim + d)
+                a2, b2 = fma(xa, unit, a2), fma(xb, unit, b2)
+                unit = load(weights, w + 3 * dim + d)
+                a3, b3 = fma(xa, unit, a3), fma(xb, unit, b3)
+                unit = load(weights, w + 4 * dim + d)
+                a4, b4 = fma(xa, unit, a4), fma(xb, unit, b4)
+            out[k, h], out[k, h + 1], out[k, h + 2] = total(a0), total(a1), total(a2)
+            out[k, h + 3], out[k, h + 4] = total(a3), total(a4)
+            out[k + 1, h], out[k + 1, h + 1], out[k + 1, h + 2] = total(b0), total(b1), total(b2)
+            out[k + 1, h + 3], out[k + 1, h + 4] = total(b3), total(b4)
 
 
 @compiled
-def _adam(param, grad, first, second, hyper, rate, root):
-    beta1, beta2, eps, one = hyper[0], hyper[1], hyper[2], hyper[3]
-    for d in range(param.shape[0]):
-        g = grad[d]
-        m = beta1 * first[d] + (one - beta1) * g
-        v = beta2 * second[d] + (one - beta2) * g * g
-        first[d] = m
-        second[d] = v
-        param[d] += rate * m / (math.sqrt(v) * root + eps)
+def _adam(grad, param, first, second, offset, hyper):
+    """One register of Adam at `offset`; `grad` and the members of `hyper` are registers as well."""
+    keep1, new1, keep2, new2, eps, rate, root = hyper
+    m = fma(keep1, load(first, offset), multiply(new1, grad))
+    v = fma(keep2, load(second, offset), multiply(multiply(new2, grad), grad))
+    store(first, offset, m)
+    store(second, offset, v)
+    store(param, offset, fma(rate, divide(m, fma(sqrt(v), root, eps)), load(param, offset)))
 
 
 @compiled
-def _ascend(samples, grad, weights, first, second, lo, hi, scratch, hyper, rate, root):
-    """Adam on weights[:, lo:hi] with the gradient grad.T @ samples[:, lo:hi]; two units at a time."""
-    count, hidden = samples.shape[0], weights.shape[0]
-    width = hi - lo
-    g0, g1 = scratch[0, :width], scratch[1, :width]
-    for h in range(0, hidden, 2):
-        pair = min(h + 1, hidden - 1)  # an odd last unit is its own partner: computed twice, used once
-        scratch[:] = 0
-        for k in range(0, count - 3, 4):
-            a0, a1, a2, a3 = grad[k, h], grad[k + 1, h], grad[k + 2, h], grad[k + 3, h]
-            b0, b1, b2, b3 = grad[k, pair], grad[k + 1, pair], grad[k + 2, pair], grad[k + 3, pair]
-            x0, x1 = samples[k, lo:hi], samples[k + 1, lo:hi]
-            x2, x3 = samples[k + 2, lo:hi], samples[k + 3, lo:hi]
-            for d in range(width):
-                g0[d] += a0 * x0[d] + a1 * x1[d] + a2 * x2[d] + a3 * x3[d]
-                g1[d] += b0 * x0[d] + b1 * x1[d] + b2 * x2[d] + b3 * x3[d]
-        for k in range(count - count % 4, count):
-            a0, b0, x0 = grad[k, h], grad[k, pair], samples[k, lo:hi]
-            for d in range(width):
-                g0[d] += a0 * x0[d]
-                g1[d] += b0 * x0[d]
-        for j in range(h, min(h + 2, hidden)):
-            _adam(weights[j, lo:hi], scratch[j - h], first[j, lo:hi], second[j, lo:hi], hyper, rate, root)
+def _ascend(samples, grad, weights, first, second, hyper):
+    """Adam on weights (H, D) with the gradient grad (K, H).T @ samples (K, D), which is never stored."""
+    count, dim = samples.shape
+    step = lanes(samples)
+    zero = spread(samples.dtype.type(0))
+    hyper = (
+        spread(hyper[0]),
+        spread(hyper[1]),
+        spread(hyper[2]),
+        spread(hyper[3]),
+        spread(hyper[4]),
+        spread(hyper[5]),
+        spread(hyper[6]),
+    )
+    for d in range(0, dim, 2 * step):
+        for h in range(0, weights.shape[0], UNITS):
+            a0 = a1 = a2 = a3 = a4 = b0 = b1 = b2 = b3 = b4 = zero
+            for k in range(count):
+                xa, xb = load(samples, k * dim + d), load(samples, k * dim + d + step)
+                unit = spread(grad[k, h])
+                a0, b0 = fma(xa, unit, a0), fma(xb, unit, b0)
+                unit = spread(grad[k, h + 1])
+                a1, b1 = fma(xa, unit, a1), fma(xb, unit, b1)
+                unit = spread(grad[k, h + 2])
+                a2, b2 = fma(xa, unit, a2), fma(xb, unit, b2)
+                unit = spread(grad[k, h + 3])
+                a3, b3 = fma(xa, unit, a3), fma(xb, unit, b3)
+                unit = spread(grad[k, h + 4])
+                a4, b4 = fma(xa, unit, a4), fma(xb, unit, b4)
+            w = h * dim + d
+            _adam(a0, weights, first, second, w, hyper)
+            _adam(b0, weights, first, second, w + step, hyper)
+            _adam(a1, weights, first, second, w + dim, hyper)
+            _adam(b1, weights, first, second, w + dim + step, hyper)
+            _adam(a2, weights, first, second, w + 2 * dim, hyper)
+            _adam(b2, weights, first, second, w + 2 * dim + step, hyper)
+            _adam(a3, weights, first, second, w + 3 * dim, hyper)
+            _adam(b3, weights, first, second, w + 3 * dim + step, hyper)
+            _adam(a4, weights, first, second, w + 4 * dim, hyper)
+            _adam(b4, weights, first, second, w + 4 * dim + step, hyper)
+
+
+@compiled
+def _ascend_small(param, grad, first, second, hyper):
+    """Adam on a vector of a few numbers."""
+    for h in range(len(param)):
+        first[h] = hyper[0] * first[h] + hyper[1] * grad[h]
+        second[h] = hyper[2] * second[h] + hyper[3] * grad[h] * grad[h]
+        param[h] += hyper[5] * first[h] / (math.sqrt(second[h]) * hyper[6] + hyper[4])
 
 
 @compiled
@@ -116,9 +126,9 @@ def _bound(proj, perm, bias, out_weight, scores, grad, grad_small):
     """The Donsker-Varadhan bound of one critic, and its gradients.
 
     Fills `grad` (2, K, H), with respect to the projections of both sides, and `grad_small`
-    (2, H), with respect to the hidden bias and the output weights.
+    (2, H), with respect to the hidden bias and the output weights. Only `proj` and `grad` are padded.
     """
-    count, hidden = proj.shape[1], proj.shape[2]
+    count, hidden = len(perm), len(out_weight)
     zero, one = proj.dtype.type(0), proj.dtype.type(1)
     joint = zero
     top = proj.dtype.type(-np.inf)
@@ -126,8 +136,8 @@ def _bound(proj, perm, bias, out_weight, scores, grad, grad_small):
         p = perm[k]
         tj, tm = zero, zero
         for h in range(hidden):
-            aj = proj[0, k, h] + proj[1, k, h] + bias[h]
-            am = proj[0, k, h] + proj[1, p, h] + bias[h]
+            aj = proj[0, k, h] + proj[1, k, h] + bias[0, h] + bias[1, h]
+            am = proj[0, k, h] + proj[1, p, h] + bias[0, h] + bias[1, h]
             tj += max(aj, zero) * out_weight[h]
             tm += max(am, zero) * out_weight[h]
         joint += tj
@@ -144,8 +154,8 @@ def _bound(proj, perm, bias, out_weight, scores, grad, grad_small):
         p = perm[k]
         soft = scores[k] / total
         for h in range(hidden):
-            aj = proj[0, k, h] + proj[1, k, h] + bias[h]
-            am = proj[0, k, h] + proj[1, p, h] + bias[h]
+            aj = proj[0, k, h] + proj[1, k, h] + bias[0, h] + bias[1, h]
+            am = proj[0, k, h] + proj[1, p, h] + bias[0, h] + bias[1, h]
             gj = share * out_weight[h] if aj > 0 else zero
             gm = -soft * out_weight[h] if am > 0 else zero
             grad[0, k, h] += gj + gm
@@ -157,41 +167,28 @@ def _bound(proj, perm, bias, out_weight, scores, grad, grad_small):
 
 
 @compiled
-def _train(lo_i, hi_i, x, z, weight, bias, out, first, second, perms, hyper, schedule, value, grad_z):
-    """Train and evaluate the critics of samples lo_i..hi_i - 1; the shapes are those of `train`.
+def _train(start, stop, x, z, weight, bias, out, first, second, perms, hyper, value, grad_z, scratch):
+    """Train and evaluate the critics of samples start..stop - 1; the shapes are those of `train`.
 
-    `first` and `second` hold Adam's moments of (weight, bias, out).
+    `first` and `second` hold Adam's moments of (weight, bias, out); `hyper` (steps, 7) what Adam
+    needs at each step; `scratch` is the caller's, because each np.zeros here adds to the compile time.
     """
     count, dim, hidden = x.shape[1], x.shape[2], weight.shape[2]
-    steps = schedule.shape[0]
-    proj = np.zeros((2, count, hidden), x.dtype)
-    grad = np.zeros((2, count, hidden), x.dtype)
-    grad_small = np.zeros((2, hidden), x.dtype)
-    scores = np.zeros(count, x.dtype)
-    scratch = np.zeros((2, TILE), x.dtype)
+    proj, grad, grad_small, scores = scratch
     (m_weight, m_bias, m_out), (v_weight, v_bias, v_out) = first, second
-    for i in range(lo_i, hi_i):
-        proj[:] = 0
-        for lo in range(0, dim, TILE):
-            hi = min(lo + TILE, dim)
-            _project(x[i], weight[0, i], proj[0], lo, hi)
-            _project(z[i], weight[1, i], proj[1], lo, hi)
-        for s in range(steps):
-            rate, root = schedule[s, 0], schedule[s, 1]
-            _bound(proj, perms[i, s], bias[0, i] + bias[1, i], out[i], scores, grad, grad_small)
+    for i in range(start, stop):
+        for s in range(len(hyper) + 1):
+            _project(x[i], weight[0, i], proj[0])
+            _project(z[i], weight[1, i], proj[1])
+            value[i] = _bound(proj, perms[i, s], bias[:, i], out[i], scores, grad, grad_small)
+            if s == len(hyper):
+                break
+            _ascend_small(out[i], grad_small[1], m_out[i], v_out[i], hyper[s])
             for side in range(2):
-                _adam(bias[side, i], grad_small[0], m_bias[side, i], v_bias[side, i], hyper, rate, root)
-            _adam(out[i], grad_small[1], m_out[i], v_out[i], hyper, rate, root)
-            proj[:] = 0
-            for lo in range(0, dim, TILE):
-                hi = min(lo + TILE, dim)
-                for side in range(2):
-                    samples = x[i] if side == 0 else z[i]
-                    w = weight[side, i]
-                    m, v = m_weight[side, i], v_weight[side, i]
-                    _ascend(samples, grad[side], w, m, v, lo, hi, scratch, hyper, rate, root)
-                    _project(samples, w, proj[side], lo, hi)
-        value[i] = _bound(proj, perms[i, steps], bias[0, i] + bias[1, i], out[i], scores, grad, grad_small)
+                samples = x[i] if side == 0 else z[i]
+                m, v = m_weight[side, i], v_weight[side, i]
+                _ascend_small(bias[side, i], grad_small[0], m_bias[side, i], v_bias[side, i], hyper[s])
+                _ascend(samples, grad[side], weight[side, i], m, v, hyper[s])
         for k in range(count):
             row = grad_z[i, k]
             row[:] = 0
@@ -201,31 +198,45 @@ def _train(lo_i, hi_i, x, z, weight, bias, out, first, second, perms, hyper, sch
                     row[d] += g * w[d]
 
 
+def _padded(tensor: Tensor, rows: int, columns: int) -> Tensor:
+    """Zeros added until the last two sizes are multiples; the tensor itself if they are."""
+    pad = (0, -tensor.shape[-1] % columns, 0, -tensor.shape[-2] % rows)
+    return nn.functional.pad(tensor, pad) if any(pad) else tensor.contiguous()
+
+
 def train(critics: Critics, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor, Tensor]:
     """`critics.train(x, z, perms)` for vanilla critics on the CPU; threads share the samples."""
-    dtype = x.numpy().dtype
-    params = (*critics.params[0], critics.out)
-    first = (*critics.first[0], critics.out_first)
-    second = (*critics.second[0], critics.out_second)
-    weight, bias, out, *moments = (t.numpy() for t in (*params, *first, *second))
-    schedule = np.array(critics.schedule(perms.shape[1] - 1), dtype).reshape(-1, 2)
+    columns = 2 * WIDTH // x.itemsize
+    state = [critics.params[0][0], critics.first[0][0], critics.second[0][0]]
+    weights = [_padded(t, UNITS, columns) for t in state]
+    xs, zs = _padded(x, ROWS, columns), _padded(z, ROWS, columns)
+    schedule = critics.schedule(perms.shape[1] - 1)
     critics.steps += len(schedule)
-    value, grad_z = x.new_empty(len(x)), torch.empty_like(z, memory_format=torch.contiguous_format)
+    hyper = [(BETA1, 1 - BETA1, BETA2, 1 - BETA2, EPS, *step) for step in schedule]
+    value, grad_z = x.new_empty(len(x)), torch.empty_like(zs)
     args = (
-        x.contiguous().numpy(),
-        z.contiguous().numpy(),
-        weight,
-        bias,
-        out,
-        tuple(moments[:3]),
-        tuple(moments[3:]),
+        xs.numpy(),
+        zs.numpy(),
+        weights[0].numpy(),
+        critics.params[0][1].numpy(),
+        critics.out.numpy(),
+        (weights[1].numpy(), critics.first[0][1].numpy(), critics.out_first.numpy()),
+        (weights[2].numpy(), critics.second[0][1].numpy(), critics.out_second.numpy()),
         perms.to(torch.int32).numpy(),
-        np.array([BETA1, BETA2, EPS, 1], dtype),
-        schedule,
+        np.array(hyper, xs.numpy().dtype).reshape(-1, 7),
         value.numpy(),
         grad_z.numpy(),
     )
     bounds = np.linspace(0, len(x), min(torch.get_num_threads(), len(x)) + 1).astype(int)
+
+    def work(start: int, stop: int) -> None:
+        count, hidden = xs.shape[1], weights[0].shape[2]
+        shapes = (2, count, hidden), (2, count, hidden), (2, hidden), (count,)
+        _train(start, stop, *args, tuple(np.zeros(shape, value.numpy().dtype) for shape in shapes))
+
     with ThreadPoolExecutor(max(len(bounds) - 1, 1)) as pool:
-        list(pool.map(lambda lo, hi: _train(lo, hi, *args), bounds[:-1], bounds[1:]))
-    return value, grad_z
+        list(pool.map(work, bounds[:-1], bounds[1:]))
+    for tensor, padded in zip(state, weights, strict=True):
+        if padded is not tensor:
+            tensor.copy_(padded[..., : tensor.shape[-2], : tensor.shape[-1]])
+    return value, grad_z[:, : x.shape[1], : x.shape[2]]

@@ -1,0 +1,141 @@
+"""SIMD registers for numba functions: what `kernel.py` computes with.
+
+A register holds `lanes(array)` consecutive elements of a C-contiguous array. Written out by hand
+because the compiler, left to vectorise the kernel's loops itself, reached a third of this speed.
+
+Edit `kernel.py` too after a change here: numba's cache looks at that file's time alone.
+"""
+
+from __future__ import annotations
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+# Bytes of a register. On machines whose registers are narrower, LLVM splits it.
+WIDTH = 64 if llvm.get_host_cpu_features().get("avx512f") else 32
+FUSE = ("contract", "nsz")  # all that the arithmetic may be changed by
+
+
+class Register(types.Type):
+    def __init__(self, dtype: types.Float):
+        self.dtype = dtype
+        super().__init__(f"Register({dtype})")
+
+
+@register_model(Register)
+class _RegisterModel(models.PrimitiveModel):
+    def __init__(self, manager, kind: Register):
+        element = manager.lookup(kind.dtype).get_value_type()
+        super().__init__(manager, kind, ir.VectorType(element, _count(kind.dtype)))
+
+
+def _count(dtype: types.Float) -> int:
+    return WIDTH * 8 // dtype.bitwidth
+
+
+def _indices(numbers) -> ir.Constant:
+    numbers = list(numbers)
+    return ir.Constant(ir.VectorType(ir.IntType(32), len(numbers)), numbers)
+
+
+def _call(builder, name: str, arguments):
+    """LLVM's own function of that name, lane by lane."""
+    vector = arguments[0].type
+    suffix = {"float": "f32", "double": "f64"}[str(vector.element)]
+    signature = ir.FunctionType(vector, [vector] * len(arguments))
+    name = f"llvm.{name}.v{vector.count}{suffix}"
+    return builder.call(cgutils.get_or_insert_function(builder.module, signature, name), arguments)
+
+
+def _address(context, builder, signature, arguments, vector):
+    data = cgutils.create_struct_proxy(signature.args[0])(context, builder, arguments[0]).data
+    return builder.bitcast(builder.gep(data, [arguments[1]]), vector.as_pointer())
+
+
+@intrinsic
+def lanes(typing, array):
+    """How many elements of the array a register holds."""
+
+    def generate(context, builder, signature, arguments):
+        return context.get_constant(types.intp, _count(array.dtype))
+
+    return types.intp(array), generate
+
+
+@intrinsic
+def load(typing, array, offset):
+    """The elements from `offset` on, counted in the flattened array."""
+    kind = Register(array.dtype)
+
+    def generate(context, builder, signature, arguments):
+        address = _address(context, builder, signature, arguments, context.get_value_type(kind))
+        return builder.load(address, align=array.dtype.bitwidth // 8)
+
+    return kind(array, types.intp), generate
+
+
+@intrinsic
+def store(typing, array, offset, register):
+    """Write a register to the elements from `offset` on."""
+
+    def generate(context, builder, signature, arguments):
+        address = _address(context, builder, signature, arguments, arguments[2].type)
+        builder.store(arguments[2], address, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, register), generate
+
+
+@intrinsic
+def spread(typing, scalar):
+    """A number in every lane."""
+    kind = Register(scalar)
+
+    def generate(context, builder, signature, arguments):
+        vector = context.get_value_type(kind)
+        empty = ir.Constant(vector, ir.Undefined)
+        first = builder.insert_element(empty, arguments[0], ir.Constant(ir.IntType(32), 0))
+        return builder.shuffle_vector(first, empty, _indices([0] * vector.count))
+
+    return kind(scalar), generate
+
+
+@intrinsic
+def total(typing, register):
+    """The sum of the lanes, by halves."""
+
+    def generate(context, builder, signature, arguments):
+        (value,) = arguments
+        count = value.type.count
+        while count > 1:
+            count //= 2
+            low = builder.shuffle_vector(value, value, _indices(range(count)))
+            high = builder.shuffle_vector(value, value, _indices(range(count, 2 * count)))
+            value = builder.fadd(low, high)
+        return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+
+    return register.dtype(register), generate
+
+
+@intrinsic
+def fma(typing, a, b, c):
+    """a * b + c, rounded once."""
+    return a(a, b, c), lambda context, builder, signature, arguments: _call(builder, "fma", arguments)
+
+
+@intrinsic
+def multiply(typing, a, b):
+    return a(a, b), lambda context, builder, signature, arguments: builder.fmul(*arguments, flags=FUSE)
+
+
+@intrinsic
+def divide(typing, a, b):
+    return a(a, b), lambda context, builder, signature, arguments: builder.fdiv(*arguments)
+
+
+@intrinsic
+def sqrt(typing, a):
+    return a(a), lambda context, builder, signature, arguments: _call(builder, "sqrt", arguments)
