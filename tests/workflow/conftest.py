@@ -37,14 +37,27 @@ class Workspace:
         return run
 
     def plan(self, *arguments: str) -> dict[str, int]:
-        """How many jobs of each rule `snakemake -n` would run."""
+        """How many jobs of each rule `snakemake -n` would run; a row's rules count by their first word."""
         run = self.run("snakemake", "-n", "--cores", "2", *arguments)
         text = run.stdout + run.stderr
         if "Nothing to be done" in text:
             return {}
         lines = text.split("Job stats:")[1].split("total")[0].splitlines()[3:]
-        counts = dict(line.split() for line in lines if line.strip())
-        return {rule: int(count) for rule, count in counts.items() if rule != "all"}
+        counts: dict[str, int] = {}
+        for rule, count in (line.split() for line in lines if line.strip()):
+            kind = rule.partition("_")[0]
+            counts[kind] = counts.get(kind, 0) + int(count)
+        counts.pop("all", None)
+        return counts
+
+    def planned(self, *arguments: str) -> set[str]:
+        """The full names of the rules that `snakemake -n` would run."""
+        run = self.run("snakemake", "-n", "--cores", "2", *arguments)
+        text = run.stdout + run.stderr
+        if "Nothing to be done" in text:
+            return set()
+        lines = text.split("Job stats:")[1].split("total")[0].splitlines()[3:]
+        return {line.split()[0] for line in lines if line.strip()} - {"all"}
 
     def edited(self, name: str, old: str, new: str):
         """A context in which a file is changed."""

@@ -7,31 +7,51 @@ import pandas as pd
 import pytest
 
 from tests.workflow.conftest import Workspace, copy
+from uae import checkpoints, storage
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
 RESULTS = "results/preview"
 METHODS = ("mine-uae", "mine-uae-released", "l2-uae-released", "ga-0.01", "matched")
+TABLES = ("table4", "table5", "table6", "table8", "table9", "appendixh", "seeds", "ablation")
+FIGURES = {"figure5": "safetensors", "theorem1": "csv"}
 RENDERED = (
-    "tables/table4.csv", "tables/table4.tex", "tables/table4.md",
-    "tables/table8.csv", "tables/table8.tex", "tables/table8.md",
-    "figures/figure5.pdf", "figures/figure5.png", "figures/figure5.safetensors",
+    *(f"tables/{name}.{suffix}" for name in TABLES for suffix in ("csv", "tex", "md")),
+    *(f"figures/{name}.{suffix}" for name, numbers in FIGURES.items() for suffix in ("pdf", "png", numbers)),
     "report.html",
-)  # fmt: skip
+)
 
 
 def test_one_command_makes_everything(workspace):
     for name in RENDERED:
         assert (workspace.folder / RESULTS / name).stat().st_size > 0, name
     table = pd.read_csv(workspace.folder / RESULTS / "tables" / "table4.csv")
-    assert set(table.model) == {"dense", "convolutional"} and set(table.variant) == {"mnist-5k@60"}
-    assert set(table.method) == {"original", *METHODS}
-    assert table[table.method == "ga-0.01"]["std"].notna().all()  # two draws
+    mnist = table[table.dataset == "mnist"]
+    assert set(mnist.model) == {"dense", "convolutional"} and set(mnist.variant) == {"mnist-5k@60"}
+    assert set(mnist.method) == {"original", *METHODS}
+    assert mnist[mnist.method == "ga-0.01"]["std"].notna().all()  # two draws
     assert table[table.metric == "asr"].value.between(0, 1).all()
     left = [
         p for p in workspace.folder.rglob("*") if p.suffix in (".tmp", ".partial") and ".dvc" not in p.parts
     ]
     assert not left
+
+
+def test_a_second_run_is_of_the_retrained_model(workspace):
+    """Appendix H: other UAEs than the first run's, three times the samples, as its control."""
+    folder = workspace.folder / RESULTS
+    steps = {}
+    for method in ("mine-uae", "mine-uae-2", "matched-2"):
+        record = folder / "records" / "reconstruction" / "svhn" / "sparse" / method / "seed0.json"
+        steps[method] = json.loads(record.read_text())["metrics"]["steps"]
+    assert steps == {"mine-uae": 1, "mine-uae-2": 2, "matched-2": 2}  # 80 and 120 samples in batches of 100
+    first, second = (
+        storage.read_tensors(folder / "uae" / "svhn" / "sparse" / m / "seed0.safetensors")
+        for m in ("mine-uae", "mine-uae-2")
+    )
+    assert first[1]["checkpoint"] != second[1]["checkpoint"]
+    retrained = folder / "checkpoints" / "svhn" / "sparse" / "mine-uae" / "seed0.safetensors"
+    assert second[1]["checkpoint"] == checkpoints.digest(retrained)
 
 
 def test_records_say_what_was_run(workspace):
@@ -50,17 +70,16 @@ def test_a_second_run_plans_nothing(workspace):
     assert workspace.plan() == {}
 
 
-RENDERING = {"table", "figure", "report"}
+RENDERING = {"render", "report"}
 MEASURING = {"evaluate", "examples"} | RENDERING
 
 
 @pytest.mark.parametrize(
     ("name", "old", "new", "rules"),
     [
-        ("src/uae/paper/figures.py", "WIDTH = 6.75", "WIDTH = 6.5", {"figure", "report"}),
         ("src/uae/paper/tables.py", '"""Tables', '"""The tables', RENDERING),
         ("src/uae/evaluation/reconstruction.py", "BATCH = 1000", "BATCH = 500", MEASURING),
-        ("src/uae/augment.py", '"""Augmented', '"""The augmented', {"retrain"} | MEASURING),
+        ("src/uae/augment.py", '"""Augmented', '"""The augmented', {"retrain", "generate"} | MEASURING),
         ("config/scales/preview.yaml", "# The smallest", "# A small", set()),
     ],
 )
@@ -70,23 +89,39 @@ def test_an_edit_reruns_what_uses_it(workspace, name, old, new, rules):
     assert workspace.plan() == {}
 
 
-def test_a_changed_setting_reruns_its_model_alone(workspace):
+def test_an_edit_of_a_figure_plans_that_figure_alone(workspace):
+    with workspace.edited("src/uae/paper/figures/figure5.py", "fontsize=7", "fontsize=6"):
+        assert workspace.planned() == {"render_figure5", "report"}
+
+
+def test_a_changed_setting_reruns_its_row_alone(workspace):
     with workspace.edited(
         "config/scales/preview.yaml",
         "dense: {epochs: 2, retrain_epochs: 3",
         "dense: {epochs: 2, retrain_epochs: 4",
     ):
-        plan = workspace.plan()
-    # Five methods, one of two draws; the original and its UAEs stay.
-    assert plan == {"retrain": 6, "evaluate": 1, "table": 2, "report": 1}
+        planned = workspace.planned()
+    assert {"retrain_mnist_dense_all", "evaluate_mnist_dense", "render_table4", "report"} <= planned
+    assert not [
+        rule for rule in planned if "convolutional" in rule or "svhn" in rule or rule[:11] == "train_mnist"
+    ]
+
+
+def test_a_changed_data_set_reruns_its_jobs_alone(workspace):
+    with workspace.edited("config/scales/preview.yaml", "data: mnist-5k@40", "data: mnist-5k@50"):
+        planned = workspace.planned()
+    assert {"prepare", "train_svhn_sparse", "retrain_svhn_sparse_second"} <= planned
+    assert not [rule for rule in planned if "mnist" in rule]
 
 
 def test_partial_runs(workspace):
     one_seed = workspace.plan("table4", "--config", "only=mnist/dense", "seeds=[7]")
-    assert one_seed == {"train": 1, "generate": 3, "retrain": 6, "evaluate": 1, "table": 1, "table4": 1}
+    assert one_seed == {"train": 1, "generate": 1, "retrain": 1, "evaluate": 1, "render": 1, "table4": 1}
     assert workspace.plan("table4") == workspace.plan("figure5") == {}
     target = f"{RESULTS}/uae/mnist/convolutional/mine-uae/seed7.safetensors"
     assert workspace.plan(target) == {"train": 1, "generate": 1}
+    alone = workspace.plan("table4", "--config", "only=mnist/dense", "together=false", "seeds=[7]")
+    assert alone["generate"] == 3 and alone["retrain"] == 6
 
 
 def test_a_bad_setting_stops_before_the_first_job(workspace):
@@ -139,7 +174,7 @@ def test_frozen_rendering_from_records_alone(workspace, tmp_path):
     other = copy(tmp_path / "w")
     shutil.copytree(workspace.folder / RESULTS / "records", other.folder / RESULTS / "records")
     plan = other.plan("figures", "tables", "--config", "records=frozen")
-    assert plan == {"table": 2, "figure": 1, "tables": 1, "figures": 1}
+    assert plan == {"render": len(TABLES) + len(FIGURES), "tables": 1, "figures": 1}
     other.run("snakemake", "--cores", "2", "figures", "tables", "--config", "records=frozen")
     for folder in ("tables", "figures"):
         assert other.files(f"{RESULTS}/{folder}") == workspace.files(f"{RESULTS}/{folder}")
