@@ -14,7 +14,7 @@ figures: .venv/installed
 	$(BIN)/snakemake --cores all figures tables --config scale=paper records=frozen
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -rs
 
 lint: .venv/installed
 	$(BIN)/ruff check .

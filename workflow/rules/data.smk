@@ -10,6 +10,7 @@ rule download:
     benchmark:
         "benchmarks/jobs/download/{folder}/{file}.tsv"
     retries: 2
+    localrule: True  # the nodes of a cluster may have no way out
     conda:
         "../../environment.yml"
     resources:
