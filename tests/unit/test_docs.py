@@ -1,6 +1,9 @@
-"""What README and docs show is what works."""
+"""What README and docs show is what works. Their commands are in tests/workflow/test_commands.py."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ import torch
 from uae import models
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -28,13 +31,35 @@ def test_python_examples_run(page, tmp_path, monkeypatch):
         assert (tmp_path / "uae.safetensors").exists()
 
 
-def test_the_commands_exist():
-    makefile = (ROOT / "Makefile").read_text()
-    for page in PAGES:
-        for target in re.findall(r"^make(?: (\w+))?\b", page.read_text(), re.MULTILINE):
-            assert not target or re.search(rf"^{target}:", makefile, re.MULTILINE), (
-                f"{page.name}: make {target}"
-            )
+EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_examples_run(example, tmp_path):
+    run = subprocess.run(
+        [sys.executable, str(example)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    rate = re.search(r"success rate ([0-9.]+)", run.stdout)
+    assert rate and 0 < float(rate[1]) <= 1, run.stdout
+    assert f"docs/examples/{example.name}" in example.read_text()  # how to run it
+
+
+@pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", *PAGES], ids=lambda page: page.name)
+def test_the_files_that_pages_name_exist(page):
+    named = re.findall(
+        r"`((?:src|tests|workflow|config|docs|benchmarks|profiles)/[\w./*-]*)`", page.read_text()
+    )
+    for name in named:
+        assert list(ROOT.glob(name.rstrip("/"))), f"{page.name} names {name}"
+
+
+def test_the_test_command_is_the_one_that_the_readme_gives():
     assert (
         "make test" in (ROOT / ".ci" / "run").read_text() and "make test" in (ROOT / "README.md").read_text()
     )
