@@ -35,7 +35,7 @@ def error(model: nn.Module) -> float:
 
 original = fit(train, epochs=20)
 # The model has no convolution: MINE sees random projections of the rows.
-attack = uae.MinMaxAttack(steps=20, mi=uae.MINE(samples=uae.RandomSampling(count=16, dim=16)))
+attack = uae.MinMaxAttack(steps=10, mi=uae.MINE(samples=uae.RandomSampling(count=16, dim=16)))
 result = attack(uae.losses.Reconstruction(original), train, seed=0)
 print(f"{len(train)} rows attacked, success rate {result.success_rate:.3f}")
 

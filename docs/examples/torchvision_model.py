@@ -1,6 +1,6 @@
 """UAEs for a torchvision model: the first stage of a ResNet-18 as the encoder of an autoencoder.
 
-python docs/examples/torchvision_model.py (half a minute on a CPU; the images ship with scikit-learn)
+python docs/examples/torchvision_model.py (seconds on a CPU; the images ship with scikit-learn)
 """
 
 import torch
@@ -42,7 +42,7 @@ class Autoencoder(nn.Module):
 
 model = Autoencoder()
 optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-for _ in range(8):
+for _ in range(5):
     for batch in images.split(32):
         optimizer.zero_grad()
         F.mse_loss(model(batch), batch).backward()
@@ -60,10 +60,10 @@ class AbsoluteError:
         return (self.model(x_adv) - x).abs().flatten(1).mean(1)
 
 
-attack = uae.MinMaxAttack(steps=20, mi=uae.MINE(samples=uae.ConvolutionOutput("encoder.0")))
+attack = uae.MinMaxAttack(steps=10, mi=uae.MINE(samples=uae.ConvolutionOutput("encoder.0")))
 for loss in (uae.losses.Reconstruction(model), AbsoluteError(model)):
-    result = attack(loss, images[:32], seed=0)
-    norm = (result.adv - images[:32]).flatten(1).norm(dim=1).mean()
+    result = attack(loss, images[:16], seed=0)
+    norm = (result.adv - images[:16]).flatten(1).norm(dim=1).mean()
     print(
         f"{type(loss).__name__}: success rate {result.success_rate:.2f}, mean ‖δ‖₂ {norm:.2f},"
         f" loss {result.loss.mean():.4f} (clean {result.loss_clean.mean():.4f})"

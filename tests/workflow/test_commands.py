@@ -75,8 +75,7 @@ def check_uae(folder, arguments):
 
 
 def check_make(folder, arguments):
-    shutil.copy(ROOT / "Makefile", folder.folder)
-    folder.run("make", "-n", *arguments)
+    folder.run("make", "-n", "-C", str(ROOT), *arguments)
 
 
 def check_dvc(folder, arguments):
