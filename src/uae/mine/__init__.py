@@ -12,6 +12,8 @@ from one attack step to the next, and thousands of them train at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from typing import Literal
 
 import torch
@@ -32,8 +34,8 @@ class MINE:
     lr: learning rate of the critic's Adam; the default is the released code's.
     samples: how a sample becomes K compressed samples. None: the output of the model's first
         convolution where it has one, otherwise random sampling, as section 3.1 advises.
-    engine: `auto` takes the compiled loop for vanilla critics on the CPU and batched products
-        elsewhere; `portable` forces the latter. Both give the same numbers.
+    engine: `auto` takes the compiled loop for vanilla critics on the CPU and the Triton kernels on
+        CUDA, where there are any; `portable` forces batched products. All give the same numbers.
 
     >>> x = torch.rand(3, 16, 64, generator=torch.Generator().manual_seed(0))
     >>> MINE(inner_steps=200, lr=1e-2)(x, x).shape
@@ -79,10 +81,23 @@ class Estimator:
         layers = stages(mine.critic, dim, map_shape, mine.hidden)
         self.critics = Critics(layers, mine.hidden, mine.lr, seed, index, x.dtype)
         self.train = self.critics.train
-        if mine.engine == "auto" and mine.critic == "vanilla" and x.device.type == "cpu":
-            from uae.mine import kernel  # imported here: numba is slow to import
+        if mine.engine == "auto":
+            self._accelerate(x)
 
-            self.train = lambda *batch: kernel.train(self.critics, *batch)
+    def _accelerate(self, x: Tensor) -> None:
+        """Take the kernels of the device, where there are any. Imported here: both are slow to import."""
+        vanilla = self.mine.critic == "vanilla"
+        if vanilla and x.device.type == "cpu":
+            from uae.mine import kernel
+
+            self.train = partial(kernel.train, self.critics)
+        elif x.device.type == "cuda" and x.dtype == torch.float32 and find_spec("triton"):
+            from uae.mine import triton_kernel
+
+            if not vanilla:
+                self.critics.update = partial(triton_kernel.update_stage, self.critics)
+            elif triton_kernel.fits(self.count, self.mine.hidden):
+                self.train = partial(triton_kernel.train, self.critics)
 
     def estimate(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Train `inner_steps` steps on (x, z), both (N, K, D); the bound (N,) and its gradient by z."""

@@ -157,6 +157,18 @@ class Critics:
         second.mul_(BETA2).addcmul_(grad, grad, value=1 - BETA2)
         param.addcdiv_(first, second.sqrt().mul_(root).add_(EPS), value=rate)
 
+    def update(self, i: int, h: Tensor, grad: Tensor, rate: float, root: float) -> Tensor | None:
+        """One step of stage i, by its input h and the gradient by its output; the gradient by h.
+
+        The first stage needs none: None.
+        """
+        layer, (weight, bias) = self.layers[i], self.params[i]
+        grads = layer.gradients(h, grad)
+        before = layer.backward(grad, weight) if i else None  # before the weights move
+        for p, g, m, v in zip((weight, bias), grads, self.first[i], self.second[i], strict=True):
+            self._ascend(p, g, m, v, rate, root)
+        return before
+
     def train(self, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor, Tensor]:
         """Train for S - 1 steps, then evaluate.
 
@@ -168,12 +180,7 @@ class Critics:
             activations = self._forward(both)
             _, grad, grad_out = self._bound(activations[-1], perms[:, step])
             for i in reversed(range(len(self.layers))):
-                layer, (weight, bias) = self.layers[i], self.params[i]
-                grads = layer.gradients(activations[i], grad)
-                if i:  # before the weights move
-                    grad = layer.backward(grad, weight)
-                for p, g, m, v in zip((weight, bias), grads, self.first[i], self.second[i], strict=True):
-                    self._ascend(p, g, m, v, rate, root)
+                grad = self.update(i, activations[i], grad, rate, root)
             self._ascend(self.out, grad_out, self.out_first, self.out_second, rate, root)
         self.steps += perms.shape[1] - 1
         value, grad, _ = self._bound(self._forward(both)[-1], perms[:, -1])

@@ -1,0 +1,260 @@
+"""The critics' training on a GPU, in Triton.
+
+`train` runs all steps of the vanilla critic in one launch, one program for each sample. A step goes
+once over the weights and moments: gradient, Adam and the next projection, tile by tile. The programs
+that run at one time (132 on an H100, 188 kB of state each for D = 784) keep their state in the L2
+cache; device memory sees it once an evaluation, not once a step.
+
+`update` is a step of one linear stage of the released critic, in one pass over its weights and
+moments; the gradient, a product of two thin matrices, exists in registers only.
+
+The arithmetic is that of `critics.py`, in full float32 (no TF32). No call waits for the device.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from uae.mine import critics as portable
+from uae.mine.critics import Critics, Linear
+
+BETA1, BETA2 = tl.constexpr(portable.BETA1), tl.constexpr(portable.BETA2)
+EPS = tl.constexpr(portable.EPS)
+MAX_ROWS, MAX_HIDDEN = 512, 64  # of what `train` takes: more would not fit a multiprocessor's shared memory
+
+
+@triton.jit
+def _dot(a, b, acc):
+    return tl.dot(a, b, acc, input_precision="ieee", out_dtype=acc.dtype)
+
+
+@triton.jit
+def _ascend(param, first, second, at, mask, grad, rate, root):
+    """Adam on what lies `at`; the parameters before and after."""
+    p = tl.load(param + at, mask=mask, other=0.0)
+    m = BETA1 * tl.load(first + at, mask=mask, other=0.0) + (1 - BETA1) * grad
+    v = BETA2 * tl.load(second + at, mask=mask, other=0.0) + (1 - BETA2) * grad * grad
+    moved = p + rate * m / (tl.sqrt(v) * root + EPS)
+    tl.store(param + at, moved, mask=mask)
+    tl.store(first + at, m, mask=mask)
+    tl.store(second + at, v, mask=mask)
+    return p, moved
+
+
+@triton.jit
+def _bound(hx, hz, bias, out, perm, inverse, rows, count):
+    """Value and gradients by both projections and by `out`; `rows` masks the padding."""
+    joint = hx + hz + bias[None, :]
+    marginal = hx + tl.gather(hz, perm, 0) + bias[None, :]
+    scores = tl.sum(tl.maximum(marginal, 0.0) * out[None, :], 1)
+    top = tl.max(tl.where(rows, scores, float("-inf")), 0)
+    exps = tl.where(rows, tl.exp(scores - top), 0.0)
+    total = tl.sum(exps, 0)
+    soft = (exps / total)[:, None]
+    share = (rows.to(hx.dtype) / count)[:, None]
+    value = tl.sum(tl.sum(tl.maximum(joint, 0.0) * share, 0) * out, 0) - tl.log(total / count) - top
+    grad_joint = tl.where(joint > 0, share * out[None, :], 0.0)
+    grad_marginal = tl.where(marginal > 0, -soft * out[None, :], 0.0)
+    grad_out = tl.sum(share * tl.maximum(joint, 0.0) - soft * tl.maximum(marginal, 0.0), 0)
+    grad_z = grad_joint + tl.gather(grad_marginal, inverse, 0)
+    return value, grad_joint + grad_marginal, grad_z, grad_out
+
+
+@triton.jit
+def _index(pointer, row, K: tl.constexpr, ROWS: tl.constexpr, HIDDEN: tl.constexpr):
+    """One permutation, repeated for each hidden unit: what tl.gather takes. Padding stays in place."""
+    k = tl.arange(0, ROWS)
+    entry = tl.load(pointer + row * K + k, mask=k < K, other=0)
+    return tl.broadcast_to(tl.where(k < K, entry, k)[:, None], (ROWS, HIDDEN))
+
+
+@triton.jit
+def _train(
+    x, z, weight, bias, out, m_weight, m_bias, m_out, v_weight, v_bias, v_out,
+    perms, inverses, schedule, value, grad_z, samples, steps,
+    K: tl.constexpr, D: tl.constexpr, H: tl.constexpr,
+    ROWS: tl.constexpr, HIDDEN: tl.constexpr, TILE: tl.constexpr,
+):  # fmt: skip
+    i = tl.program_id(0).to(tl.int64)
+    k, h, d = tl.arange(0, ROWS), tl.arange(0, HIDDEN), tl.arange(0, TILE)
+    rows, units = k < K, h < H
+    small = (i * H + h, (samples + i) * H + h)
+    dtype: tl.constexpr = x.dtype.element_ty
+    wx, wz = i * H * D, (samples + i) * H * D
+
+    proj_x, proj_z = tl.zeros((ROWS, HIDDEN), dtype), tl.zeros((ROWS, HIDDEN), dtype)
+    for lo in range(0, D, TILE):
+        inside = lo + d < D
+        at = k[:, None] * D + (lo + d)[None, :]
+        state = h[:, None] * D + (lo + d)[None, :]
+        of_samples, of_weights = rows[:, None] & inside[None, :], units[:, None] & inside[None, :]
+        xs = tl.load(x + i * K * D + at, mask=of_samples, other=0.0)
+        zs = tl.load(z + i * K * D + at, mask=of_samples, other=0.0)
+        proj_x = _dot(xs, tl.trans(tl.load(weight + wx + state, mask=of_weights, other=0.0)), proj_x)
+        proj_z = _dot(zs, tl.trans(tl.load(weight + wz + state, mask=of_weights, other=0.0)), proj_z)
+
+    for s in range(steps):
+        rate, root = tl.load(schedule + 2 * s), tl.load(schedule + 2 * s + 1)
+        bias_x = tl.load(bias + small[0], mask=units, other=0.0)
+        bias_z = tl.load(bias + small[1], mask=units, other=0.0)
+        top = tl.load(out + small[0], mask=units, other=0.0)
+        perm = _index(perms, i * (steps + 1) + s, K, ROWS, HIDDEN)
+        inverse = _index(inverses, i * (steps + 1) + s, K, ROWS, HIDDEN)
+        bound, gx, gz, g_out = _bound(proj_x, proj_z, bias_x + bias_z, top, perm, inverse, rows, K)
+        g_bias = tl.sum(gx, 0)  # of both sides
+        _ascend(bias, m_bias, v_bias, small[0], units, g_bias, rate, root)
+        _ascend(bias, m_bias, v_bias, small[1], units, g_bias, rate, root)
+        _ascend(out, m_out, v_out, small[0], units, g_out, rate, root)
+
+        proj_x, proj_z = tl.zeros((ROWS, HIDDEN), dtype), tl.zeros((ROWS, HIDDEN), dtype)
+        gx, gz = tl.trans(gx), tl.trans(gz)
+        for lo in range(0, D, TILE):
+            inside = lo + d < D
+            at = k[:, None] * D + (lo + d)[None, :]
+            state = h[:, None] * D + (lo + d)[None, :]
+            of_samples, of_weights = rows[:, None] & inside[None, :], units[:, None] & inside[None, :]
+            for side in tl.static_range(2):
+                source = x if side == 0 else z
+                p = (wx if side == 0 else wz) + state
+                tile = tl.load(source + i * K * D + at, mask=of_samples, other=0.0)
+                grad = _dot(gx if side == 0 else gz, tile, tl.zeros((HIDDEN, TILE), dtype))
+                before, w = _ascend(weight, m_weight, v_weight, p, of_weights, grad, rate, root)
+                if side == 0:
+                    proj_x = _dot(tile, tl.trans(w), proj_x)
+                else:
+                    proj_z = _dot(tile, tl.trans(w), proj_z)
+        # The next step's threads read what other threads of this program wrote.
+        tl.debug_barrier()
+
+    both = tl.load(bias + small[0], mask=units, other=0.0) + tl.load(bias + small[1], mask=units, other=0.0)
+    top = tl.load(out + small[0], mask=units, other=0.0)
+    perm = _index(perms, i * (steps + 1) + steps, K, ROWS, HIDDEN)
+    inverse = _index(inverses, i * (steps + 1) + steps, K, ROWS, HIDDEN)
+    bound, gx, gz, g_out = _bound(proj_x, proj_z, both, top, perm, inverse, rows, K)
+    tl.store(value + i, bound)
+    for lo in range(0, D, TILE):
+        inside = lo + d < D
+        state = h[:, None] * D + (lo + d)[None, :]
+        w = tl.load(weight + wz + state, mask=units[:, None] & inside[None, :], other=0.0)
+        at = i * K * D + k[:, None] * D + (lo + d)[None, :]
+        grad = _dot(gz, w, tl.zeros((ROWS, TILE), dtype))
+        tl.store(grad_z + at, grad, mask=rows[:, None] & inside[None, :])
+
+
+@triton.jit
+def _update(
+    samples, grad, weight, first, second, before, rate, root,
+    K: tl.constexpr, IN: tl.constexpr, OUT: tl.constexpr,
+    ROWS: tl.constexpr, TILE_IN: tl.constexpr, TILE_OUT: tl.constexpr, BACKWARD: tl.constexpr,
+):  # fmt: skip
+    i = tl.program_id(0).to(tl.int64)
+    k, o = tl.arange(0, ROWS), tl.arange(0, TILE_OUT)
+    d = tl.program_id(1) * TILE_IN + tl.arange(0, TILE_IN)
+    inside = d < IN
+    of_samples = (k < K)[:, None] & inside[None, :]
+    dtype: tl.constexpr = weight.dtype.element_ty
+    at = i * K * IN + k[:, None] * IN + d[None, :]
+    h = tl.load(samples + at, mask=of_samples, other=0.0)
+    back = tl.zeros((ROWS, TILE_IN), dtype)
+    for lo in range(0, OUT, TILE_OUT):
+        units = lo + o < OUT
+        grad_at = grad + i * K * OUT + k[:, None] * OUT + (lo + o)[None, :]
+        g = tl.load(grad_at, mask=(k < K)[:, None] & units[None, :], other=0.0)
+        state = i * OUT * IN + (lo + o)[:, None] * IN + d[None, :]
+        mask = units[:, None] & inside[None, :]
+        step = _dot(tl.trans(g), h, tl.zeros((TILE_OUT, TILE_IN), dtype))
+        w, moved = _ascend(weight, first, second, state, mask, step, rate, root)
+        if BACKWARD:  # through the weights before they moved
+            back = _dot(g, w, back)
+    if BACKWARD:
+        tl.store(before + at, back, mask=of_samples)
+
+
+def _power(size: int) -> int:
+    """The power of two that holds `size`; a product of matrices takes no fewer than 16."""
+    return max(16, triton.next_power_of_2(size))
+
+
+def fits(count: int, hidden: int) -> bool:
+    """Whether `train` can take K = count rows and this many hidden units."""
+    return count <= MAX_ROWS and hidden <= MAX_HIDDEN
+
+
+def train(
+    critics: Critics, x: Tensor, z: Tensor, perms: Tensor, tile: int = 64, warps: int = 8
+) -> tuple[Tensor, Tensor]:
+    """`critics.train(x, z, perms)` for vanilla critics.
+
+    tile: columns of the weights at a time, a power of two from 16 on; fewer where K is large.
+    """
+    count, dim = x.shape[1:]
+    (weight, bias), hidden = critics.params[0], critics.out.shape[1]
+    # Adam's bias corrections, on the device: a copy from the host would wait for it.
+    steps = perms.shape[1] - 1
+    t = torch.arange(critics.steps + 1, critics.steps + steps + 1, device=x.device, dtype=torch.float64)
+    rates = critics.lr / (1 - portable.BETA1**t), (1 - portable.BETA2**t).rsqrt()
+    schedule = torch.stack(rates, 1).to(x.dtype)
+    critics.steps += steps
+    value, grad_z = x.new_empty(len(x)), torch.empty_like(z, memory_format=torch.contiguous_format)
+    rows = _power(count)
+    _train[(len(x),)](
+        x.contiguous(),
+        z.contiguous(),
+        *(weight, bias, critics.out),
+        *(*critics.first[0], critics.out_first),
+        *(*critics.second[0], critics.out_second),
+        perms.to(torch.int32),
+        perms.argsort(-1).to(torch.int32),
+        schedule,
+        value,
+        grad_z,
+        *(len(x), steps),
+        **{"K": count, "D": dim, "H": hidden},
+        **{"ROWS": rows, "HIDDEN": _power(hidden), "TILE": max(16, min(tile, 4096 // rows))},
+        num_warps=warps,
+    )
+    return value, grad_z
+
+
+def update(
+    weight: Tensor,
+    first: Tensor,
+    second: Tensor,
+    h: Tensor,
+    grad: Tensor,
+    rate: float,
+    root: float,
+    back: bool,
+) -> Tensor | None:
+    """Adam on weights (2, N, out, in) by grad (2, N, K, out).mT @ h (2, N, K, in), in place.
+
+    Returns grad @ weight, of the weights before the step, if `back`.
+    """
+    count, size = h.shape[-2:]
+    units = weight.shape[-2]
+    before = torch.empty_like(h, memory_format=torch.contiguous_format) if back else None
+    tile = 128
+    _update[(h.shape[0] * h.shape[1], triton.cdiv(size, tile))](
+        *(h.contiguous(), grad.contiguous(), weight, first, second, before),
+        *(rate, root),
+        **{"K": count, "IN": size, "OUT": units},
+        **{"ROWS": _power(count), "TILE_IN": tile, "TILE_OUT": 16, "BACKWARD": back},
+        num_warps=4,
+    )
+    return before
+
+
+def update_stage(
+    critics: Critics, i: int, h: Tensor, grad: Tensor, rate: float, root: float
+) -> Tensor | None:
+    """`critics.update(...)`: large linear stages here, the 2x2 convolution's 64 weights as ever."""
+    layer = critics.layers[i]
+    if not isinstance(layer, Linear):
+        return Critics.update(critics, i, h, grad, rate, root)
+    (weight, bias), (m, m_bias), (v, v_bias) = critics.params[i], critics.first[i], critics.second[i]
+    before = update(weight, m, v, h, grad, rate, root, back=i > 0)
+    critics._ascend(bias, grad.sum(dim=-2), m_bias, v_bias, rate, root)
+    return before

@@ -1,0 +1,156 @@
+"""The GPU's kernels: run by Triton's interpreter where there is no GPU, and compiled for an H100.
+
+They are compared with the portable path, which the parity tests compare with the naive reference,
+and one attack with that reference itself.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import uae
+from tests import naive
+from uae import losses, models, seeding
+from uae.mine import Estimator, kernel
+from uae.mine.critics import Critics, stages
+
+triton_kernel = pytest.importorskip("uae.mine.triton_kernel", reason="no Triton for this platform")
+GPU = torch.cuda.is_available()  # if not, tests/conftest.py chose the interpreter
+# Compiled kernels are for float32, in which Adam turns the rounding error of a vanishing gradient
+# into a whole step of size lr.
+LIKE = {"device": "cuda", "dtype": torch.float32} if GPU else {"dtype": torch.float64}
+TOLERANCE = 1e-2 if GPU else 1e-9
+
+
+def critics(kind, dim, hidden, map_shape=None, count=3):
+    index = torch.arange(count, device=LIKE.get("device"))
+    return Critics(stages(kind, dim, map_shape, hidden), hidden, 1e-3, 5, index, LIKE["dtype"])
+
+
+def samples(count, dim):
+    generator = torch.Generator().manual_seed(count + dim)
+    return torch.rand(2, 3, count, dim, generator=generator).to(**LIKE)
+
+
+def permutations(purpose, steps, count):
+    return seeding.permutations(0, torch.arange(3, device=LIKE.get("device")), purpose, steps, count)
+
+
+def everything(state: Critics) -> list[torch.Tensor]:
+    groups = [*state.params, *state.first, *state.second]
+    return [t for group in groups for t in group] + [state.out, state.out_first, state.out_second]
+
+
+def close(ours, theirs):
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(("count", "dim", "hidden"), [(16, 32, 10), (7, 37, 3), (20, 130, 17)])
+def test_the_vanilla_critic_trains_as_on_the_portable_path(count, dim, hidden):
+    """Sizes that fill their tiles and sizes that don't; the state carries over to a second call."""
+    x, z = samples(count, dim)
+    ours, theirs = critics("vanilla", dim, hidden), critics("vanilla", dim, hidden)
+    for call in range(2):
+        perms = permutations(str(call), 4, count)
+        close(triton_kernel.train(ours, x, z, perms), theirs.train(x, z, perms))
+    close(everything(ours), everything(theirs))
+    assert ours.steps == theirs.steps
+
+
+@pytest.mark.parametrize("map_shape", [None, (4, 5)])
+def test_the_released_critic_trains_as_on_the_portable_path(map_shape):
+    x, z = samples(6, 20)[:, :1]
+    ours, theirs = critics("released", 20, 10, map_shape, 1), critics("released", 20, 10, map_shape, 1)
+    ours.update = lambda *step: triton_kernel.update_stage(ours, *step)
+    perms = permutations("", 3, 6)[:1]
+    close(ours.train(x, z, perms), theirs.train(x, z, perms))
+    close(everything(ours), everything(theirs))
+
+
+def test_an_attack_agrees_with_the_naive_reference(monkeypatch):
+    """By the attack's own route to the kernel; without a GPU it takes the place of the CPU's."""
+    monkeypatch.setattr(kernel, "train", triton_kernel.train)
+    torch.manual_seed(0)
+    model = models.build("convolutional", (1, 4, 4), widths=(6, 4)).to(**LIKE).eval()
+    images = torch.rand(2, 1, 4, 4).to(**LIKE)
+    settings = {"steps": 3, "alpha": 0.3, "beta": 2.0}
+    mine = uae.MINE(inner_steps=2, lr=2e-3)
+    result = uae.MinMaxAttack(mi=mine, **settings)(losses.Reconstruction(model), images, seed=3)
+    for i, x in enumerate(images):
+        delta, mi, success = naive.minmax(
+            model,
+            naive.convolution_output(model),
+            x[None],
+            kind="vanilla",
+            inner_steps=2,
+            lr=2e-3,
+            seed=3,
+            index=i,
+            **settings,
+        )
+        assert success is bool(result.success[i])
+        close(result.adv[i].cpu(), (x + delta[0]).cpu())
+        assert not success or result.mi[i].item() == pytest.approx(mi, abs=TOLERANCE)
+
+
+def test_a_gpu_s_float32_takes_the_kernels_and_all_else_the_portable_path():
+    def engine(dtype, critic="vanilla", device="meta", **options):
+        x = torch.empty(2, 600 if options.pop("many", False) else 4, 9, dtype=dtype, device="cpu")
+        made = Estimator(uae.MINE(critic, engine="portable", **options), x, None, 0, torch.arange(2))
+        made._accelerate(_On(device, x))
+        return made
+
+    def kernels(made):
+        train = getattr(made.train, "func", None)
+        return train, getattr(vars(made.critics).get("update"), "func", None)
+
+    assert kernels(engine(torch.float32, device="cuda")) == (triton_kernel.train, None)
+    assert kernels(engine(torch.float32, "released", "cuda")) == (None, triton_kernel.update_stage)
+    assert kernels(engine(torch.float64, device="cuda")) == (None, None)
+    assert kernels(engine(torch.float32, device="cuda", many=True)) == (None, None)
+    assert kernels(engine(torch.float32, device="mps")) == (None, None)
+    assert kernels(engine(torch.float32, device="cpu")) == (kernel.train, None)
+
+
+class _On:
+    """What `_accelerate` looks at, of a tensor on a device that this machine may lack."""
+
+    def __init__(self, device: str, x: torch.Tensor):
+        self.device, self.dtype = torch.device(device), x.dtype
+
+
+COMPILE = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from uae.mine import triton_kernel
+
+def compile(kernel, warps, **sizes):
+    kinds = {"perms": "*i32", "inverses": "*i32", "samples": "i32", "steps": "i32", "rate": "fp32", "root": "fp32"}
+    if kernel is triton_kernel._update:
+        del kinds["samples"]
+    signature = {name: "constexpr" if name in sizes else kinds.get(name, "*fp32") for name in kernel.arg_names}
+    constants = {(kernel.arg_names.index(name),): value for name, value in sizes.items()}
+    source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
+    made = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps})
+    assert made.asm["cubin"] and made.metadata.shared <= 227 * 1024, made.metadata.shared
+
+compile(triton_kernel._train, 8, K=16, D=784, H=10, ROWS=16, HIDDEN=16, TILE=64)
+for back in (True, False):
+    sizes = {"K": 16, "IN": 11664, "OUT": 512, "ROWS": 16, "TILE_IN": 128, "TILE_OUT": 16}
+    compile(triton_kernel._update, 4, BACKWARD=back, **sizes)
+"""
+
+
+def test_the_kernels_compile_for_an_h100():
+    """Triton's compiler needs no GPU: types, layouts and shared memory are checked here."""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
