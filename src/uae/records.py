@@ -35,6 +35,7 @@ METRICS = {
     "l2_mean": "mean Euclidean norm of the perturbation over the successful UAEs",
     "accuracy": "share of test samples classified correctly, in [0, 1]",
     "features": "selected features",
+    "certainty": "mean over the selected features of their selection's probability, 1 where all is settled",
     "distinct_features": "selected features that differ from one another",
 }
 

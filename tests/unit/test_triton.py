@@ -131,10 +131,12 @@ from triton.compiler import ASTSource
 from uae.mine import triton_kernel
 
 def compile(kernel, warps, **sizes):
-    kinds = {"perms": "*i32", "inverses": "*i32", "samples": "i32", "steps": "i32", "rate": "fp32", "root": "fp32"}
+    kinds = {"perms": "*i32", "inverses": "*i32", "samples": "i32", "steps": "i32"}
+    kinds |= {"rate": "fp32", "root": "fp32"}
     if kernel is triton_kernel._update:
         del kinds["samples"]
-    signature = {name: "constexpr" if name in sizes else kinds.get(name, "*fp32") for name in kernel.arg_names}
+    kinds |= dict.fromkeys(sizes, "constexpr")
+    signature = {name: kinds.get(name, "*fp32") for name in kernel.arg_names}
     constants = {(kernel.arg_names.index(name),): value for name, value in sizes.items()}
     source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
     made = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps})

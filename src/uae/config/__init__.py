@@ -112,6 +112,10 @@ class Config(Block):
         base, plus, transformations = data.partition("+")
         return f"{base}@{limit}{plus}{transformations}"
 
+    def wants(self, dataset: str, model: str) -> bool:
+        """Whether `only` asks for a row."""
+        return any(fnmatch.fnmatch(f"{dataset}/{model}", p.strip()) for p in self.only.split(","))
+
     # The unsupervised experiments: what is run.
 
     @property
@@ -121,7 +125,7 @@ class Config(Block):
             Row(dataset, model)
             for dataset, block in self.reconstruction.items()
             for model in block.models
-            if fnmatch.fnmatch(f"{dataset}/{model}", self.only)
+            if self.wants(dataset, model)
         ]
 
     @property

@@ -121,7 +121,7 @@ def _train(
                 p = (wx if side == 0 else wz) + state
                 tile = tl.load(source + i * K * D + at, mask=of_samples, other=0.0)
                 grad = _dot(gx if side == 0 else gz, tile, tl.zeros((HIDDEN, TILE), dtype))
-                before, w = _ascend(weight, m_weight, v_weight, p, of_weights, grad, rate, root)
+                _before, w = _ascend(weight, m_weight, v_weight, p, of_weights, grad, rate, root)
                 if side == 0:
                     proj_x = _dot(tile, tl.trans(w), proj_x)
                 else:
@@ -166,7 +166,7 @@ def _update(
         state = i * OUT * IN + (lo + o)[:, None] * IN + d[None, :]
         mask = units[:, None] & inside[None, :]
         step = _dot(tl.trans(g), h, tl.zeros((TILE_OUT, TILE_IN), dtype))
-        w, moved = _ascend(weight, first, second, state, mask, step, rate, root)
+        w, _moved = _ascend(weight, first, second, state, mask, step, rate, root)
         if BACKWARD:  # through the weights before they moved
             back = _dot(g, w, back)
     if BACKWARD:

@@ -84,6 +84,7 @@ def _representation(model: nn.Module, source: prepared.Prepared, seed: int) -> d
         "accuracy": representation.accuracy(
             features, x_train, source.y_train, x_test, source.y_test, seed=seed
         ),
+        "certainty": model.certainty,
         "features": len(features),
         "distinct_features": len(set(features.tolist())),
     }
