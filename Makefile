@@ -1,5 +1,6 @@
 # make        sets up .venv and runs the preview
 # make test   runs the tests
+# make figures renders the committed records: a small set of packages, no PyTorch
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -9,9 +10,10 @@ BIN := .venv/bin
 preview: .venv/installed
 	$(BIN)/snakemake --cores all --resources gpu=1
 
-# From the committed records alone.
-figures: .venv/installed
-	$(BIN)/snakemake --cores all figures tables --config scale=paper records=frozen
+# From the committed records alone, with what is installed or else with the few packages that takes.
+RENDER_BIN = $(if $(wildcard .venv/installed),$(BIN),.venv-render/bin)
+figures: $(if $(wildcard .venv/installed),,.venv-render/installed)
+	$(RENDER_BIN)/snakemake --cores all figures tables --config scale=paper records=frozen
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -rs
@@ -28,6 +30,14 @@ lint: .venv/installed
 	@echo "Installing into .venv: a few minutes, several GB (PyTorch)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The versions are those of requirements.txt.
+.venv-render/installed: requirements.txt
+	$(PYTHON) -m venv .venv-render
+	.venv-render/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.txt setuptools \
+	    jinja2 matplotlib numpy pandas pydantic pyyaml rich safetensors scipy snakemake typer
+	.venv-render/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 clean:
