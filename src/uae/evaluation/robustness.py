@@ -1,0 +1,149 @@
+"""Attack success rates with their intervals, and the checks that tell robustness from masked gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import NormalDist
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from uae import seeding
+from uae.attacks import AttackResult
+
+BATCH = 1000
+
+
+def wilson(hits: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a proportion (Wilson 1927), in [0, 1].
+
+    >>> [round(limit, 3) for limit in wilson(0, 100)]
+    [0.0, 0.037]
+    """
+    if not 0 <= hits <= count or count < 1:
+        raise ValueError(f"need 0 <= hits <= count and count >= 1, got {hits} of {count}")
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share = hits / count
+    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
+    # At the ends the interval includes the share itself; rounding must not cut it off.
+    low = 0.0 if hits == 0 else centre - half
+    high = 1.0 if hits == count else centre + half
+    return low, high
+
+
+@dataclass(frozen=True)
+class Rate:
+    """An attack success rate: `hits` of `count` attacked samples are misclassified within eps.
+
+    loss, loss_error: mean and standard error of the adversarial examples' cross-entropy, in nats.
+    low, high: Wilson's 95 % interval of the rate.
+    """
+
+    eps: float
+    hits: int
+    count: int
+    loss: float
+    loss_error: float
+    low: float = field(init=False)
+    high: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        for name, limit in zip(("low", "high"), wilson(self.hits, self.count), strict=True):
+            object.__setattr__(self, name, limit)
+
+    @property
+    def value(self) -> float:
+        return self.hits / self.count
+
+
+@torch.no_grad()
+def logits(model: nn.Module, x: Tensor) -> Tensor:
+    """The model's output for x (N, *shape), a batch at a time: (N, classes)."""
+    return torch.cat([model(batch) for batch in x.split(BATCH)])
+
+
+def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
+    """The share of samples x (N, *shape) whose largest logit is the label's, in [0, 1]."""
+    return (logits(model, x).argmax(1) == y).double().mean().item()
+
+
+def attacked(model: nn.Module, x: Tensor, y: Tensor, count: int, seed: int) -> Tensor:
+    """Indices of `count` random samples that the model classifies correctly, or of all that it does.
+
+    The order is drawn once for a seed: models are attacked on the same images but for their errors.
+    Raises ValueError where the model classifies none correctly.
+    """
+    right = logits(model, x).argmax(1) == y
+    if not right.any():
+        raise ValueError(f"the model classifies none of {len(x)} samples correctly: nothing to attack")
+    generator = torch.Generator().manual_seed(seeding.derive(seed, "attacked"))
+    order = torch.randperm(len(x), generator=generator).to(x.device)
+    return order[right[order]][:count]
+
+
+def rate(model: nn.Module, x_adv: Tensor, y: Tensor, eps: float) -> Rate:
+    """How many of x_adv (N, *shape), made from correctly classified samples, the model gets wrong."""
+    out = logits(model, x_adv)
+    loss = F.cross_entropy(out.double(), y, reduction="none")
+    error = loss.std(correction=0).item() / math.sqrt(len(y))
+    return Rate(eps, int((out.argmax(1) != y).sum()), len(y), loss.mean().item(), error)
+
+
+# An attack at a given eps: (model, x, y, eps) to adversarial examples.
+Attack = Callable[[nn.Module, Tensor, Tensor, float], AttackResult]
+
+
+def curve(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    attack: Attack,
+    eps: Sequence[float],
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Rate]:
+    """The attack success rate at each eps, each attacked anew (Figures 7 to 10).
+
+    x, y: correctly classified samples (see `attacked`): an image that the model already gets wrong
+    is never a success.
+    """
+    rates = []
+    for done, bound in enumerate(eps, 1):
+        rates.append(rate(model, attack(model, x, y, bound).adv, y, bound))
+        if progress is not None:
+            progress(done, len(eps))
+    return rates
+
+
+# What a check says of one model, by name; the rule for each is in `flags`.
+FLAGS = {
+    "asr_falls": "the success rate falls with eps beyond the intervals",
+    "loss_falls": "the mean loss of the adversarial examples falls with eps beyond the intervals",
+    "unbounded_fails": "an unbounded attack (the largest eps) does not reach every image",
+    "transfer_wins": "examples made on another model succeed more often than white-box PGD",
+    "restarts_matter": "20 restarts find more than the interval of a single run allows",
+}
+
+
+def flags(
+    rates: Sequence[Rate], *, unbounded: Rate, transfer: Rate, single: Rate, restarts: Rate
+) -> dict[str, bool]:
+    """Signs of masked gradients or of a weak attack (Athalye et al. 2018, section 3.1); True is bad.
+
+    rates: white-box PGD over rising eps.  unbounded: at an eps that covers the data's range.
+    transfer, single, restarts: at one and the same eps, examples of another model, white-box PGD once
+    and with restarts.
+    Rates and losses count as different where their 95 % intervals are disjoint.
+    """
+    rates = sorted(rates, key=lambda r: r.eps)
+    pairs = [(a, b) for i, a in enumerate(rates) for b in rates[i + 1 :]]
+    return {
+        "asr_falls": any(b.high < a.low for a, b in pairs),
+        "loss_falls": any(b.loss + 1.96 * b.loss_error < a.loss - 1.96 * a.loss_error for a, b in pairs),
+        "unbounded_fails": unbounded.high < 0.99,
+        "transfer_wins": transfer.low > max(single.high, restarts.high),
+        "restarts_matter": restarts.low > single.high,
+    }
