@@ -33,13 +33,17 @@ class ResNet18(nn.Module):
 
     The stem is one 3 x 3 convolution of stride 1 and no pooling (SimCLR, appendix B.9): its `width`
     feature maps are what per-sample MINE sees.
-    width: channels of the first stage, 64 in ResNet-18; a fraction of it is a narrow ResNet-18.
+    width: channels of the first stage, a multiple of 8: 64 in ResNet-18, less in a narrow one.
     """
 
     def __init__(self, shape: tuple[int, ...], width: int = 64, classes: int | None = None):
         super().__init__()
         if len(shape) != 3 or min(shape[1:]) < 8:
             raise ValueError(f"ResNet-18 needs images (C, H, W) of at least 8 x 8, got shape {tuple(shape)}")
+        # PyTorch 2.14's 1 x 1 convolution of stride 2, channels last on a CPU, writes beyond its memory
+        # for fewer than 8 channels.
+        if width < 8 or width % 8:
+            raise ValueError(f"ResNet-18's width must be a multiple of 8, got {width}")
         self.conv1 = nn.Conv2d(shape[0], width, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         stages, channels = [], width
