@@ -12,6 +12,7 @@ from uae.models.autoencoders import Convolutional, Dense
 from uae.models.classifiers import CarliniWagner
 from uae.models.concrete import Concrete
 from uae.models.resnet import ResNet18
+from uae.models.simclr import SimCLR
 
 NETWORKS: dict[str, type[nn.Module]] = {
     "dense": Dense,
@@ -21,6 +22,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "concrete": Concrete,
     "carlini-wagner": CarliniWagner,
     "resnet18": ResNet18,
+    "simclr": SimCLR,
 }
 
 
