@@ -65,19 +65,23 @@ def run(
     patience: int | None = None,
     min_delta: float = 0.0,
     keep_best: bool = False,
+    drop_last: bool = False,
     until: Callable[[int], bool] | None = None,
 ) -> list[float]:
     """Train `model` in place on x (N, *shape); the mean loss of each epoch. See `Options`.
 
     step: updates the model on a batch: called with the inputs, the targets and the number of steps
         done so far; returns the batch's mean loss, detached.
+    drop_last: leave out an epoch's last batch where it is smaller than the others.
     until: called with the number of epochs done, after each; True ends the training.
     Raises Diverged, naming epoch and step, when the loss or a weight is not finite; the last good state
     stays in `resume`.
     """
     if target is not None and target.shape != x.shape:
         raise ValueError(f"targets have shape {tuple(target.shape)}, the inputs {tuple(x.shape)}")
-    size, count = _batch_size(len(x), batch_size), steps_per_epoch(len(x), batch_size)
+    size = _batch_size(len(x), batch_size)
+    count = len(x) // size if drop_last else steps_per_epoch(len(x), batch_size)
+    used = min(len(x), count * size)
     state = states.restore(resume, tag, model, optimizers)
     history = state.history
     saved = time.monotonic()
@@ -86,7 +90,7 @@ def run(
         epoch = len(history)
         losses = []
         with seeded(seed, f"training/{epoch}", x.device):
-            for number, rows in enumerate(_shuffled(x, seed, epoch).split(size)):
+            for number, rows in enumerate(_shuffled(x, seed, epoch)[:used].split(size)):
                 batch = x[rows]
                 goal = batch if target is None else target[rows]
                 losses.append(step(batch, goal, epoch * count + number) * len(rows))
@@ -94,7 +98,7 @@ def run(
         if not losses.isfinite().all():  # looked at once an epoch: a look at each step stalls a GPU
             bad = int((~losses.isfinite()).nonzero()[0])
             raise Diverged(f"the loss is {losses[bad].item()} at epoch {epoch}, step {bad}")
-        history.append(losses.sum().item() / len(x))
+        history.append(losses.sum().item() / used)
         if progress is not None:
             progress(epoch + 1, history[-1])
         if not states.finite(model):  # the last step can break the weights when all losses were finite
