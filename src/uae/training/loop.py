@@ -36,6 +36,7 @@ class Options(TypedDict, total=False):
     keep_best: end with the weights of the epoch with the lowest training loss (Table 8) instead of the
         last one's. As usual an epoch's loss is the mean over its steps, and its weights are those after
         the last step.
+    drop_last: leave out an epoch's last batch where it is smaller than the others.
     """
 
     batch_size: Required[int | None]
@@ -47,6 +48,7 @@ class Options(TypedDict, total=False):
     patience: int | None
     min_delta: float
     keep_best: bool
+    drop_last: bool
 
 
 def run(
@@ -72,15 +74,13 @@ def run(
 
     step: updates the model on a batch: called with the inputs, the targets and the number of steps
         done so far; returns the batch's mean loss, detached.
-    drop_last: leave out an epoch's last batch where it is smaller than the others.
     until: called with the number of epochs done, after each; True ends the training.
     Raises Diverged, naming epoch and step, when the loss or a weight is not finite; the last good state
     stays in `resume`.
     """
     if target is not None and target.shape != x.shape:
         raise ValueError(f"targets have shape {tuple(target.shape)}, the inputs {tuple(x.shape)}")
-    size = _batch_size(len(x), batch_size)
-    count = len(x) // size if drop_last else steps_per_epoch(len(x), batch_size)
+    size, count = _batch_size(len(x), batch_size), steps_per_epoch(len(x), batch_size, drop_last)
     used = min(len(x), count * size)
     state = states.restore(resume, tag, model, optimizers)
     history = state.history
@@ -116,9 +116,10 @@ def run(
     return history
 
 
-def steps_per_epoch(n: int, batch_size: int | None) -> int:
-    """The updates in one pass over n samples; the last batch may be smaller."""
-    return math.ceil(n / _batch_size(n, batch_size))
+def steps_per_epoch(n: int, batch_size: int | None, drop_last: bool = False) -> int:
+    """The updates in one pass over n samples; the last batch may be smaller, or left out."""
+    size = _batch_size(n, batch_size)
+    return n // size if drop_last else math.ceil(n / size)
 
 
 def stalled(history: list[float], patience: int | None, min_delta: float = 0.0) -> bool:

@@ -21,6 +21,7 @@ def fit(
     model: SimCLR,
     x: Tensor,
     *,
+    target: None = None,
     lr: float,
     warmup: int,
     momentum: float = 0.9,
@@ -29,18 +30,21 @@ def fit(
     augmentation: Augmentation | None = None,
     amp: bool = True,
     compile: bool = False,
+    drop_last: bool = True,
     **options: Unpack[loop.Options],
 ) -> list[float]:
     """Train `model` in place on images x (N, 3, H, W) in [0, 1]; the mean loss of each epoch.
 
     lr: LARS's rate for 256 images a batch; it grows with the batch.  warmup: epochs of rising rate,
         before a cosine to 0.  amp: bfloat16 on GPUs that have it.  compile: by torch.compile, which takes
-        a minute and pays in long trainings on a GPU.
-    An epoch's last incomplete batch is left out, as NT-Xent depends on the number of negatives.
-    Raises ValueError for fewer images than a batch, or a warm-up longer than the training; Diverged
-    where the loss is not finite.
+        a minute and pays in long trainings on a GPU.  drop_last: leave out an epoch's last incomplete
+        batch, as NT-Xent depends on the number of negatives.
+    Raises ValueError for a target (views are compared with one another), fewer images than a batch, or a
+    warm-up longer than the training; Diverged where the loss is not finite.
     """
     size, epochs, seed = options["batch_size"], options["epochs"], options["seed"]
+    if target is not None:
+        raise ValueError("SimCLR has no target: views are compared with one another")
     if size < 2:
         raise ValueError(f"batch_size {size}: NT-Xent needs at least 2 images, the others are the negatives")
     if len(x) < size:
@@ -50,7 +54,7 @@ def fit(
             f"warmup of {warmup} epochs must be at least 0 and shorter than the {epochs} trained"
         )
     augmentation = augmentation or Augmentation()
-    per_epoch = len(x) // size
+    per_epoch = loop.steps_per_epoch(len(x), size, drop_last)
     rate = lr * size / 256
     stepper = LARS(groups(model), rate, momentum, weight_decay)
     forward = torch.compile(model) if compile else model
@@ -62,17 +66,16 @@ def fit(
         images = augmentation(x[rows].repeat_interleave(VIEWS, dim=0), views)
         with autocast(x.device, amp):
             z = forward(images)
-        value = nt_xent(z.float().unflatten(0, (size, VIEWS)).transpose(0, 1), temperature)
+        value = nt_xent(z.float().unflatten(0, (len(rows), VIEWS)).transpose(0, 1), temperature)
         stepper.zero_grad(set_to_none=True)
         value.backward()
         stepper.step()
         return value.detach()
 
+    # The loop shuffles and splits the samples' indices: a view's random numbers belong to them.
+    index = torch.arange(len(x), device=x.device)
     try:
-        # The loop shuffles and splits the samples' indices: a view's random numbers belong to them.
-        return loop.run(
-            model, [stepper], step, torch.arange(len(x), device=x.device), drop_last=True, **options
-        )
+        return loop.run(model, [stepper], step, index, drop_last=drop_last, **options)
     except Diverged as error:
         raise Diverged(
             f"{error}; NT-Xent is not a number where an embedding has length 0, as of a constant view"
