@@ -37,7 +37,7 @@ METRICS = {
     "contrastive_loss": "mean NT-Xent over the test set in batches of the training's size, in nats",
     "linear_accuracy": "accuracy of a linear classifier on the encoder's features, test set, in [0, 1]",
     "linear_cross_entropy": "that classifier's mean cross-entropy on the test set, in nats",
-    "knn_accuracy": "accuracy of weighted k nearest neighbours on the encoder's features, test set, in [0, 1]",
+    "knn_accuracy": "accuracy of weighted nearest neighbours on the encoder's features, test set, in [0, 1]",
     "n_attacked": "correctly classified test samples that PGD attacked",
     "features": "selected features",
     "distinct_features": "selected features that differ from one another",

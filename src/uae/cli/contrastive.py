@@ -44,6 +44,6 @@ def evaluate(
 
     with bar("evaluate") as progress:
         stage.evaluate(
-            data, checkpoints, records, uae=uae, dataset=dataset, settings=json.loads(settings), device=device,
-            progress=progress,
+            data, checkpoints, records,
+            uae=uae, dataset=dataset, settings=json.loads(settings), device=device, progress=progress,
         )  # fmt: skip

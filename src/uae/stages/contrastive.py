@@ -136,7 +136,9 @@ def measure(
     return metrics | _pgd(nn.Sequential(model.encoder, head).eval(), x_test, y_test, settings["pgd"], seed)
 
 
-def _pgd(classifier: nn.Module, x: Tensor, y: Tensor, settings: dict[str, Any], seed: int) -> dict[str, float]:
+def _pgd(
+    classifier: nn.Module, x: Tensor, y: Tensor, settings: dict[str, Any], seed: int
+) -> dict[str, float]:
     rows = robustness.attacked(classifier, x, y, settings["images"], seed)
 
     def attack(model: nn.Module, x: Tensor, y: Tensor, eps: float) -> AttackResult:

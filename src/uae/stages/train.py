@@ -19,7 +19,9 @@ from uae.stages import Progress, use
 
 def _code() -> list[str]:
     """Checksums of the code that trains: a state left by other code is not resumed."""
-    files = [path for package in (models, training) for path in sorted(Path(package.__file__).parent.glob("*.py"))]
+    files = [
+        path for package in (models, training) for path in sorted(Path(package.__file__).parent.glob("*.py"))
+    ]
     files += [Path(module.__file__) for module in (augmentations, contrastive)]
     return [checkpoints.digest(path) for path in files]
 
@@ -78,7 +80,8 @@ def train(
             "draw": draw,
             "variant": source.metadata["variant"],
             "n_train": len(x),
-            "steps": len(history) * training.steps_per_epoch(
+            "steps": len(history)
+            * training.steps_per_epoch(
                 len(inputs), settings.get("batch_size"), settings.get("drop_last", False)
             ),
             "history": history,
