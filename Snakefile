@@ -15,6 +15,7 @@ if cfg.records == "live":
     include: "workflow/rules/train.smk"
     include: "workflow/rules/augment.smk"
     include: "workflow/rules/evaluate.smk"
+    include: "workflow/rules/contrastive.smk"
 
 
 include: "workflow/rules/render.smk"

@@ -21,7 +21,7 @@ from uae.errors import BadFile, InputError
 
 PACKAGES = ("torch", "numpy", "numba", "uae-repro")
 
-# What each metric is and its unit.
+# What each metric is and its unit. `asr@<eps>`: of PGD within that bound, the share of the `n_attacked`.
 METRICS = {
     "test_error": "mean squared reconstruction error per feature on the test set",
     "train_error": "mean squared reconstruction error per feature on the original training set",
@@ -34,6 +34,11 @@ METRICS = {
     "step_mean": "mean attack step of the successful UAEs' kept iterates",
     "l2_mean": "mean Euclidean norm of the perturbation over the successful UAEs",
     "accuracy": "share of test samples classified correctly, in [0, 1]",
+    "contrastive_loss": "mean NT-Xent over the test set in batches of the training's size, in nats",
+    "linear_accuracy": "accuracy of a linear classifier on the encoder's features, test set, in [0, 1]",
+    "linear_cross_entropy": "that classifier's mean cross-entropy on the test set, in nats",
+    "knn_accuracy": "accuracy of weighted nearest neighbours on the encoder's features, test set, in [0, 1]",
+    "n_attacked": "correctly classified test samples that PGD attacked",
     "features": "selected features",
     "certainty": "mean over the selected features of their selection's probability, 1 where all is settled",
     "distinct_features": "selected features that differ from one another",
@@ -72,7 +77,7 @@ class Record(BaseModel):
     provenance: dict[str, Provenance]  # by stage: training, attack (where there is one), evaluation
 
     def save(self, path: str | Path) -> None:
-        if unknown := set(self.metrics) - set(METRICS):
+        if unknown := {name for name in self.metrics if name.partition("@")[0] not in METRICS}:
             raise ValueError(f"{path}: metrics without a meaning in records.METRICS: {sorted(unknown)}")
         text = json.dumps(self.model_dump(), indent=1, sort_keys=True, allow_nan=False)
         storage.write_text(path, text + "\n")

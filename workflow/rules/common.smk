@@ -37,6 +37,29 @@ SOURCES = {
     "retrain": ["augment.py", "models", "seeding.py", "stages/train.py", "training"],
     "attack": ["attacks", "losses.py", "mine", "models", "sampling.py", "seeding.py", "stages/generate.py"],
     "evaluate": ["augment.py", "evaluation", "losses.py", "records.py", "stages/evaluate.py"],
+    "pretrain": ["augment.py", "augmentations.py", "contrastive.py", "models", "seeding.py", "stages/train.py", "training"],
+    "attack-simclr": [
+        "attacks",
+        "augmentations.py",
+        "contrastive.py",
+        "mine",
+        "models",
+        "sampling.py",
+        "seeding.py",
+        "stages/contrastive.py",
+        "stages/generate.py",
+    ],
+    "evaluate-simclr": [
+        "attacks",
+        "augmentations.py",
+        "contrastive.py",
+        "evaluation",
+        "losses.py",
+        "records.py",
+        "stages/contrastive.py",
+        "stages/evaluate.py",
+        "training",
+    ],
     "tables": ["paper/tables.py", "paper/tables.yaml", "paper/reference"],
     "report": [
         "paper/claims.py",
@@ -134,5 +157,11 @@ RECORDS = {
     "theorem1": [
         f"{RESULTS}/records/theorem1/{panel.dataset}/{panel.model}/{panel.method}/seed{cfg.row_seeds(panel)[0]}.safetensors"
         for panel in cfg.stationarity
+    ],
+    "contrastive": [
+        f"{files('records/contrastive', row)}/{method}/seed{seed}.json"
+        for row in cfg.contrastive_rows
+        for seed in cfg.seeds
+        for method in ["original", *cfg.contrastive.methods]
     ],
 }

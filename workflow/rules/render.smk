@@ -3,6 +3,7 @@ TABLES = {
     "table4": "reconstruction",
     "table5": "reconstruction",
     "table6": "reconstruction",
+    "table7": "contrastive",
     "table8": "reconstruction",
     "table9": "reconstruction",
     "appendixh": "reconstruction",
@@ -13,6 +14,7 @@ TABLES = {
 FIGURES = {
     "figure5": ("figure5", "safetensors"),
     "theorem1": ("theorem1", "csv"),
+    "figure10b": ("contrastive", "csv"),
 }
 
 TABLES = {name: kind for name, kind in TABLES.items() if RECORDS[kind]}

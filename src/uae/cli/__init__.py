@@ -7,7 +7,7 @@ import sys
 
 from rich.logging import RichHandler
 
-from uae.cli import data, own, reconstruction, render, verify  # noqa: F401 they register their commands
+from uae.cli import contrastive, data, own, reconstruction, render, verify  # noqa: F401 they register their commands
 from uae.cli.common import app, console
 from uae.errors import InputError
 

@@ -15,6 +15,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from uae.config.blocks import Block, Count, TrainLimit
+from uae.config.contrastive import Contrastive
 from uae.config.reconstruction import (
     Attack,
     Budget,
@@ -66,6 +67,7 @@ class Config(Block):
     reconstruction: dict[str, DatasetBlock]
     figure5: list[Panel]
     theorem1: Stationarity
+    contrastive: Contrastive
 
     @model_validator(mode="after")
     def _references(self) -> Config:
@@ -77,8 +79,8 @@ class Config(Block):
                 for key in ("methods", "also"):
                     where = f"reconstruction.{dataset}.models.{model}.{key}"
                     check_methods(where, getattr(budget, key) or [], self.attacks)
-        if not self.rows:
-            raise ValueError(f"only: no dataset/model under `reconstruction` matches {self.only!r}")
+        if not self.rows and not self.contrastive_rows:
+            raise ValueError(f"only: no dataset/model matches {self.only!r}")
         for name, panel in [*(("figure5", panel) for panel in self.figure5), ("theorem1", self.theorem1)]:
             if panel.model not in getattr(self.reconstruction.get(panel.dataset), "models", {}):
                 raise ValueError(f"{name}: no {panel.model} on {panel.dataset} under `reconstruction`")
@@ -121,12 +123,17 @@ class Config(Block):
     @property
     def rows(self) -> list[Row]:
         """The rows of the unsupervised tables, those that `only` asks for."""
-        return [
-            Row(dataset, model)
-            for dataset, block in self.reconstruction.items()
-            for model in block.models
-            if self.wants(dataset, model)
-        ]
+        return self._asked_for(
+            [Row(dataset, model) for dataset, block in self.reconstruction.items() for model in block.models]
+        )
+
+    def _asked_for(self, rows: list[Row]) -> list[Row]:
+        return [row for row in rows if self.wants(*row)]
+
+    @property
+    def contrastive_rows(self) -> list[Row]:
+        """SimCLR's row, if `only` asks for it."""
+        return self._asked_for([Row(self.contrastive.dataset, "simclr")])
 
     @property
     def panels(self) -> list[Panel]:

@@ -30,7 +30,7 @@ class Recipe(Fit):
     """How a model is built and trained."""
 
     network: str
-    training: Literal["autoencoder", "adversarial", "concrete"] = "autoencoder"
+    training: Literal["autoencoder", "adversarial", "concrete", "simclr"] = "autoencoder"
     samples: Literal["convolution", "random"]
     activation: str | None = None  # the module after the first convolution; its output is `released`'s
 

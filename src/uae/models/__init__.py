@@ -11,6 +11,8 @@ from uae.models.adversarial import Adversarial
 from uae.models.autoencoders import Convolutional, Dense
 from uae.models.classifiers import CarliniWagner
 from uae.models.concrete import Concrete
+from uae.models.resnet import ResNet18
+from uae.models.simclr import SimCLR
 
 NETWORKS: dict[str, type[nn.Module]] = {
     "dense": Dense,
@@ -19,6 +21,8 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "adversarial": Adversarial,
     "concrete": Concrete,
     "carlini-wagner": CarliniWagner,
+    "resnet18": ResNet18,
+    "simclr": SimCLR,
 }
 
 

@@ -35,13 +35,15 @@ def name_of(key: str, math: bool = True) -> str:
 
 
 def _wanted(layout: dict[str, Any], record: Record) -> bool:
-    """Whether a record is of the table: `where` lists what is in, `except` what is out.
+    """Whether a record is of the table's experiment: `where` lists what is in, `except` what is out.
 
     Their keys are a record's fields, and `row`: its dataset/model.
     """
     fields = record.model_dump(include={"dataset", "model", "method"})
     fields["row"] = f"{record.dataset}/{record.model}"
     inside, outside = layout.get("where", {}), layout.get("except", {})
+    if record.experiment != layout.get("experiment", "reconstruction"):
+        return False
     return all(fields[key] in names for key, names in inside.items()) and not any(
         fields[key] in names for key, names in outside.items()
     )

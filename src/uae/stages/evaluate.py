@@ -55,7 +55,7 @@ def evaluate(
             result = AttackResult.load(records.path(uae, method.attacks[-1], seed, None, ".safetensors"))
             provenance["attack"] = result.metadata["provenance"]
             settings = settings | {"attack": result.metadata["attack"]}
-            metrics |= _describe(result, x_train.cpu())
+            metrics |= describe(result, x_train.cpu())
         elif method.sigma is not None:
             noisy = augment.gaussian(x_train, method.sigma, seed, draw or 0)
             metrics["asr"] = reconstruction.success_rate(original, x_train, noisy)
@@ -90,7 +90,7 @@ def _representation(model: nn.Module, source: prepared.Prepared, seed: int) -> d
     }
 
 
-def _describe(result: AttackResult, x: torch.Tensor) -> dict[str, float]:
+def describe(result: AttackResult, x: torch.Tensor) -> dict[str, float]:
     """ASR, and the mean step, MI and perturbation of the successes where there are any."""
     out = {"asr": result.success_rate}
     if result.success.any():

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from uae import augment, checkpoints, models, records, seeding, training
+from uae import augment, augmentations, checkpoints, contrastive, models, records, seeding, training
 from uae.attacks import AttackResult
 from uae.config import Method
 from uae.data import prepared
@@ -19,8 +19,10 @@ from uae.stages import Progress, use
 
 def _code() -> list[str]:
     """Checksums of the code that trains: a state left by other code is not resumed."""
-    folders = (models, training)
-    files = [path for module in folders for path in sorted(Path(module.__file__).parent.glob("*.py"))]
+    files = [
+        path for package in (models, training) for path in sorted(Path(package.__file__).parent.glob("*.py"))
+    ]
+    files += [Path(module.__file__) for module in (augmentations, contrastive)]
     return [checkpoints.digest(path) for path in files]
 
 
@@ -78,7 +80,10 @@ def train(
             "draw": draw,
             "variant": source.metadata["variant"],
             "n_train": len(x),
-            "steps": len(history) * training.steps_per_epoch(len(inputs), settings.get("batch_size")),
+            "steps": len(history)
+            * training.steps_per_epoch(
+                len(inputs), settings.get("batch_size"), settings.get("drop_last", False)
+            ),
             "history": history,
             "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
         }

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from uae.training import adversarial, autoencoder, concrete
+from uae.training import adversarial, autoencoder, concrete, simclr
 from uae.training.loop import steps_per_epoch
 
 FITS: dict[str, Callable[..., list[float]]] = {
     "autoencoder": autoencoder.fit,
     "adversarial": adversarial.fit,
     "concrete": concrete.fit,
+    "simclr": simclr.fit,
 }
 
 __all__ = ["FITS", "steps_per_epoch"]

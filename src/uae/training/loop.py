@@ -36,6 +36,7 @@ class Options(TypedDict, total=False):
     keep_best: end with the weights of the epoch with the lowest training loss (Table 8) instead of the
         last one's. As usual an epoch's loss is the mean over its steps, and its weights are those after
         the last step.
+    drop_last: leave out an epoch's last batch where it is smaller than the others.
     """
 
     batch_size: Required[int | None]
@@ -47,6 +48,7 @@ class Options(TypedDict, total=False):
     patience: int | None
     min_delta: float
     keep_best: bool
+    drop_last: bool
 
 
 def run(
@@ -65,6 +67,7 @@ def run(
     patience: int | None = None,
     min_delta: float = 0.0,
     keep_best: bool = False,
+    drop_last: bool = False,
     until: Callable[[int], bool] | None = None,
 ) -> list[float]:
     """Train `model` in place on x (N, *shape); the mean loss of each epoch. See `Options`.
@@ -77,7 +80,8 @@ def run(
     """
     if target is not None and target.shape != x.shape:
         raise ValueError(f"targets have shape {tuple(target.shape)}, the inputs {tuple(x.shape)}")
-    size, count = _batch_size(len(x), batch_size), steps_per_epoch(len(x), batch_size)
+    size, count = _batch_size(len(x), batch_size), steps_per_epoch(len(x), batch_size, drop_last)
+    used = min(len(x), count * size)
     state = states.restore(resume, tag, model, optimizers)
     history = state.history
     saved = time.monotonic()
@@ -86,7 +90,7 @@ def run(
         epoch = len(history)
         losses = []
         with seeded(seed, f"training/{epoch}", x.device):
-            for number, rows in enumerate(_shuffled(x, seed, epoch).split(size)):
+            for number, rows in enumerate(_shuffled(x, seed, epoch)[:used].split(size)):
                 batch = x[rows]
                 goal = batch if target is None else target[rows]
                 losses.append(step(batch, goal, epoch * count + number) * len(rows))
@@ -94,7 +98,7 @@ def run(
         if not losses.isfinite().all():  # looked at once an epoch: a look at each step stalls a GPU
             bad = int((~losses.isfinite()).nonzero()[0])
             raise Diverged(f"the loss is {losses[bad].item()} at epoch {epoch}, step {bad}")
-        history.append(losses.sum().item() / len(x))
+        history.append(losses.sum().item() / used)
         if progress is not None:
             progress(epoch + 1, history[-1])
         if not states.finite(model):  # the last step can break the weights when all losses were finite
@@ -112,9 +116,10 @@ def run(
     return history
 
 
-def steps_per_epoch(n: int, batch_size: int | None) -> int:
-    """The updates in one pass over n samples; the last batch may be smaller."""
-    return math.ceil(n / _batch_size(n, batch_size))
+def steps_per_epoch(n: int, batch_size: int | None, drop_last: bool = False) -> int:
+    """The updates in one pass over n samples; the last batch may be smaller, or left out."""
+    size = _batch_size(n, batch_size)
+    return n // size if drop_last else math.ceil(n / size)
 
 
 def stalled(history: list[float], patience: int | None, min_delta: float = 0.0) -> bool:

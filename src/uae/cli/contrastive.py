@@ -1,0 +1,49 @@
+"""The stages of the contrastive experiment that are its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uae.cli.common import Data, Device, Out, Seed, Settings, app, bar
+
+
+@app.command("generate-simclr")
+def generate(
+    data: Data,
+    checkpoint: Annotated[Path, typer.Option(help="The attacked model.")],
+    out: Out,
+    settings: Settings,
+    seed: Seed = 0,
+    device: Device = "cpu",
+) -> None:
+    """Attack every training image of a SimCLR model and write the UAE set."""
+    from uae.stages import contrastive as stage
+
+    with bar("attack") as progress:
+        stage.generate(
+            data, checkpoint, out, settings=json.loads(settings), seed=seed, device=device, progress=progress
+        )
+
+
+@app.command("evaluate-simclr")
+def evaluate(
+    checkpoints: Annotated[list[Path], typer.Argument(help="SimCLR models.")],
+    data: Data,
+    uae: Annotated[Path, typer.Option(help="The folder of UAE sets, by attack.")],
+    dataset: Annotated[str, typer.Option(help="The data set's name in the records.")],
+    records: Annotated[Path, typer.Option(help="The folder to write the records to.")],
+    settings: Settings,
+    device: Device = "cpu",
+) -> None:
+    """Measure SimCLR models: Table 7 and Figure 10 (b), a record each."""
+    from uae.stages import contrastive as stage
+
+    with bar("evaluate") as progress:
+        stage.evaluate(
+            data, checkpoints, records,
+            uae=uae, dataset=dataset, settings=json.loads(settings), device=device, progress=progress,
+        )  # fmt: skip

@@ -1,0 +1,83 @@
+"""SimCLR (section 5.6 and appendix I): pre-training, UAEs, linear evaluation and PGD on it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from uae.config.blocks import Block, Count, NotNegative, Positive, TrainLimit, known_data
+
+Several = Annotated[int, Field(ge=2)]
+
+
+class ContrastiveAttack(Block):
+    """What the MinMax attack on SimCLR has of its own; the rest is the scale's `attack`."""
+
+    steps: Count
+    decay_power: NotNegative
+    copies: Several
+    views: Several
+    amp: bool  # bfloat16 on GPUs: losses then agree to two digits only
+
+
+class LinearEvaluation(Block):
+    lr: Positive
+    batch_size: Count
+    epochs: Count
+
+
+class PGDCurve(Block):
+    """Figure 10 (b): success rates of PGD against the linear classifier over eps."""
+
+    eps: Annotated[list[Positive], Field(min_length=1)]
+    images: Count  # correctly classified test images
+    steps: Count
+    step_size: Positive
+
+
+class Contrastive(Block):
+    dataset: str  # in the paper, and in the records
+    data: Annotated[str, AfterValidator(known_data)]
+    train_limit: TrainLimit | None = None
+    width: Annotated[int, Field(ge=8, multiple_of=8)]  # of the ResNet-18, 64 in full
+    temperature: Positive
+    lr: Positive  # of LARS, for 256 images
+    batch_size: Several
+    warmup: Annotated[int, Field(ge=0)]
+    epochs: Count
+    retrain_epochs: Count
+    compile: bool  # by torch.compile, on a GPU
+    methods: list[Literal["mine-uae", "matched"]]
+    attack: ContrastiveAttack
+    linear: LinearEvaluation
+    neighbours: Count
+    pgd: PGDCurve
+
+    @model_validator(mode="after")
+    def _warmup(self) -> Contrastive:
+        if self.warmup >= min(self.epochs, self.retrain_epochs):
+            raise ValueError(f"warmup: {self.warmup} epochs leave nothing of {self.epochs}")
+        return self
+
+    # What each job is given.
+
+    def training(self, method: str, device: str) -> dict[str, Any]:
+        return {
+            "network": "simclr",
+            "training": "simclr",
+            "arguments": {"width": self.width},
+            "epochs": self.epochs if method == "original" else self.retrain_epochs,
+            "compile": self.compile and device == "cuda",
+            "drop_last": True,
+            **self.model_dump(include={"lr", "batch_size", "warmup", "temperature"}),
+        }
+
+    def attacking(self, base: dict[str, Any]) -> dict[str, Any]:
+        """`base`: the settings of the attack on any model with a convolution (`Config.attacking`)."""
+        own = self.attack.model_dump()
+        loss = {key: own.pop(key) for key in ("copies", "views", "amp")}
+        return base | {"attack": base["attack"] | own, "loss": loss | {"temperature": self.temperature}}
+
+    def measuring(self) -> dict[str, Any]:
+        return self.model_dump(include={"batch_size", "temperature", "linear", "neighbours", "pgd"})

@@ -1,0 +1,31 @@
+"""SimCLR's network: an encoder, whose features are kept, and a projection head for the loss."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from uae.models.resnet import ResNet18
+
+
+class SimCLR(nn.Module):
+    """(N, C, H, W) in [0, 1] to embeddings (N, dim), on which NT-Xent is computed.
+
+    The encoder is ResNet-18 without a classifier. The head has two layers, 512-512-128 at full
+    width, each followed by batch normalisation and hence without bias (the public SimCLR code).
+    width: of the encoder's first stage (64 in ResNet-18).
+    """
+
+    def __init__(self, shape: tuple[int, ...], width: int = 64, dim: int = 128):
+        super().__init__()
+        self.encoder = ResNet18(shape, width)
+        hidden = self.encoder.dim
+        self.head = nn.Sequential(
+            nn.Linear(hidden, hidden, bias=False),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, dim, bias=False),
+            nn.BatchNorm1d(dim),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.encoder(x))

@@ -1,0 +1,76 @@
+"""Figure 10 (b): PGD against a linear classifier on SimCLR's features."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+from matplotlib import pyplot as plt
+
+from uae.intervals import wilson
+from uae.paper.figures import COLORS, MARKERS, ONE_COLUMN
+from uae.paper.tables import name_of
+from uae.records import Record
+
+WIDTH = ONE_COLUMN
+LABELS = {"original": "SimCLR", "mine-uae": "SimCLR-UAE", "matched": "Matched control"}
+
+
+def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
+    """Attack success rate over eps with Wilson's 95 % intervals; one line a method, its seeds pooled.
+
+    inputs: the records of the experiment `contrastive`.
+    """
+    loaded = [Record.model_validate(json.loads(path.read_text(encoding="utf-8"))) for path in inputs]
+    numbers = rates(loaded)
+    figure, axes = plt.subplots(figsize=(width, 0.75 * width))
+    for style, (method, line) in enumerate(numbers.groupby("method", sort=False)):
+        axes.errorbar(
+            line["eps"],
+            line["asr"],
+            yerr=[line["asr"] - line["low"], line["high"] - line["asr"]],
+            color=COLORS[style],
+            marker=MARKERS[style],
+            ms=3.5,
+            lw=1,
+            capsize=2,
+            label=LABELS.get(method, name_of(method)),
+        )
+    axes.set_xlabel(r"$\epsilon$")
+    axes.set_ylabel("attack success rate")
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_xlim(left=0)
+    first = loaded[0]
+    attacked = sorted({int(r.metrics["n_attacked"]) for r in loaded})
+    images = f"{attacked[0]}" if len(attacked) == 1 else f"{attacked[0]} to {attacked[-1]}"
+    axes.set_title(f"{name_of(first.dataset)} (data: {first.variant}), {images} images", fontsize=7)
+    axes.legend(frameon=False, fontsize=6.5)
+    return figure, numbers
+
+
+def rates(records: list[Record]) -> pd.DataFrame:
+    """One row a method and eps: hits of so many attacked images over all seeds, the rate and its interval."""
+    cells = pd.DataFrame(
+        [
+            (r.variant, r.method, float(name.partition("@")[2]), round(rate * r.metrics["n_attacked"]),
+             int(r.metrics["n_attacked"]), r.seed)
+            for r in records
+            for name, rate in r.metrics.items()
+            if name.startswith("asr@")
+        ],
+        columns=["variant", "method", "eps", "hits", "count", "n_seeds"],
+    )  # fmt: skip
+    order = [*LABELS, *sorted(set(cells["method"]) - set(LABELS))]
+    pooled = cells.groupby(["variant", "method", "eps"], as_index=False).agg(
+        {"hits": "sum", "count": "sum", "n_seeds": "nunique"}
+    )
+    pooled = pooled.sort_values(
+        ["method", "eps"], key=lambda c: c.map(order.index) if c.name == "method" else c
+    )
+    limits = [wilson(hits, count) for hits, count in zip(pooled["hits"], pooled["count"], strict=True)]
+    return pooled.assign(
+        asr=pooled["hits"] / pooled["count"],
+        low=[low for low, _ in limits],
+        high=[high for _, high in limits],
+    ).reset_index(drop=True)

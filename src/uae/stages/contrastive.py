@@ -1,0 +1,149 @@
+"""SimCLR's own stages (section 5.6, appendix I); it is trained by `uae.stages.train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from uae import checkpoints, records, seeding
+from uae.attacks import PGD, AttackResult
+from uae.contrastive import Contrastive
+from uae.data import prepared
+from uae.evaluation import contrastive, knn, robustness
+from uae.losses import CrossEntropy
+from uae.models.simclr import SimCLR
+from uae.stages import Progress, use
+from uae.stages.evaluate import describe
+from uae.stages.generate import attack_from
+from uae.training import linear
+
+
+def generate(
+    data: Path,
+    checkpoint: Path,
+    target: Path,
+    *,
+    settings: dict[str, Any],
+    seed: int,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> None:
+    """Attack every training image of a SimCLR model and write the UAE set."""
+    use(device)
+    clock = records.Clock()
+    source = prepared.load(data)
+    model, _ = checkpoints.load(checkpoint, device)
+    result = attack_from(settings)(
+        Contrastive(model, seed=seed, **settings["loss"]),
+        source.unit("train").to(device),
+        seed=seed,
+        progress=progress and (lambda done, total: progress(done, total, "samples")),
+    )
+    result.metadata |= {
+        "loss": settings["loss"],
+        "checkpoint": checkpoints.digest(checkpoint),
+        "variant": source.metadata["variant"],
+        "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
+    }
+    result.save(target)
+
+
+def evaluate(
+    data: Path,
+    paths: list[Path],
+    folder: Path,
+    *,
+    uae: Path,
+    dataset: str,
+    settings: dict[str, Any],
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> None:
+    """Measure SimCLR models for Table 7 and Figure 10 (b): a record each under `folder`.
+
+    uae: the folder of the UAE sets.  settings: of `config.contrastive.Contrastive.measuring`.
+    """
+    use(device)
+    source = prepared.load(data)
+    x_train, x_test = (source.unit(part).to(device) for part in ("train", "test"))
+    y_train, y_test = (torch.from_numpy(y).to(device) for y in (source.y_train, source.y_test))
+    for done, path in enumerate(paths, 1):
+        clock = records.Clock()
+        model, run = checkpoints.load(path, device)
+        method, seed = run["method"], run["seed"]
+        provenance, used = {"training": run["provenance"]}, run["settings"] | {"evaluation": settings}
+        metrics = {"epochs": len(run["history"]), "steps": run["steps"]}
+        metrics |= {"n_train": run["n_train"], "n_test": len(x_test)}
+        metrics |= measure(model, x_train, y_train, x_test, y_test, settings, seed)
+        if method not in ("original", "matched"):
+            result = AttackResult.load(records.path(uae, method, seed, None, ".safetensors"))
+            provenance["attack"] = result.metadata["provenance"]
+            used |= {"attack": result.metadata["attack"], "loss": result.metadata["loss"]}
+            metrics |= describe(result, x_train.cpu())
+        provenance["evaluation"] = clock.provenance(settings, records.device_name(device))
+        record = records.Record(
+            experiment="contrastive",
+            dataset=dataset,
+            variant=source.metadata["variant"],
+            title=source.metadata["title"],
+            model="simclr",
+            method=method,
+            seed=seed,
+            metrics=metrics,
+            settings=used,
+            provenance=provenance,
+        )
+        record.save(records.path(folder, method, seed))
+        if progress is not None:
+            progress(done, len(paths), method)
+
+
+def measure(
+    model: SimCLR,
+    x_train: Tensor,
+    y_train: Tensor,
+    x_test: Tensor,
+    y_test: Tensor,
+    settings: dict[str, Any],
+    seed: int,
+) -> dict[str, float]:
+    """Contrastive loss, linear and kNN accuracy on the test set, and success rates of PGD by eps.
+
+    The linear classifier and the neighbours are made from the original training images, whatever the
+    encoder was trained on.
+    """
+    classes = int(y_train.max()) + 1
+    train, test = linear.features(model.encoder, x_train), linear.features(model.encoder, x_test)
+    torch.manual_seed(seeding.derive(seed, "linear"))
+    head = nn.Linear(train.shape[1], classes).to(train.device)
+    linear.fit(head, train, y_train, seed=seed, **settings["linear"])
+    accuracy, cross_entropy = contrastive.linear(head, test, y_test)
+    nearest = knn.predict(
+        test, train, y_train, k=settings["neighbours"], temperature=settings["temperature"], classes=classes
+    )
+    loss = contrastive.loss(
+        model, x_test, batch_size=settings["batch_size"], temperature=settings["temperature"], seed=seed
+    )
+    metrics = {
+        "contrastive_loss": loss,
+        "linear_accuracy": accuracy,
+        "linear_cross_entropy": cross_entropy,
+        "knn_accuracy": (nearest == y_test).double().mean().item(),
+    }
+    return metrics | _pgd(nn.Sequential(model.encoder, head).eval(), x_test, y_test, settings["pgd"], seed)
+
+
+def _pgd(
+    classifier: nn.Module, x: Tensor, y: Tensor, settings: dict[str, Any], seed: int
+) -> dict[str, float]:
+    rows = robustness.attacked(classifier, x, y, settings["images"], seed)
+
+    def attack(model: nn.Module, x: Tensor, y: Tensor, eps: float) -> AttackResult:
+        pgd = PGD(eps=eps, steps=settings["steps"], step_size=settings["step_size"])
+        return pgd(CrossEntropy(model, y), x, seed=seed, index=rows)
+
+    rates = robustness.curve(classifier, x[rows], y[rows], attack, settings["eps"])
+    return {f"asr@{rate.eps:g}": rate.value for rate in rates} | {"n_attacked": len(rows)}
