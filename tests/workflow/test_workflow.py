@@ -193,5 +193,9 @@ def test_dvc_pushes_and_pulls(workspace, tmp_path):
     for folder in ("checkpoints", "uae", "records", "tables", "figures"):
         assert clone.files(f"{RESULTS}/{folder}") == workspace.files(f"{RESULTS}/{folder}")
     assert "up to date" in clone.run("dvc", "status", "preview").stdout
+    # What Snakemake knows of the outputs came along: nothing runs again, and an edit reruns what it touches.
+    assert clone.plan() == {}
+    with clone.edited("src/uae/paper/figures/figure5.py", "fontsize=7", "fontsize=6"):
+        assert clone.planned() == {"render_figure5", "report"}
     # Unchanged: DVC runs nothing, and its outputs are still Snakemake's to update.
     assert "Running stage" not in workspace.run("dvc", "repro", "preview").stdout

@@ -37,7 +37,15 @@ SOURCES = {
     "retrain": ["augment.py", "models", "seeding.py", "stages/train.py", "training"],
     "attack": ["attacks", "losses.py", "mine", "models", "sampling.py", "seeding.py", "stages/generate.py"],
     "evaluate": ["augment.py", "evaluation", "losses.py", "records.py", "stages/evaluate.py"],
-    "pretrain": ["augment.py", "augmentations.py", "contrastive.py", "models", "seeding.py", "stages/train.py", "training"],
+    "pretrain": [
+        "augment.py",
+        "augmentations.py",
+        "contrastive.py",
+        "models",
+        "seeding.py",
+        "stages/train.py",
+        "training",
+    ],
     "attack-simclr": [
         "attacks",
         "augmentations.py",

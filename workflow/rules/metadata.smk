@@ -1,0 +1,42 @@
+# What Snakemake knows of each output, such as its inputs' checksums and its parameters, travels with the results:
+# without it, a fresh clone that pulled them would run everything again.
+import base64
+import gzip
+
+from uae.storage import atomic
+
+LIVE = Path(".snakemake/metadata")
+PACKED = Path(f"{RESULTS}/metadata.json.gz")
+
+
+def output_of(name):
+    """The output that a file of Snakemake's metadata is about; long names are spread over folders."""
+    return base64.b64decode(name.replace("@", "").replace("/", "")).decode(errors="replace")
+
+
+def pack():
+    kept = {}
+    for path in sorted(p for p in LIVE.rglob("*") if p.is_file()):
+        name = path.relative_to(LIVE).as_posix()
+        if output_of(name).startswith((f"{RESULTS}/", "data/prepared/")):
+            kept[name] = json.loads(path.read_text())
+    with (
+        atomic(PACKED) as file,
+        gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed,
+    ):
+        packed.write(json.dumps(kept, sort_keys=True).encode())
+
+
+def unpack():
+    for name, content in json.loads(gzip.decompress(PACKED.read_bytes())).items():
+        (LIVE / name).parent.mkdir(parents=True, exist_ok=True)
+        (LIVE / name).write_text(json.dumps(content))
+
+
+if workflow.is_main_process and PACKED.exists() and not any(LIVE.glob("*")):
+    unpack()
+
+
+onsuccess:
+    if cfg.records == "live":
+        pack()
