@@ -17,6 +17,7 @@ if cfg.records == "live":
     include: "workflow/rules/augment.smk"
     include: "workflow/rules/evaluate.smk"
     include: "workflow/rules/contrastive.smk"
+    include: "workflow/rules/supervised.smk"
 
 
 include: "workflow/rules/render.smk"

@@ -21,27 +21,40 @@ from uae.errors import BadFile, InputError
 
 PACKAGES = ("torch", "numpy", "numba", "uae-repro")
 
-# What each metric is and its unit. `asr@<eps>`: of PGD within that bound, the share of the `n_attacked`.
+# What each metric is and its unit. One that was measured at several bounds eps stands as <metric>@<eps>.
 METRICS = {
     "test_error": "mean squared reconstruction error per feature on the test set",
     "train_error": "mean squared reconstruction error per feature on the original training set",
-    "asr": "share of training samples with a loss no greater than the original's, in [0, 1]",
+    "asr": "attack success rate, in [0, 1]: training samples with a loss no greater than the original's, or "
+    "attacked test images that the classifier gets wrong",
     "epochs": "training epochs",
     "steps": "gradient steps",
     "n_train": "training samples before augmentation",
     "n_test": "test samples",
-    "mi_mean": "mean mutual information of the successful UAEs, in nats",
-    "step_mean": "mean attack step of the successful UAEs' kept iterates",
-    "l2_mean": "mean Euclidean norm of the perturbation over the successful UAEs",
+    "mi_mean": "mean mutual information of the successful examples, in nats",
+    "step_mean": "mean attack step of the successful examples' kept iterates",
+    "l2_mean": "mean Euclidean norm of the perturbation over the successful examples",
     "accuracy": "share of test samples classified correctly, in [0, 1]",
     "contrastive_loss": "mean NT-Xent over the test set in batches of the training's size, in nats",
     "linear_accuracy": "accuracy of a linear classifier on the encoder's features, test set, in [0, 1]",
     "linear_cross_entropy": "that classifier's mean cross-entropy on the test set, in nats",
     "knn_accuracy": "accuracy of weighted nearest neighbours on the encoder's features, test set, in [0, 1]",
-    "n_attacked": "correctly classified test samples that PGD attacked",
     "features": "selected features",
     "certainty": "mean over the selected features of their selection's probability, 1 where all is settled",
     "distinct_features": "selected features that differ from one another",
+    "n_attacked": "attacked samples; of a classifier, test images that it classifies correctly",
+    "zero_gradients": "attacked samples whose loss had no gradient at any iterate",
+    "mi_late_gain": "mean rise of the best mutual information in the second half of the iterations, in nats",
+    "mi_itself": "mean mutual information of originals with themselves, in nats",
+    "mi_adv": "mean mutual information of originals with their examples, by the estimator of mi_itself",
+    "prediction_changed": "share of successful examples that the classifier takes for another class",
+    "loss_clean": "mean loss of the originals of the successful examples",
+    "loss_adv": "mean loss of the successful examples",
+    "compressed_samples": "K, the compressed samples that per-sample MINE sees",
+    "fid": "Frechet distance between the features of the examples and of the training images",
+    "kid": "mean kernel distance (squared MMD) between the same, over subsets",
+    "kid_std": "its standard deviation over subsets",
+    "kid_subset": "samples of each subset",
 }
 
 

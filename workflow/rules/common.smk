@@ -68,6 +68,9 @@ SOURCES = {
         "stages/evaluate.py",
         "training",
     ],
+    "classifier": ["models", "seeding.py", "stages/classifier.py", "stages/train.py", "training"],
+    "supervised": ["attacks", "losses.py", "mine", "models", "sampling.py", "seeding.py", "stages/classifier.py"],
+    "measure": ["evaluation", "losses.py", "mine", "records.py", "sampling.py", "stages/supervised.py"],
     "tables": ["paper/tables.py", "paper/tables.yaml", "paper/reference"],
     "report": [
         "paper/claims.py",
@@ -78,7 +81,13 @@ SOURCES = {
         "paper/tables.yaml",
     ],
 }
-FIGURE_SOURCES = ["paper/figures/__init__.py", "paper/paper.mplstyle", "paper/tables.py", "paper/tables.yaml"]
+FIGURE_SOURCES = [
+    "paper/figures/__init__.py",
+    "paper/images.py",
+    "paper/paper.mplstyle",
+    "paper/tables.py",
+    "paper/tables.yaml",
+]
 
 
 def sources(stage):
@@ -150,6 +159,67 @@ def every(kind, suffix="json"):
     return RECORDS[kind]
 
 
+# The supervised experiments
+
+
+def attack_jobs(row):
+    """The attacks on a classifier, by the name of the job that makes them."""
+    jobs = {}
+    for attack in cfg.supervised_sets(row):
+        jobs.setdefault("all" if cfg.together else attack.job, []).append(attack)
+    return jobs
+
+
+def measure_jobs(row):
+    """The tables and figures of a classifier, by the job that measures them."""
+    items = cfg.supervised_items(row)
+    return [items] if cfg.together else [[item] for item in items]
+
+
+def example_set(row, attack):
+    draw = f"-draw{attack.draw}" if attack.draw is not None else ""
+    return f"{files('uae', row)}/{attack.name}/seed{{seed}}{draw}.safetensors"
+
+
+def unsupervised_example():
+    """The files of the row whose UAEs stand in Table 1 beside the supervised examples."""
+    panel = cfg.supervised.table1
+    return {
+        "data": prepared(panel),
+        "checkpoint": f"{files('checkpoints', panel)}/original/seed{{seed}}.safetensors",
+        "uae": f"{files('uae', panel)}/{panel.method}/seed{{seed}}.safetensors",
+    }
+
+
+def unsupervised_json(wildcards):
+    names = cfg.supervised.table1.model_dump(include={"dataset", "model", "method"})
+    files = {name: path.format(seed=wildcards.seed) for name, path in unsupervised_example().items()}
+    return json.dumps(names | files, sort_keys=True)
+
+
+def measured(row, item):
+    """What is measured of a classifier for a table or figure: records and a figure's images or curves."""
+    block = cfg.supervised
+    if item == "table1":
+        kinds = {"supervised-example": row, "unsupervised-example": block.table1}
+        return [f"{files('records/table1', kind)}/{name}/seed{{seed}}.json" for name, kind in kinds.items()]
+    if item == "table2":
+        runs = [("unattacked", None), *block.runs()]
+        names = [
+            name + (f"/seed{{seed}}-draw{draw}" if draw is not None else "/seed{seed}") for name, draw in runs
+        ]
+        figures = ["figure1", "figure4"]
+    elif item == "table3":
+        names, figures = [f"{method}/seed{{seed}}" for method in block.compared_methods(row.dataset)], [
+            "figure2"
+        ]
+    else:
+        item, names, figures = "bounds", ["minmax/seed{seed}", "pgd/seed{seed}"], ["figure3"]
+    return [f"{files(f'records/{item}', row)}/{name}.json" for name in names] + [
+        f"{files(f'records/{figure}', row)}/seed{{seed}}.safetensors" for figure in figures
+    ]
+
+
 # The records of each experiment; the rules of the experiments add theirs.
 RECORDS = {
     "reconstruction": [
@@ -173,3 +243,12 @@ RECORDS = {
         for method in ["original", *cfg.contrastive.methods]
     ],
 }
+for name in ["table1", "table2", "table3", "figure1", "figure2", "figure3", "figure4"]:
+    RECORDS[name] = [
+        path.format(seed=seed)
+        for row in cfg.classifiers
+        for item in cfg.supervised_items(row)
+        for seed in (cfg.seeds if name.startswith("table") else cfg.seeds[:1])
+        for path in measured(row, item)
+        if path.startswith(f"{RESULTS}/records/{name}/")
+    ]

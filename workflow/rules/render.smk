@@ -1,5 +1,8 @@
 # Every table and figure, and the experiment whose records it is made from (all of them in every run).
 TABLES = {
+    "table1": "table1",
+    "table2": "table2",
+    "table3": "table3",
     "table4": "reconstruction",
     "table5": "reconstruction",
     "table6": "reconstruction",
@@ -12,6 +15,10 @@ TABLES = {
 }
 # A figure's numbers are a .csv, an image grid's a .safetensors.
 FIGURES = {
+    "figure1": ("figure1", "safetensors"),
+    "figure2": ("figure2", "csv"),
+    "figure3": ("figure3", "safetensors"),
+    "figure4": ("figure4", "safetensors"),
     "figure5": ("figure5", "safetensors"),
     "theorem1": ("theorem1", "csv"),
     "figure10b": ("contrastive", "csv"),

@@ -7,7 +7,8 @@ import sys
 
 from rich.logging import RichHandler
 
-from uae.cli import contrastive, data, own, reconstruction, render, verify  # noqa: F401 they register their commands
+# They register their commands.
+from uae.cli import contrastive, data, own, reconstruction, render, supervised, verify  # noqa: F401
 from uae.cli.common import app, console
 from uae.errors import InputError
 

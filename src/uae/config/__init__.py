@@ -27,6 +27,7 @@ from uae.config.reconstruction import (
     Stationarity,
     check_methods,
 )
+from uae.config.supervised import AttackSet, Supervised
 from uae.data import catalogue
 from uae.errors import ConfigError
 
@@ -68,6 +69,7 @@ class Config(Block):
     figure5: list[Panel]
     theorem1: Stationarity
     contrastive: Contrastive
+    supervised: Supervised
 
     @model_validator(mode="after")
     def _references(self) -> Config:
@@ -79,9 +81,10 @@ class Config(Block):
                 for key in ("methods", "also"):
                     where = f"reconstruction.{dataset}.models.{model}.{key}"
                     check_methods(where, getattr(budget, key) or [], self.attacks)
-        if not self.rows and not self.contrastive_rows:
+        if not self.rows and not self.contrastive_rows and not self.classifiers:
             raise ValueError(f"only: no dataset/model matches {self.only!r}")
-        for name, panel in [*(("figure5", panel) for panel in self.figure5), ("theorem1", self.theorem1)]:
+        panels = [("theorem1", self.theorem1), ("supervised.table1", self.supervised.table1)]
+        for name, panel in [*(("figure5", panel) for panel in self.figure5), *panels]:
             if panel.model not in getattr(self.reconstruction.get(panel.dataset), "models", {}):
                 raise ValueError(f"{name}: no {panel.model} on {panel.dataset} under `reconstruction`")
             if panel.method not in self.attacks:
@@ -224,6 +227,27 @@ class Config(Block):
             "lr": preset.critic_lr,
         }
         return settings
+
+    # The supervised experiments
+
+    @property
+    def classifiers(self) -> list[Row]:
+        """The classifiers of the supervised experiments, those that `only` asks for."""
+        rows = [Row(dataset, "classifier") for dataset in self.supervised.classifiers]
+        return [row for row in rows if self.wants(*row)]
+
+    def classifier_data(self, row: Row) -> str:
+        block = self.supervised.classifiers[row.dataset]
+        return self.limited(block.data, block.train_limit)
+
+    def supervised_items(self, row: Row) -> list[str]:
+        """What a classifier is attacked for; Table 1 also needs its row of the unsupervised tables."""
+        table1 = self.supervised.table1
+        there = Row(table1.dataset, table1.model) in self.rows
+        return [item for item in self.supervised.items(row.dataset) if item != "table1" or there]
+
+    def supervised_sets(self, row: Row) -> list[AttackSet]:
+        return self.supervised.sets(row.dataset, self.resolved_device)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

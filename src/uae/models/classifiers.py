@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from uae.models.autoencoders import glorot
@@ -58,9 +57,3 @@ class CarliniWagner(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.penultimate(x))
-
-
-@torch.no_grad()
-def predict(model: nn.Module, x: Tensor, batch_size: int = 500) -> Tensor:
-    """The class of each of x (N, *shape): int64 (N,)."""
-    return torch.cat([model(batch).argmax(1) for batch in x.split(batch_size)])

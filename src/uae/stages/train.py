@@ -17,7 +17,7 @@ from uae.data import prepared
 from uae.stages import Progress, use
 
 
-def _code() -> list[str]:
+def code() -> list[str]:
     """Checksums of the code that trains: a state left by other code is not resumed."""
     files = [
         path for package in (models, training) for path in sorted(Path(package.__file__).parent.glob("*.py"))
@@ -67,7 +67,7 @@ def train(
             epochs=epochs,
             seed=seed,
             resume=resume,
-            tag=hashlib.sha256(json.dumps([tag, _code()]).encode()).hexdigest(),
+            tag=hashlib.sha256(json.dumps([tag, code()]).encode()).hexdigest(),
             progress=progress and _noted(progress, epochs, method.name),
         )
         metadata = {

@@ -1,0 +1,249 @@
+"""The supervised experiments: MINE attacks on classifiers (sections 3.1, 5.2 and 5.3, appendix B.1)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import AfterValidator, Field, model_validator
+
+from uae.config.blocks import Block, Count, NotNegative, Positive, TrainLimit, known_data
+
+
+class Classifier(Block):
+    """Carlini and Wagner's network on one data set."""
+
+    data: Annotated[str, AfterValidator(known_data)]
+    epochs: Count
+    batch_size: Count
+    arguments: dict[str, Any]
+    train_limit: TrainLimit | None = None  # in place of the run's
+
+
+class Training(Block):
+    lr: Positive
+    momentum: NotNegative
+    decay: NotNegative
+
+
+class Common(Block):
+    """What all MINE attacks on classifiers share, by the names of `uae.MinMaxAttack` and `uae.MINE`."""
+
+    alpha: Positive
+    beta: NotNegative
+    kappa: NotNegative
+    inner_steps: Count
+    critic_lr: Positive
+
+
+class Images(Block):
+    """Attacked images at most, by device: correctly classified ones of the test set."""
+
+    cpu: Count
+    cuda: Count
+
+
+class Compared(Block):
+    """A method of Table 3 and Figure 2."""
+
+    attack: Literal["minmax", "penalty"]
+    critic: Literal["vanilla", "released"]
+    restart_critic: bool = True  # of each search of the penalty attack
+
+
+class Budget(Block):
+    """Iterations in all, and how many images."""
+
+    steps: Count
+    images: Images
+
+
+class RandomSampling(Block):
+    count: Annotated[int, Field(ge=2)]
+    dim: Count
+
+
+class Table1(Block):
+    """The row of the unsupervised tables whose UAEs stand for the unsupervised definition."""
+
+    dataset: str
+    model: str
+    method: str
+    images: Count
+    critic_steps: Count  # of the estimator that both kinds of example are measured with
+    critic_lr: Positive
+
+
+class Table2(Budget):
+    """Table 2, Figure 1 (the first eps) and Figure 4 (the second)."""
+
+    dataset: str
+    eps: tuple[Positive, Positive]
+    runs: Count  # of random sampling
+    random_sampling: RandomSampling
+    shown: Count
+
+
+class Figure3(Budget):
+    dataset: str
+    eps: list[Positive]
+    pgd_steps: Count
+    shown: Count
+
+
+class AttackSet(NamedTuple):
+    """One attack on one classifier.
+
+    item: what it is for.  name: <method>, or <method>@<eps>.  draw: of the random sampling.
+    """
+
+    item: str
+    name: str
+    draw: int | None
+    settings: dict[str, Any]
+
+    @property
+    def method(self) -> str:
+        return self.name.partition("@")[0]
+
+    @property
+    def job(self) -> str:
+        """The sets of one job: a method at every eps."""
+        return f"{self.item}-{self.method}" + (f"-draw{self.draw}" if self.draw is not None else "")
+
+
+class Supervised(Block):
+    inception: str | None  # path or address of the weights that FID is defined on
+    training: Training
+    attack: Common
+    compared: dict[str, Compared]
+    classifiers: dict[str, Classifier]
+    table1: Table1
+    table2: Table2
+    table3: dict[str, dict[Literal["vanilla", "released"], Budget]]
+    searches: Count  # of the penalty attack; they share the steps of Table 3
+    figure3: Figure3
+
+    @model_validator(mode="after")
+    def _references(self) -> Supervised:
+        named = [self.table1.dataset, self.table2.dataset, self.figure3.dataset, *self.table3]
+        if unknown := [name for name in named if name not in self.classifiers]:
+            raise ValueError(f"supervised: no {unknown[0]!r} under `supervised.classifiers`")
+        if self.table1.dataset != self.figure3.dataset:
+            raise ValueError("supervised: table1 and figure3 attack one classifier: of the same dataset")
+        for dataset, budgets in self.table3.items():
+            for critic, budget in budgets.items():
+                if budget.steps % self.searches:
+                    raise ValueError(
+                        f"supervised.table3.{dataset}.{critic}.steps: {budget.steps} is not a multiple of "
+                        f"the {self.searches} searches"
+                    )
+        return self
+
+    def items(self, dataset: str) -> list[str]:
+        """The tables and figures that a data set's classifier is attacked for."""
+        known = {
+            "table1": dataset == self.table1.dataset,
+            "table2": dataset == self.table2.dataset,
+            "table3": dataset in self.table3,
+            "figure3": dataset == self.figure3.dataset,
+        }
+        return [item for item, asked in known.items() if asked]
+
+    def classifier(self, dataset: str) -> dict[str, Any]:
+        """The settings of one training."""
+        block = self.classifiers[dataset]
+        return {
+            "network": "carlini-wagner",
+            "arguments": block.arguments,
+            "epochs": block.epochs,
+            "batch_size": block.batch_size,
+            **self.training.model_dump(),
+        }
+
+    def compared_methods(self, dataset: str) -> list[str]:
+        """The methods of Table 3 on one data set: those whose critic has a budget there."""
+        budgets = self.table3.get(dataset, {})
+        return [name for name, method in self.compared.items() if method.critic in budgets]
+
+    def measuring(self, item: str, dataset: str) -> dict[str, Any]:
+        """The settings of what is measured for one table or figure (`uae.stages.supervised`)."""
+        if item == "table1":
+            settings = self.table1.model_dump(include={"images", "critic_steps", "critic_lr"})
+            settings["random_sampling"] = self.table2.random_sampling.model_dump()
+            return {"examples": f"minmax@{max(self.figure3.eps):g}", "settings": settings}
+        if item == "table2":
+            table2 = self.table2
+            settings = {"eps": list(table2.eps), "shown": table2.shown, "inception": self.inception}
+            return {"runs": self.runs()} | settings
+        if item == "table3":
+            return {"methods": self.compared_methods(dataset)}
+        return {"eps": self.figure3.eps, "shown": self.figure3.shown}
+
+    def runs(self) -> list[tuple[str, int | None]]:
+        """The runs of Table 2: the convolution's output once, random sampling several times."""
+        return [
+            ("convolution-output", None),
+            *(("random-sampling", draw) for draw in range(self.table2.runs)),
+        ]
+
+    def sets(self, dataset: str, device: str) -> list[AttackSet]:
+        """Every attack on a data set's classifier."""
+        return [
+            attack
+            for item in self.items(dataset)
+            if item != "table1"  # it takes Figure 3's
+            for attack in getattr(self, f"_{item}_sets")(dataset, device)
+        ]
+
+    def _mine(
+        self, attack: Literal["minmax", "penalty"], images: int, eps: float, critic: str, **over: Any
+    ) -> dict[str, Any]:
+        """The settings of one MINE attack; `over` are settings of the attack itself."""
+        common = self.attack
+        settings = {"eps": eps, "alpha": common.alpha, "kappa": common.kappa} | over
+        if attack == "minmax":
+            settings["beta"] = common.beta
+        mine = {"critic": critic, "inner_steps": common.inner_steps, "lr": common.critic_lr}
+        return {"attack": attack, "images": images, "settings": settings, "mine": mine}
+
+    def _table3_sets(self, dataset: str, device: str) -> list[AttackSet]:
+        found = []
+        for name in self.compared_methods(dataset):
+            method = self.compared[name]
+            budget = self.table3[dataset][method.critic]
+            over: dict[str, Any] = {"steps": budget.steps}
+            if method.attack == "penalty":
+                over = {
+                    "steps": budget.steps // self.searches,
+                    "searches": self.searches,
+                    "restart_critic": method.restart_critic,
+                }
+            images = getattr(budget.images, device)
+            settings = self._mine(method.attack, images, 1.0, method.critic, **over)
+            found.append(AttackSet("table3", name, None, settings | {"trace": True}))
+        return found
+
+    def _table2_sets(self, dataset: str, device: str) -> list[AttackSet]:
+        block, found = self.table2, []
+        first, second = block.eps
+        for name, draw in self.runs():
+            for eps in (first, second) if not draw else (first,):
+                images = getattr(block.images, device)
+                settings = self._mine("minmax", images, eps, "vanilla", steps=block.steps)
+                if name == "random-sampling":
+                    settings["random_sampling"] = block.random_sampling.model_dump()
+                suffix = "" if eps == first else f"@{eps:g}"
+                found.append(AttackSet("table2", name + suffix, draw, settings))
+        return found
+
+    def _figure3_sets(self, dataset: str, device: str) -> list[AttackSet]:
+        block = self.figure3
+        images = getattr(block.images, device)
+        found = []
+        for eps in block.eps:
+            settings = self._mine("minmax", images, eps, "vanilla", steps=block.steps)
+            found.append(AttackSet("figure3", f"minmax@{eps:g}", None, settings))
+        for eps in block.eps:
+            settings = {"attack": "pgd", "images": images, "settings": {"eps": eps, "steps": block.pgd_steps}}
+            found.append(AttackSet("figure3", f"pgd@{eps:g}", None, settings))
+        return found

@@ -1,0 +1,74 @@
+"""Figure 2: the mutual information of the best success after each iteration, MinMax and penalty."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+
+from uae import storage
+from uae.paper.figures import COLORS, TWO_COLUMNS
+from uae.paper.tables import name_of
+
+WIDTH = TWO_COLUMNS
+POINTS = 400  # of each curve, evenly spaced
+
+
+def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
+    """A column a data set, a row a critic; lines are means over images with a success so far, bands ± std."""
+    numbers = pd.concat([_curves(path) for path in inputs], ignore_index=True)
+    datasets = list(dict.fromkeys(numbers["dataset"]))
+    critics = list(dict.fromkeys(numbers["critic"]))
+    figure, axes = plt.subplots(
+        len(critics),
+        len(datasets),
+        figsize=(width, 0.3 + 1.7 * len(critics)),
+        squeeze=False,
+        layout="constrained",
+    )
+    for (dataset, critic), part in numbers.groupby(["dataset", "critic"], sort=False):
+        panel = axes[critics.index(critic)][datasets.index(dataset)]
+        for place, (method, curve) in enumerate(part.groupby("method", sort=False)):
+            color, style = COLORS[place], ["-", "--", ":"][place % 3]
+            label = f"{name_of(method)}, {curve['images'].iloc[-1]} images"
+            panel.plot(curve["iteration"], curve["mean"], color=color, ls=style, lw=1.1, label=label)
+            low, high = curve["mean"] - curve["std"], curve["mean"] + curve["std"]
+            panel.fill_between(curve["iteration"], low, high, color=color, alpha=0.18, lw=0)
+        panel.set_title(f"{name_of(dataset)} (data: {part['variant'].iloc[0]}), {critic} critic", fontsize=7)
+        panel.set_xlim(0, part["iteration"].max())
+        panel.legend(frameon=False, fontsize=6)
+        panel.tick_params(labelsize=6.5)
+    for panel in axes[-1]:
+        panel.set_xlabel("iteration")
+    for row in axes:
+        row[0].set_ylabel("MI (nats)")
+    for panel in axes.flat:
+        if not panel.has_data():
+            panel.set_axis_off()
+    return figure, numbers
+
+
+def _curves(path: Path) -> pd.DataFrame:
+    """The curves of one data set, thinned; NaN before the first success of any image."""
+    arrays, metadata = storage.read_tensors(path)
+    frames = []
+    for method in metadata["methods"]:
+        mean, std, count = (arrays[f"{method}/{name}"] for name in ("mean", "std", "count"))
+        rows = np.unique(np.linspace(0, len(mean) - 1, POINTS).round().astype(int))
+        frames.append(
+            pd.DataFrame(
+                {
+                    "dataset": metadata["dataset"],
+                    "variant": metadata["variant"],
+                    "critic": "vanilla" if "vanilla" in method else "released",
+                    "method": method,
+                    "iteration": rows + 1,
+                    "images": count[rows],
+                    "mean": mean[rows],
+                    "std": std[rows],
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True)

@@ -1,0 +1,140 @@
+"""Train a classifier of the supervised experiments, and attack it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from uae import checkpoints, models, records, seeding
+from uae.attacks import PGD, AttackResult, MinMaxAttack, PenaltyAttack
+from uae.data import prepared
+from uae.evaluation import robustness
+from uae.losses import CrossEntropy, Margin
+from uae.mine import MINE
+from uae.sampling import ConvolutionOutput, RandomSampling
+from uae.stages import Progress, use
+from uae.stages.train import code
+from uae.training import classifier, steps_per_epoch
+
+
+def train(
+    data: Path,
+    target: Path,
+    *,
+    settings: dict[str, Any],
+    seed: int,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> None:
+    """Train a classifier from scratch; settings: of `Supervised.classifier`."""
+    use(device)
+    clock = records.Clock()
+    source = prepared.load(data)
+    x, y = source.unit("train").to(device), torch.from_numpy(source.y_train).long().to(device)
+    fitting = dict(settings)
+    network, arguments, epochs = (fitting.pop(key) for key in ("network", "arguments", "epochs"))
+    torch.manual_seed(seeding.derive(seed, "initialisation"))
+    model = models.build(network, tuple(x.shape[1:]), **arguments).to(device)
+    resume = target.with_suffix(".partial")
+    tag = json.dumps([settings, seed, source.metadata["sha256"], code()], sort_keys=True)
+    history = classifier.fit(
+        model,
+        x.contiguous(memory_format=torch.channels_last),
+        y,
+        **fitting,
+        epochs=epochs,
+        seed=seed,
+        resume=resume,
+        tag=hashlib.sha256(tag.encode()).hexdigest(),
+        progress=progress and (lambda done, loss: progress(done, epochs, f"epochs, loss {loss:.4f}")),
+    )
+    metadata = {
+        "network": network,
+        "arguments": arguments,
+        "shape": list(x.shape[1:]),
+        "settings": settings,
+        "method": "original",
+        "seed": seed,
+        "draw": None,
+        "variant": source.metadata["variant"],
+        "n_train": len(x),
+        "steps": len(history) * steps_per_epoch(len(x), settings["batch_size"]),
+        "history": history,
+        "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
+    }
+    checkpoints.save(target, model, metadata)
+    resume.unlink(missing_ok=True)
+
+
+def attack(
+    data: Path,
+    checkpoint: Path,
+    folder: Path,
+    *,
+    sets: list[dict[str, Any]],
+    seed: int,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> None:
+    """Attack correctly classified test images, untargeted; an example set for each of `sets`.
+
+    sets: `name`, `draw` and the `settings` of a `config.supervised.AttackSet`. Writes
+    <folder>/<name>/seed<k>[-draw<d>].safetensors. The same images are taken for every set, as many as it
+    asks for.
+    """
+    use(device)
+    source = prepared.load(data)
+    model, _ = checkpoints.load(checkpoint, device)
+    x, y = source.unit("test").to(device), torch.from_numpy(source.y_test).long().to(device)
+    for entry in sets:
+        clock = records.Clock()
+        settings, draw = entry["settings"], entry["draw"]
+        rows = robustness.attacked(model, x, y, settings["images"], seed)
+        result = run(
+            model,
+            x[rows],
+            y[rows],
+            settings,
+            # A draw of random sampling has its own matrices.
+            seed=seed if draw is None else seeding.derive(seed, f"draw/{draw}"),
+            index=rows,
+            progress=progress and _noted(progress, entry["name"]),
+        )
+        outside = (result.adv - x[rows]).abs().max().item() - settings["settings"]["eps"]
+        if outside > 1e-6 or not 0 <= result.adv.min() <= result.adv.max() <= 1:
+            raise RuntimeError(f"{entry['name']}: an example is outside its bounds, by {outside:g} of eps")
+        result.metadata |= {
+            "checkpoint": checkpoints.digest(checkpoint),
+            "variant": source.metadata["variant"],
+            "settings": settings,
+            "count": settings.get("random_sampling", {}).get("count", model.features[0].out_channels),
+            "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
+        }
+        result.save(records.path(folder, entry["name"], seed, draw, ".safetensors"))
+
+
+def run(
+    model: nn.Module, x: Tensor, y: Tensor, settings: dict[str, Any], *, seed: int, index: Tensor, progress
+) -> AttackResult:
+    """One untargeted attack; settings: of an `AttackSet`."""
+    common = {"seed": seed, "index": index, "progress": progress}
+    if settings["attack"] == "pgd":
+        return PGD(**settings["settings"])(CrossEntropy(model, y), x, **common)
+    sampling = settings.get("random_sampling")
+    samples = RandomSampling(**sampling) if sampling else ConvolutionOutput()
+    mine = MINE(**settings["mine"], samples=samples)
+    kind = {"minmax": MinMaxAttack, "penalty": PenaltyAttack}[settings["attack"]]
+    result = kind(**settings["settings"], maximize_mi=True, mi=mine)(
+        Margin(model, y), x, **common, trace=settings.get("trace", False)
+    )
+    result.stationarity = None  # Theorem 1's figure has its own attack
+    return result
+
+
+def _noted(progress: Progress, name: str):
+    return lambda done, total: progress(done, total, f"images, {name}")

@@ -1,0 +1,300 @@
+"""Measure attacked classifiers: the records of Tables 1 to 3, the traces and images of Figures 1 to 4."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uae import checkpoints, records, storage
+from uae.attacks import AttackResult
+from uae.data import prepared
+from uae.evaluation import image_distance, robustness
+from uae.losses import CrossEntropy
+from uae.mine import MINE
+from uae.sampling import RandomSampling
+from uae.stages import use
+
+MODEL = "classifier"
+
+
+@dataclass
+class Attacked:
+    """A classifier, its data and its sets of examples.
+
+    sets: the folder of the example sets.  root: the folder of all records of the scale.
+    """
+
+    data: Path
+    checkpoint: Path
+    sets: Path
+    root: Path
+    dataset: str
+    device: str = "cpu"
+    clock: records.Clock = field(default_factory=records.Clock)
+
+    def __post_init__(self) -> None:
+        use(self.device)
+        self.source = prepared.load(self.data)
+        self.model, self.run = checkpoints.load(self.checkpoint, self.device)
+        self.seed = self.run["seed"]
+        self.x = self.source.unit("test").to(self.device)
+        self.y = torch.from_numpy(self.source.y_test).long().to(self.device)
+        self.accuracy = robustness.accuracy(self.model, self.x, self.y)
+
+    def examples(self, name: str, draw: int | None = None) -> AttackResult:
+        return AttackResult.load(records.path(self.sets, name, self.seed, draw, ".safetensors"))
+
+    def originals(self, result: AttackResult) -> Tensor:
+        return self.x.cpu()[result.index]
+
+    def metrics(self, result: AttackResult) -> dict[str, float]:
+        """What every attack is asked; means are over its successes, and absent without one."""
+        ok = result.success
+        out = {"asr": result.success_rate, "n_attacked": int(result.eligible.sum())}
+        if result.zero_gradient is not None:
+            out["zero_gradients"] = int(result.zero_gradient.sum())
+        if ok.any():
+            out["step_mean"] = result.step[ok].double().mean().item()
+            norms = (result.adv - self.originals(result)).flatten(1).norm(dim=1)[ok]
+            out["l2_mean"] = norms.double().mean().item()
+            mi = result.mi[ok].double().mean().item()
+            if math.isfinite(mi):
+                out["mi_mean"] = mi
+        return out
+
+    def save(
+        self,
+        item: str,
+        method: str,
+        metrics: dict[str, float],
+        settings: dict[str, Any],
+        attack: dict[str, Any] | None,
+        draw: int | None = None,
+    ) -> None:
+        """Write records/<item>/<dataset>/classifier/<method>/seed<k>.json; attack: its provenance."""
+        metrics = {"accuracy": self.accuracy, **metrics}
+        _save(
+            self, item, (self.dataset, MODEL, method), metrics, settings, attack, self.source, self.run, draw
+        )
+
+    def grid(self, item: str, arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
+        """Write the images or curves of a figure."""
+        known = {key: self.source.metadata[key] for key in ("variant", "title")}
+        known |= {"dataset": self.dataset, "seed": self.seed}
+        target = self.root / item / self.dataset / MODEL
+        storage.write_tensors(target / f"seed{self.seed}.safetensors", arrays, known | metadata)
+
+
+def _save(
+    attacked: Attacked,
+    item: str,
+    names: tuple[str, str, str],
+    metrics: dict[str, float],
+    settings: dict[str, Any],
+    attack: dict[str, Any] | None,
+    source: prepared.Prepared,
+    run: dict[str, Any],
+    draw: int | None = None,
+) -> None:
+    """Write one record. names: dataset, model, method.  source, run: the data and the training."""
+    dataset, model, method = names
+    device = records.device_name(attacked.device)
+    provenance = {"training": run["provenance"], "evaluation": attacked.clock.provenance(settings, device)}
+    record = records.Record(
+        experiment="supervised",
+        dataset=dataset,
+        variant=source.metadata["variant"],
+        title=source.metadata["title"],
+        model=model,
+        method=method,
+        seed=attacked.seed,
+        draw=draw,
+        metrics={"n_train": run["n_train"], "n_test": len(source.x_test), **metrics},
+        settings={"training": run["settings"], **settings},
+        provenance=provenance | ({"attack": attack} if attack else {}),
+    )
+    record.save(records.path(attacked.root / item / dataset / model, method, attacked.seed, draw))
+
+
+def compare(attacked: Attacked, methods: list[str]) -> None:
+    """Table 3's records and Figure 2's curves: the best MI of a success after each iteration."""
+    curves: dict[str, np.ndarray] = {}
+    for method in methods:
+        result = attacked.examples(method)
+        metrics = attacked.metrics(result)
+        trace = result.trace.double()
+        half = trace[:, trace.shape[1] // 2 - 1]
+        if half.isfinite().any():
+            metrics["mi_late_gain"] = (trace[:, -1] - half)[half.isfinite()].mean().item()
+        attacked.save(
+            "table3", method, metrics, {"attack": result.metadata["settings"]}, result.metadata["provenance"]
+        )
+        found = trace.isfinite()
+        count = found.sum(0)
+        mean = torch.where(found, trace, 0).sum(0) / count
+        spread = (torch.where(found, trace - mean, 0).square().sum(0) / count).sqrt()
+        curves |= {
+            f"{method}/mean": mean.float().numpy(),
+            f"{method}/std": spread.float().numpy(),
+            f"{method}/count": count.int().numpy(),
+        }
+    attacked.grid("figure2", curves, {"methods": methods})
+
+
+def distances(
+    attacked: Attacked,
+    runs: list[tuple[str, int | None]],
+    eps: list[float],
+    shown: int,
+    inception: str | None,
+) -> None:
+    """Table 2's records, and the images of Figures 1 and 4: those of the first run of each method."""
+    extractor = _extractor(attacked, inception)
+    results = [attacked.examples(method, draw) for method, draw in runs]
+    clean = attacked.originals(results[0])
+    batches = [clean, *(result.adv for result in results)]
+    real = extractor(attacked.source.unit("train").to(attacked.device))
+    features = [extractor(batch.to(attacked.device)) for batch in batches]
+    found = image_distance.distances(real, features, attacked.seed)
+    named = {"extractor": extractor.name, "resize": f"{extractor.resize} × {extractor.resize}"}
+    for number, distance in enumerate(found):
+        metrics = {
+            "fid": distance.fid,
+            "kid": distance.kid,
+            "kid_std": distance.kid_std,
+            "kid_subset": distance.kid_subset,
+        }
+        if not number:
+            metrics["n_attacked"] = len(clean)
+            attacked.save("table2", "unattacked", metrics, named, None)
+            continue
+        (method, draw), result = runs[number - 1], results[number - 1]
+        metrics |= attacked.metrics(result) | {"compressed_samples": result.metadata["count"]}
+        if not draw:
+            small = attacked.metrics(attacked.examples(f"{method}@{eps[1]:g}", draw))
+            metrics |= {f"{name}@{eps[1]:g}": value for name, value in small.items()}
+        settings = named | {"attack": result.metadata["settings"]}
+        attacked.save("table2", method, metrics, settings, result.metadata["provenance"], draw)
+    for item, bound in zip(("figure1", "figure4"), eps, strict=True):
+        suffix = "" if bound == eps[0] else f"@{bound:g}"
+        firsts = {method: attacked.examples(method + suffix, draw) for method, draw in runs if not draw}
+        attacked.grid(item, _pictures(attacked, firsts, shown), {"eps": bound, "methods": list(firsts)})
+
+
+def _extractor(attacked: Attacked, inception: str | None) -> image_distance.Extractor:
+    if inception is None:
+        return image_distance.penultimate(attacked.model, attacked.x.shape[-1])
+    weights = Path(inception)
+    if "://" in inception:
+        import pooch
+
+        weights = Path(
+            pooch.retrieve(inception, known_hash=None, path="data/raw/inception", progressbar=True)
+        )
+    return image_distance.inception(weights, attacked.device)
+
+
+def _pictures(attacked: Attacked, results: dict[str, AttackResult], shown: int) -> dict[str, np.ndarray]:
+    """The first attacked images, their examples, and what the classifier takes each for."""
+    first = next(iter(results.values()))
+    images = {"original": attacked.originals(first)[:shown]}
+    images |= {method: result.adv[:shown] for method, result in results.items()}
+    arrays = {name: batch.numpy() for name, batch in images.items()}
+    for name, batch in images.items():
+        logits = robustness.logits(attacked.model, batch.to(attacked.device))
+        arrays[f"predicted/{name}"] = logits.argmax(1).cpu().numpy()
+    arrays |= {f"success/{method}": result.success[:shown].numpy() for method, result in results.items()}
+    return arrays
+
+
+def bounds(attacked: Attacked, eps: list[float], shown: int) -> None:
+    """Figure 3's images, and for each attack a record of its rates at every eps."""
+    arrays: dict[str, np.ndarray] = {}
+    for method in ("minmax", "pgd"):
+        results = [attacked.examples(f"{method}@{bound:g}") for bound in eps]
+        metrics: dict[str, float] = {}
+        for bound, result in zip(eps, results, strict=True):
+            found = attacked.metrics(result)
+            metrics["n_attacked"] = found.pop("n_attacked")
+            metrics |= {f"{name}@{bound:g}": value for name, value in found.items()}
+        settings = {"attack": results[-1].metadata["settings"], "eps": eps}
+        attacked.save("bounds", method, metrics, settings, results[-1].metadata["provenance"])
+        arrays["original"] = attacked.originals(results[0])[:shown].numpy()
+        arrays[method] = torch.stack([result.adv[:shown] for result in results], 1).numpy()
+        arrays[f"success/{method}"] = torch.stack([r.success[:shown] for r in results], 1).numpy()
+    attacked.grid("figure3", arrays, {"eps": eps, "methods": ["minmax", "pgd"]})
+
+
+def definitions(attacked: Attacked, examples: str, other: dict[str, str], settings: dict[str, Any]) -> None:
+    """Table 1's records: both kinds of example, their MI with the original by one and the same estimator.
+
+    examples: the set of supervised ones.  other: `dataset`, `model` and `method` of the row of Table 4
+    whose UAEs stand for the unsupervised definition, and its files `data`, `checkpoint` and `uae`.
+    settings: `images`, and of the estimator `critic_steps`, `critic_lr` and `random_sampling`.
+    """
+    result = attacked.examples(examples)
+    rows = _successes(result, settings["images"])
+    x, adv = attacked.originals(result)[rows], result.adv[rows]
+    labels = attacked.y[result.index[rows].to(attacked.device)]
+    clean, moved = (robustness.logits(attacked.model, t.to(attacked.device)) for t in (x, adv))
+    loss = CrossEntropy(attacked.model, labels)
+    metrics = attacked.metrics(result) | {"n_attacked": len(result)}
+    metrics |= _information(x, adv, attacked.seed, settings)
+    if len(rows):
+        with torch.no_grad():
+            metrics |= {
+                "prediction_changed": (clean.argmax(1) != moved.argmax(1)).double().mean().item(),
+                "loss_clean": loss(x.to(attacked.device), x).mean().item(),
+                "loss_adv": loss(adv.to(attacked.device), x).mean().item(),
+            }
+    attacked.save(
+        "table1",
+        "supervised-example",
+        metrics,
+        {"attack": result.metadata["settings"], "estimator": settings},
+        result.metadata["provenance"],
+    )
+
+    source, run = prepared.load(other["data"]), checkpoints.load(other["checkpoint"])[1]
+    result = AttackResult.load(other["uae"])
+    rows = _successes(result, settings["images"])
+    x, adv = source.unit("train")[rows], result.adv[rows]
+    metrics = {"asr": result.success_rate, "n_attacked": len(result)}
+    metrics |= _information(x, adv, attacked.seed, settings)
+    if len(rows):
+        metrics |= {
+            "l2_mean": (adv - x).flatten(1).norm(dim=1).double().mean().item(),
+            "loss_clean": result.loss_clean[rows].double().mean().item(),
+            "loss_adv": result.loss[rows].double().mean().item(),
+        }
+    settings = {"attack": result.metadata["attack"], "estimator": settings, "method": other["method"]}
+    names = (other["dataset"], other["model"], "unsupervised-example")
+    _save(attacked, "table1", names, metrics, settings, result.metadata["provenance"], source, run)
+
+
+def _successes(result: AttackResult, count: int) -> Tensor:
+    return result.success.nonzero()[:count, 0]
+
+
+def _information(x: Tensor, adv: Tensor, seed: int, settings: dict[str, Any]) -> dict[str, float]:
+    """Mean MI of originals with themselves and with their examples, each sample by a critic of its own."""
+    if not len(x):
+        return {}
+    features = RandomSampling(**settings["random_sampling"]).bind(None, x, seed)
+    mine = MINE(inner_steps=settings["critic_steps"], lr=settings["critic_lr"])
+    found: dict[str, list[Tensor]] = {"mi_itself": [], "mi_adv": []}
+    index = torch.arange(len(x))
+    for first, second, rows in zip(x.split(50), adv.split(50), index.split(50), strict=True):
+        compressed = features.compute(first, 0)
+        found["mi_itself"].append(mine(compressed, compressed, seed, rows))
+        found["mi_adv"].append(mine(compressed, features.compute(second, 0), seed, rows))
+    return {name: torch.cat(values).double().mean().item() for name, values in found.items()}
+
+
+ITEMS = {"table1": definitions, "table2": distances, "table3": compare, "figure3": bounds}
