@@ -14,16 +14,22 @@ from torch import Tensor, nn
 
 from uae import seeding
 
+# Samples at a time on a CPU: fewer waste calls, more push a small model's activations out of the cache.
+CPU_SAMPLES = 64
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass(frozen=True)
 class Features:
-    """A bound sampler. `compute(x, step)` is differentiable; `map_shape` is (height, width) or None."""
+    """A bound sampler. `compute(x, step)` is differentiable; `map_shape` is (height, width) or None.
+
+    cpu_samples: how many samples at a time suit a CPU.
+    """
 
     compute: Callable[[Tensor, int], Tensor]
     redrawn: bool = False
     map_shape: tuple[int, int] | None = None
+    cpu_samples: int = CPU_SAMPLES
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,8 @@ class RandomSampling:
                 out = out / out.square().mean(-1, keepdim=True).clamp(min=1e-24).sqrt()
             return out
 
-        return Features(compute, redrawn=self.redraw)
+        # All matrices go by for each batch, drawn or read from memory: the larger, the better.
+        return Features(compute, redrawn=self.redraw, cpu_samples=512)
 
 
 @dataclass(frozen=True)

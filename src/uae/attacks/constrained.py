@@ -16,7 +16,7 @@ from uae import seeding
 from uae.attacks import checks
 from uae.attacks.result import AttackResult
 from uae.mine import MINE, Estimator
-from uae.sampling import Features, default_for
+from uae.sampling import CPU_SAMPLES, Features, default_for
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -120,17 +120,20 @@ class ConstrainedAttack:
         raise NotImplementedError
 
     def _batch_size(self, images: Tensor, features: Features | None) -> int:
-        """As many samples as fit the memory to spend: 512 MiB, or a third of what a GPU has free."""
-        budget = 2**29
+        """As many samples as fit the memory to spend: 512 MiB, or a third of what a GPU has free.
+
+        On the CPU no more than the features ask for: more would leave the cache.
+        """
+        budget, most = 2**29, CPU_SAMPLES if features is None else features.cpu_samples
         if images.device.type == "cuda":
-            budget = torch.cuda.mem_get_info(images.device)[0] // 3
+            budget, most = torch.cuda.mem_get_info(images.device)[0] // 3, len(images)
         need = 64 * images[0].numel() * images.itemsize  # activations of a small model
         if features is not None:
             with torch.no_grad():
                 _, count, dim = features.compute(images[:1], 0).shape
             need += self.mi.state_bytes(dim, features.map_shape, images.itemsize)
             need += (6 * count * dim + 8 * count * (self.mi.inner_steps + 1)) * images.itemsize
-        return max(1, min(len(images), budget // need))
+        return max(1, min(len(images), most, budget // need))
 
 
 class Point(NamedTuple):
