@@ -25,7 +25,7 @@ for row in cfg.rows:
                 device=DEVICE,
             params:
                 attacks=as_json({attack: cfg.attacking(row.model, attack) for attack in attacks}),
-                folder=files("uae", row),
+                folder=folder("uae", row),
             message:
                 f"Generate {job_name(attacks)} for {row.model} on {row.dataset}, seed {{wildcards.seed}}"
             shell:

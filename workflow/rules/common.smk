@@ -69,7 +69,15 @@ SOURCES = {
         "training",
     ],
     "classifier": ["models", "seeding.py", "stages/classifier.py", "stages/train.py", "training"],
-    "supervised": ["attacks", "losses.py", "mine", "models", "sampling.py", "seeding.py", "stages/classifier.py"],
+    "supervised": [
+        "attacks",
+        "losses.py",
+        "mine",
+        "models",
+        "sampling.py",
+        "seeding.py",
+        "stages/classifier.py",
+    ],
     "measure": ["evaluation", "losses.py", "mine", "records.py", "sampling.py", "stages/supervised.py"],
     "tables": ["paper/tables.py", "paper/tables.yaml", "paper/reference"],
     "report": [
@@ -115,6 +123,12 @@ def prepared(row):
 def files(kind, row):
     """The folder of a row's checkpoints, UAE sets or records."""
     return f"{RESULTS}/{kind}/{row.dataset}/{row.model}"
+
+
+def folder(kind, row):
+    """The same as a parameter: a function, as Snakemake's lint wants it."""
+    path = files(kind, row)
+    return lambda wildcards: path
 
 
 def run_file(run):
@@ -205,9 +219,7 @@ def measured(row, item):
         return [f"{files('records/table1', kind)}/{name}/seed{{seed}}.json" for name, kind in kinds.items()]
     if item == "table2":
         runs = [("unattacked", None), *block.runs()]
-        names = [
-            name + (f"/seed{{seed}}-draw{draw}" if draw is not None else "/seed{seed}") for name, draw in runs
-        ]
+        names = [run_file(Run(*run)) for run in runs]
         figures = ["figure1", "figure4"]
     elif item == "table3":
         names, figures = [f"{method}/seed{{seed}}" for method in block.compared_methods(row.dataset)], [

@@ -30,8 +30,8 @@ for row in cfg.contrastive_rows:
                 device=DEVICE,
             params:
                 runs=as_json([{"method": method, "settings": cfg.contrastive.training(method, DEVICE)}]),
-                folder=files("checkpoints", row),
-                uae=files("uae", row),
+                folder=folder("checkpoints", row),
+                uae=folder("uae", row),
             message:
                 f"Train {row.model} on {row.dataset}, {method}, seed {{wildcards.seed}}"
             shell:
@@ -98,8 +98,8 @@ for row in cfg.contrastive_rows:
         params:
             settings=as_json(cfg.contrastive.measuring()),
             dataset=row.dataset,
-            uae=files("uae", row),
-            folder=files("records/contrastive", row),
+            uae=folder("uae", row),
+            folder=folder("records/contrastive", row),
         message:
             f"Evaluate {row.model} on {row.dataset}, seed {{wildcards.seed}}"
         shell:

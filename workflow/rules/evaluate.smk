@@ -28,8 +28,8 @@ for row in cfg.rows:
             gpu=GPU,
             device=DEVICE,
         params:
-            uae=files("uae", row),
-            folder=files("records/reconstruction", row),
+            uae=folder("uae", row),
+            folder=folder("records/reconstruction", row),
             dataset=row.dataset,  # not in the command itself: it is put together when the job runs
             model=row.model,
         message:

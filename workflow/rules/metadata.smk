@@ -11,14 +11,14 @@ PACKED = Path(f"{RESULTS}/metadata.json.gz")
 
 def output_of(name):
     """The output that a file of Snakemake's metadata is about; long names are spread over folders."""
-    return base64.b64decode(name.replace("@", "").replace("/", "")).decode(errors="replace")
+    return base64.b64decode("".join(Path(name).parts).replace("@", "")).decode(errors="replace")
 
 
 def pack():
     kept = {}
     for path in sorted(p for p in LIVE.rglob("*") if p.is_file()):
         name = path.relative_to(LIVE).as_posix()
-        if output_of(name).startswith((f"{RESULTS}/", "data/prepared/")):
+        if Path(output_of(name)).parts[:2] in [("results", cfg.name), ("data", "prepared")]:
             kept[name] = json.loads(path.read_text())
     with (
         atomic(PACKED) as file,

@@ -54,8 +54,8 @@ for name, kind in TABLES.items():
             "../../environment.yml"
         params:
             name=name,
-            records=f"{RESULTS}/records/{kind}",
-            folder=f"{RESULTS}/tables",
+            records=lambda w, kind=kind: f"{RESULTS}/records/{kind}",
+            folder=lambda w, output: Path(output[0]).parent,
         message:
             f"Render {name}"
         shell:
@@ -88,7 +88,7 @@ for name, (kind, suffix) in FIGURES.items():
             "../../environment.yml"
         params:
             name=name,
-            folder=f"{RESULTS}/figures",
+            folder=lambda w, output: Path(output[0]).parent,
         message:
             f"Render {name}"
         shell:
@@ -112,7 +112,7 @@ rule report:
     conda:
         "../../environment.yml"
     params:
-        folder=RESULTS,
+        folder=lambda w, output: Path(output[0]).parent,
         scale=cfg.name,
     message:
         "Write the report: {output}"

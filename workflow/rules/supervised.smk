@@ -55,7 +55,7 @@ for row in cfg.classifiers:
                         for attack in attacks
                     ]
                 ),
-                folder=files("uae", row),
+                folder=folder("uae", row),
             message:
                 f"Attack the classifier of {row.dataset}: {job}, seed {{wildcards.seed}}"
             shell:
@@ -91,8 +91,8 @@ for row in cfg.classifiers:
                 device=DEVICE,
             params:
                 settings=as_json({item: cfg.supervised.measuring(item, row.dataset) for item in items}),
-                sets=files("uae", row),
-                records=f"{RESULTS}/records",
+                sets=folder("uae", row),
+                records=lambda wildcards: f"{RESULTS}/records",
                 dataset=row.dataset,
                 other=unsupervised_json if "table1" in items else "{}",
             message:

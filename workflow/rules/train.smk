@@ -22,7 +22,7 @@ for row in cfg.rows:
             device=DEVICE,
         params:
             runs=as_json([{"method": "original", "settings": cfg.training(row, "original")}]),
-            folder=files("checkpoints", row),
+            folder=folder("checkpoints", row),
         message:
             f"Train {row.model} on {row.dataset}, seed {{wildcards.seed}}"
         shell:
@@ -63,8 +63,8 @@ for row in cfg.rows:
                         for method, draw in runs
                     ]
                 ),
-                folder=files("checkpoints", row),
-                uae=files("uae", row),
+                folder=folder("checkpoints", row),
+                uae=folder("uae", row),
             message:
                 f"Retrain {row.model} on {row.dataset} with {job_name(runs)}, seed {{wildcards.seed}}"
             shell:
