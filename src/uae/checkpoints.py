@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,3 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> tuple[nn.Modul
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise BadFile(f"{path}: not a checkpoint of this package: {error}") from None
     return model.eval().to(device), metadata
-
-
-def digest(path: str | Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

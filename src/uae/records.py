@@ -92,7 +92,9 @@ class Record(BaseModel):
     def save(self, path: str | Path) -> None:
         if unknown := {name for name in self.metrics if name.partition("@")[0] not in METRICS}:
             raise ValueError(f"{path}: metrics without a meaning in records.METRICS: {sorted(unknown)}")
-        text = json.dumps(self.model_dump(), indent=1, sort_keys=True, allow_nan=False)
+        content = self.model_dump()
+        content["checksum"] = _checksum(content)
+        text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
         storage.write_text(path, text + "\n")
 
 
@@ -109,13 +111,24 @@ def load(folder: str | Path) -> list[Record]:
     paths = sorted(Path(folder).rglob("*.json"))
     if not paths:
         raise InputError(f"{folder}: no records; run the experiments, or put the records there")
-    out = []
-    for path in paths:
-        try:
-            out.append(Record.model_validate_json(path.read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError, ValidationError) as error:
-            raise BadFile(f"{path}: not a record ({error}); delete it to have it measured again") from None
-    return out
+    return [read(path) for path in paths]
+
+
+def read(path: Path) -> Record:
+    """One record. Raises `BadFile` naming the file where it is damaged or was changed."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        expected = content.pop("checksum")
+        record = Record.model_validate(content)
+    except (OSError, ValueError, AttributeError, KeyError, ValidationError) as error:
+        raise BadFile(f"{path}: not a record ({error!r}); delete it to have it measured again") from None
+    if expected != _checksum(content):
+        raise BadFile(f"{path}: the content does not have its checksum; delete it to have it measured again")
+    return record
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 @functools.cache

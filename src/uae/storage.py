@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -34,6 +35,24 @@ def atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
         temporary.unlink(missing_ok=True)
 
 
+CHECKSUM = "checksum"
+
+
+def _checksum(arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> str:
+    """SHA-256 of names, types, shapes, numbers and metadata."""
+    content = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for key in sorted(arrays):
+        content.update(f"{key} {arrays[key].dtype} {arrays[key].shape}".encode())
+        content.update(np.ascontiguousarray(arrays[key]).view(np.uint8).data if arrays[key].size else b"")
+    return content.hexdigest()
+
+
+def digest(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_text(path: str | Path, text: str) -> None:
     with atomic(path, "w") as file:
         file.write(text)
@@ -42,10 +61,12 @@ def write_text(path: str | Path, text: str) -> None:
 def write_tensors(path: str | Path, arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
     """Write a safetensors file. The same content gives the same bytes.
 
-    The metadata are one sorted JSON text: safetensors writes several entries in random order.
+    The metadata are one sorted JSON text: safetensors writes several entries in random order. They hold a
+    checksum of everything, so that reading notices a flipped bit.
     """
-    text = {"metadata": json.dumps(metadata, sort_keys=True)}
     arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
+    metadata = metadata | {CHECKSUM: _checksum(arrays, metadata)}
+    text = {"metadata": json.dumps(metadata, sort_keys=True)}
     with atomic(path) as file:
         file.write(_serialize(arrays, text))
 
@@ -64,6 +85,9 @@ def read_tensors(path: str | Path, *required: str) -> tuple[dict[str, np.ndarray
         raise BadFile(
             f"{path}: not a whole safetensors file ({error}); delete it to have it rebuilt"
         ) from None
+    expected = metadata.pop(CHECKSUM, None)  # absent from files of others
+    if expected is not None and expected != _checksum(arrays, metadata):
+        raise BadFile(f"{path}: the content does not have the checksum in its metadata; delete it")
     missing = [key for key in required if key not in arrays]
     if missing:
         raise BadFile(f"{path}: lacks {', '.join(missing)}; it has {', '.join(arrays) or 'nothing'}")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tests.workflow.conftest import Workspace, copy
-from uae import checkpoints, storage
+from uae import storage
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
@@ -51,7 +51,7 @@ def test_a_second_run_is_of_the_retrained_model(workspace):
     )
     assert first[1]["checkpoint"] != second[1]["checkpoint"]
     retrained = folder / "checkpoints" / "svhn" / "sparse" / "mine-uae" / "seed0.safetensors"
-    assert second[1]["checkpoint"] == checkpoints.digest(retrained)
+    assert second[1]["checkpoint"] == storage.digest(retrained)
 
 
 def test_records_say_what_was_run(workspace):

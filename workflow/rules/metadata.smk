@@ -3,7 +3,7 @@
 import base64
 import gzip
 
-from uae.storage import atomic
+from uae.storage import atomic, digest
 
 LIVE = Path(".snakemake/metadata")
 PACKED = Path(f"{RESULTS}/metadata.json.gz")
@@ -24,11 +24,22 @@ def pack():
         atomic(PACKED) as file,
         gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed,
     ):
-        packed.write(json.dumps(kept, sort_keys=True).encode())
+        content = {"metadata": kept, "rendered": {str(path): digest(path) for path in rendered()}}
+        packed.write(json.dumps(content, sort_keys=True).encode())
+
+
+def rendered():
+    """What nothing reads again, for `uae check`: the other files hold a checksum of themselves."""
+    return sorted(
+        p
+        for name in ("tables", "figures", "report.html")
+        for p in [Path(RESULTS) / name, *(Path(RESULTS) / name).glob("*")]
+        if p.is_file() and p.suffix != ".safetensors"
+    )
 
 
 def unpack():
-    for name, content in json.loads(gzip.decompress(PACKED.read_bytes())).items():
+    for name, content in json.loads(gzip.decompress(PACKED.read_bytes()))["metadata"].items():
         (LIVE / name).parent.mkdir(parents=True, exist_ok=True)
         (LIVE / name).write_text(json.dumps(content))
 

@@ -8,7 +8,7 @@ import sys
 from rich.logging import RichHandler
 
 # They register their commands.
-from uae.cli import contrastive, data, own, reconstruction, render, supervised, verify  # noqa: F401
+from uae.cli import check, contrastive, data, own, reconstruction, render, supervised, verify  # noqa: F401
 from uae.cli.common import app, console
 from uae.errors import InputError
 

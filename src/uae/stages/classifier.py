@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from uae import checkpoints, models, records, seeding
+from uae import checkpoints, models, records, seeding, storage
 from uae.attacks import PGD, AttackResult, MinMaxAttack, PenaltyAttack
 from uae.data import prepared
 from uae.evaluation import robustness
@@ -109,7 +109,7 @@ def attack(
         if outside > 1e-6 or not 0 <= result.adv.min() <= result.adv.max() <= 1:
             raise RuntimeError(f"{entry['name']}: an example is outside its bounds, by {outside:g} of eps")
         result.metadata |= {
-            "checkpoint": checkpoints.digest(checkpoint),
+            "checkpoint": storage.digest(checkpoint),
             "variant": source.metadata["variant"],
             "settings": settings,
             "count": settings.get("random_sampling", {}).get("count", model.features[0].out_channels),

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from uae import checkpoints, records, seeding
+from uae import checkpoints, records, seeding, storage
 from uae.attacks import PGD, AttackResult
 from uae.contrastive import Contrastive
 from uae.data import prepared
@@ -44,7 +44,7 @@ def generate(
     )
     result.metadata |= {
         "loss": settings["loss"],
-        "checkpoint": checkpoints.digest(checkpoint),
+        "checkpoint": storage.digest(checkpoint),
         "variant": source.metadata["variant"],
         "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
     }

@@ -54,7 +54,7 @@ def generate(
             progress=progress and _noted(progress, name),
         )
         result.metadata |= {
-            "checkpoint": checkpoints.digest(checkpoint),
+            "checkpoint": storage.digest(checkpoint),
             "variant": source.metadata["variant"],
             "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
         }

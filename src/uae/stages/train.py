@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from uae import augment, augmentations, checkpoints, contrastive, models, records, seeding, training
+from uae import augment, augmentations, checkpoints, contrastive, models, records, seeding, storage, training
 from uae.attacks import AttackResult
 from uae.config import Method
 from uae.data import prepared
@@ -23,7 +23,7 @@ def code() -> list[str]:
         path for package in (models, training) for path in sorted(Path(package.__file__).parent.glob("*.py"))
     ]
     files += [Path(module.__file__) for module in (augmentations, contrastive)]
-    return [checkpoints.digest(path) for path in files]
+    return [storage.digest(path) for path in files]
 
 
 def train(
@@ -57,7 +57,7 @@ def train(
         )
         torch.manual_seed(seeding.derive(seed, "initialisation"))
         model = models.build(network, tuple(x.shape[1:]), **arguments).to(device)
-        tag = [settings, method.name, seed, draw, source.metadata["sha256"], *map(checkpoints.digest, sets)]
+        tag = [settings, method.name, seed, draw, source.metadata["sha256"], *map(storage.digest, sets)]
         resume = target.with_suffix(".partial")
         history = training.FITS[kind](
             model,

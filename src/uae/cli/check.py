@@ -1,0 +1,35 @@
+"""Whether files are whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uae.cli.common import app, console
+
+
+@app.command()
+def check(
+    scale: Annotated[str, typer.Option(help="Whose files: results/<scale>.")] = "preview",
+    results: Annotated[Path, typer.Option(help="The folder of all scales.")] = Path("results"),
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete what is damaged: it is made again.")
+    ] = False,
+) -> None:
+    """Look for files that were truncated, emptied or changed, and name them."""
+    from uae.check import damaged
+
+    found = list(damaged(results / scale))
+    for path, reason in found:
+        console.print(f"{path}: {reason}", markup=False, highlight=False, soft_wrap=True)
+        if delete:
+            path.unlink()
+    if found and delete:
+        console.print(f"{len(found)} deleted; run snakemake again to make them")
+    elif found:
+        console.print(f"{len(found)} damaged; uae check --scale {scale} --delete removes them")
+        raise typer.Exit(1)
+    else:
+        console.print("every file is as it was written")
