@@ -11,7 +11,7 @@ import numpy as np
 
 from uae import storage
 from uae.data import catalogue, fetch
-from uae.errors import DataError
+from uae.errors import BadFile, DataError
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
