@@ -17,6 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from uae.contrastive import Contrastive
+
+__all__ = ["Classification", "Contrastive", "CrossEntropy", "Margin", "Reconstruction"]
+
 
 class Reconstruction:
     """||x - model(x_adv)||_2 of an autoencoder (the unsupervised criterion of section 4).

@@ -75,7 +75,7 @@ def evaluate(
         model, run = checkpoints.load(path, device)
         method, seed = run["method"], run["seed"]
         provenance, used = {"training": run["provenance"]}, run["settings"] | {"evaluation": settings}
-        metrics = {"epochs": len(run["history"]), "steps": run["steps"]}
+        metrics = {"epochs": len(run["history"]), "steps": run["steps"], **run["arguments"]}
         metrics |= {"n_train": run["n_train"], "n_test": len(x_test)}
         metrics |= measure(model, x_train, y_train, x_test, y_test, settings, seed)
         if method not in ("original", "matched"):

@@ -14,6 +14,7 @@ from uae.paper.tables import name_of
 from uae.records import Record
 
 WIDTH = ONE_COLUMN
+FULL_WIDTH = 64
 LABELS = {"original": "SimCLR", "mine-uae": "SimCLR-UAE", "matched": "Matched control"}
 
 
@@ -44,7 +45,16 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
     first = loaded[0]
     attacked = sorted({int(r.metrics["n_attacked"]) for r in loaded})
     images = f"{attacked[0]}" if len(attacked) == 1 else f"{attacked[0]} to {attacked[-1]}"
-    axes.set_title(f"{name_of(first.dataset)} (data: {first.variant}), {images} images", fontsize=7)
+    width_of = int(first.metrics["width"])
+    network = (
+        "ResNet-18" if width_of == FULL_WIDTH else f"ResNet-18 of width {width_of} instead of {FULL_WIDTH}"
+    )
+    epochs = sorted({int(r.metrics["epochs"]) for r in loaded})
+    axes.set_title(
+        f"{name_of(first.dataset)} (data: {first.variant}), {images} images\n"
+        f"{network}, {' to '.join(map(str, dict.fromkeys((epochs[0], epochs[-1]))))} epochs",
+        fontsize=7,
+    )
     axes.legend(frameon=False, fontsize=6.5)
     return figure, numbers
 
