@@ -22,7 +22,8 @@ def atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file that becomes `path` when the block ends, and vanishes when it raises."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # One name for each target: what a killed process left is overwritten by the next that writes it.
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open(mode, encoding=None if "b" in mode else "utf-8") as file:
             yield file
