@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.ensemble import ExtraTreesClassifier
 
 from uae import seeding
 
@@ -28,6 +27,8 @@ def accuracy(
     threads: the result does not depend on it.
     Raises ValueError for an index that the data do not have, and for labels without a training sample.
     """
+    from sklearn.ensemble import ExtraTreesClassifier  # slow to import, and most evaluations need none
+
     features, y_train, y_test = (np.asarray(array) for array in (features, y_train, y_test))
     train, test = (np.asarray(x).reshape(len(x), -1) for x in (x_train, x_test))
     if bad := [int(j) for j in features if not 0 <= j < train.shape[1]]:

@@ -4,6 +4,7 @@ The rules call them through `uae.cli`; they know nothing of Snakemake. `settings
 `uae.config.Config` gives a job.
 """
 
+import inspect
 from collections.abc import Callable
 
 Progress = Callable[[int, int, str], None]
@@ -15,7 +16,11 @@ def use(device: str) -> None:
     Full float32 on GPUs: the criterion compares losses that differ in the sixth digit, and TF32
     convolutions keep three.
     """
-    if device == "cuda":
-        import torch
+    import torch
 
+    if device == "cuda":
         torch.backends.cudnn.allow_tf32 = False
+    # The first optimiser would load PyTorch's compiler, as long as all of PyTorch takes, only to tell it
+    # to leave this method alone. No stage compiles its optimiser.
+    optimizer = torch.optim.Optimizer
+    optimizer.add_param_group = inspect.unwrap(optimizer.add_param_group)
