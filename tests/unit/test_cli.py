@@ -14,9 +14,15 @@ import uae
 import uae.models
 
 FACTORY = """
+import torch
 from uae import models
+torch.manual_seed(0)
 def autoencoder():
     return models.build("dense", (1, 8, 8), latent=4)
+def classifier():
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
+def encoder():
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.LazyLinear(8))
 def number():
     return 3
 """
@@ -29,6 +35,8 @@ def folder(tmp_path):
     np.savez(
         tmp_path / "images.npz",
         x=rng.integers(0, 256, (6, 1, 8, 8), dtype=np.uint8),
+        y=np.array([0, 1, 2, 0, 1, 2]),
+        colour=rng.integers(0, 256, (6, 3, 8, 8), dtype=np.uint8),
         bad=np.full((2, 3), 2.0),
     )
     torch.manual_seed(3)
@@ -62,6 +70,23 @@ def test_attack_saves_what_the_library_gives(folder, preset):
     assert torch.equal(saved.success, expected.success)
 
 
+@pytest.mark.parametrize("objective", ["margin", "contrastive"])
+def test_other_objectives(folder, objective):
+    factory = {"margin": "mine:classifier", "contrastive": "mine:encoder"}[objective]
+    done = run(
+        folder, "--model", factory, "--data", "images.npz", "--objective", objective, "--copies", "3",
+        "--steps", "5", "--inner-steps", "2", "--alpha", "0.5",
+        "--array", {"margin": "x", "contrastive": "colour"}[objective],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    saved = uae.AttackResult.load(folder / "out" / "uae.safetensors")
+    assert len(saved) == 6 and saved.adv.min() >= 0 and saved.adv.max() <= 1
+    # Of a classifier the loss is the margin itself, of an encoder it is held against the clean one's.
+    threshold = 0 if objective == "margin" else saved.loss_clean
+    assert torch.equal(saved.success, (saved.loss <= threshold) & (saved.step > 0))
+    assert (saved.eligible is None or saved.eligible.all()) == (objective == "contrastive")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -70,11 +95,25 @@ def test_attack_saves_what_the_library_gives(folder, preset):
         (["--model", "mine:number", "--data", "images.npz"], "gives a int"),
         (["--model", "mine:autoencoder", "--data", "none.npz"], "none.npz"),
         (
-            ["--model", "mine:autoencoder", "--data", "images.npz", "--array", "y"],
-            "no array 'y'; it has x, bad",
+            ["--model", "mine:autoencoder", "--data", "images.npz", "--array", "z"],
+            "no array 'z'; it has x, y, colour, bad",
         ),
         (["--model", "mine:autoencoder", "--data", "images.npz", "--array", "bad"], "sample 0: a value of 2"),
         (["--model", "mine:autoencoder", "--data", "images.npz", "--eps", "-1"], "eps must be above 0"),
+        (["--model", "mine:classifier", "--data", "images.npz", "--objective", "max"], "--objective 'max'"),
+        (
+            [
+                "--model",
+                "mine:classifier",
+                "--data",
+                "images.npz",
+                "--objective",
+                "margin",
+                "--labels",
+                "bad",
+            ],
+            "'bad' must be a row of integers",
+        ),
         (
             ["--model", "mine:autoencoder", "--data", "images.npz", "--checkpoint", "mine.py"],
             "--checkpoint mine.py",

@@ -14,11 +14,20 @@ from uae.errors import InputError
 
 @app.command()
 def attack(
-    model: Annotated[str, typer.Option(help="Your autoencoder, as module:callable without arguments.")],
+    model: Annotated[str, typer.Option(help="Your model, as module:callable without arguments.")],
     data: Annotated[Path, typer.Option(help="Samples in [0, 1], or bytes: .npy, .npz or .safetensors.")],
     out: Out,
     checkpoint: Annotated[Path | None, typer.Option(help="Its weights, a safetensors file.")] = None,
     array: Annotated[str, typer.Option(help="The array of a file that holds several.")] = "x",
+    objective: Annotated[
+        str,
+        typer.Option(
+            help="What the attack keeps: reconstruction (of an autoencoder), margin (a classifier misses the "
+            "labels, MI is maximised) or contrastive (of an encoder)."
+        ),
+    ] = "reconstruction",
+    labels: Annotated[str, typer.Option(help="The array of labels, for the margin.")] = "y",
+    copies: Annotated[int, typer.Option(help="Copies of a sample, for the contrastive loss.")] = 50,
     preset: Annotated[str, typer.Option(help="paper (its words) or released (the authors' code).")] = "paper",
     eps: Annotated[float, typer.Option(help="Bound on the change of each value.")] = 1.0,
     steps: Annotated[int, typer.Option(help="Attack steps, T.")] = 40,
@@ -29,21 +38,34 @@ def attack(
     seed: int = 0,
     device: Device = "cpu",
 ) -> None:
-    """Generate MINE-UAEs for an autoencoder and data of your own."""
+    """Generate adversarial examples by MINE for a model and data of your own."""
     from rich.table import Table
 
-    from uae import MINE, MinMaxAttack, losses
+    from uae import MINE, MinMaxAttack
     from uae.stages import own, use
 
     presets = {"paper": MinMaxAttack, "released": MinMaxAttack.released}
     if preset not in presets:
         raise InputError(f"--preset {preset!r} is none of {', '.join(presets)}")
     use(device)
-    loss = losses.Reconstruction(own.load_model(model, checkpoint, device), squared=preset == "released")
     images = own.load_images(data, array).to(device)
+    network = own.load_model(model, checkpoint, device)
     try:
+        loss = own.objective(
+            objective,
+            network,
+            squared=preset == "released",
+            labels=own.load_labels(data, labels).to(device) if objective == "margin" else None,
+            copies=copies,
+            seed=seed,
+        )
         settings = presets[preset](
-            eps=eps, steps=steps, alpha=alpha, beta=beta, mi=MINE(critic=critic, inner_steps=inner_steps)
+            eps=eps,
+            steps=steps,
+            alpha=alpha,
+            beta=beta,
+            mi=MINE(critic=critic, inner_steps=inner_steps),
+            maximize_mi=objective == "margin",
         )
         with bar("attack") as progress:
             result = settings(
@@ -56,7 +78,9 @@ def attack(
     table = Table("what", "value", title=f"{len(result)} samples → {out}")
     table.add_row("attack success rate", f"{100 * result.success_rate:.2f} %")
     table.add_row("mean loss, original", f"{result.loss_clean.mean().item():.5f}")
-    table.add_row("mean loss, UAE", f"{result.loss.mean().item():.5f}")
+    table.add_row("mean loss, adversarial", f"{result.loss.mean().item():.5f}")
+    if result.eligible is not None and not result.eligible.all():
+        table.add_row("samples that are wrong without any attack", str(int((~result.eligible).sum())))
     if ok.any():
         norms = (result.adv - images).flatten(1).norm(dim=1)[ok]
         table.add_row("mean MI of the successes", f"{result.mi[ok].mean().item():.5f} nats")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from uae import storage
+from uae import losses, storage
 from uae.errors import InputError
 
 
@@ -39,8 +40,34 @@ def load_model(factory: str, checkpoint: Path | None = None, device: str = "cpu"
     return model.eval().to(device)
 
 
+def objective(
+    name: str, model: nn.Module, *, squared: bool, labels: Tensor | None, copies: int, seed: int
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss of `uae attack --objective`. Raises InputError for a name that is none."""
+    if name == "reconstruction":
+        return losses.Reconstruction(model, squared=squared)
+    if name == "margin":
+        return losses.Margin(model, labels)
+    if name == "contrastive":
+        return losses.Contrastive(model, copies=copies, seed=seed)
+    raise InputError(f"--objective {name!r} is none of reconstruction, margin, contrastive")
+
+
 def load_images(path: Path, array: str = "x") -> Tensor:
     """The array of a .npy, .npz or .safetensors file as float32; bytes are divided by 255."""
+    values = _load(path, array)
+    return values.float() / 255 if values.dtype == torch.uint8 else values.float()
+
+
+def load_labels(path: Path, array: str = "y") -> Tensor:
+    """The array of labels, int64. Raises InputError where it is of another type."""
+    values = _load(path, array)
+    if values.is_floating_point() or values.ndim != 1:
+        raise InputError(f"--data {path}: {array!r} must be a row of integers, the labels")
+    return values.long()
+
+
+def _load(path: Path, array: str) -> Tensor:
     try:
         if path.suffix == ".safetensors":
             arrays = storage.read_tensors(path)[0]
@@ -51,5 +78,4 @@ def load_images(path: Path, array: str = "x") -> Tensor:
         raise InputError(f"--data {path}: {error}") from None
     if array not in arrays:
         raise InputError(f"--data {path}: no array {array!r}; it has {', '.join(arrays)}")
-    values = torch.from_numpy(arrays[array])
-    return values.float() / 255 if values.dtype == torch.uint8 else values.float()
+    return torch.from_numpy(arrays[array])
