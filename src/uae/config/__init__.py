@@ -233,8 +233,7 @@ class Config(Block):
     @property
     def classifiers(self) -> list[Row]:
         """The classifiers of the supervised experiments, those that `only` asks for."""
-        rows = [Row(dataset, "classifier") for dataset in self.supervised.classifiers]
-        return [row for row in rows if self.wants(*row)]
+        return self._asked_for([Row(dataset, "classifier") for dataset in self.supervised.classifiers])
 
     def classifier_data(self, row: Row) -> str:
         block = self.supervised.classifiers[row.dataset]

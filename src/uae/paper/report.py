@@ -61,7 +61,7 @@ def _tables(loaded: list[records.Record]) -> list[dict[str, Any]]:
                 "id": name,
                 "label": tables.label(name),
                 "title": layout["title"],
-                "caption": layout["caption"],
+                "caption": tables.caption(name, loaded),
                 "head": layout["head"],
                 "groups": groups if layout["rows"] != "method" else [],
                 "heads": tables.plain_heads(groups),

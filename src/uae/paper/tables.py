@@ -237,6 +237,16 @@ def _best(cells: pd.DataFrame, layout: dict[str, Any]) -> dict[tuple, str]:
     return out
 
 
+def caption(table: str, records: list[Record]) -> str:
+    """The layout's caption, and what the records' settings say of its `notes`."""
+    layout = layouts()["tables"][table]
+    text = [layout["caption"].strip()]
+    for title, key in layout.get("notes", {}).items():
+        found = {str(r.settings[key]) for r in records if _wanted(layout, r) and key in r.settings}
+        text += [f"{title}: {', '.join(sorted(found))}."] if found else []
+    return " ".join(text)
+
+
 def label(table: str) -> str:
     """`table4` as `Table 4`; the layout's own label where it has one."""
     known = layouts()["tables"].get(table, {}).get("label")
@@ -261,7 +271,7 @@ def plain_heads(groups: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _markdown(table: str, cells: pd.DataFrame) -> str:
+def _markdown(table: str, cells: pd.DataFrame, caption: str) -> str:
     layout, groups = layouts()["tables"][table], columns(table, cells)
     titles = [
         "" if layout["rows"] == "method" else f"{group['title']}: "
@@ -284,7 +294,7 @@ def _markdown(table: str, cells: pd.DataFrame) -> str:
             if has_paper(table):
                 lines.append("| | paper | " + " | ".join(paper) + " |")
         lines.append("")
-    return "\n".join([*lines, layout["caption"].strip(), ""])
+    return "\n".join([*lines, caption, ""])
 
 
 def _ours(cell: dict[str, Any]) -> tuple[str, str, str]:
@@ -303,12 +313,14 @@ def _tex_escape(text: str) -> str:
         ("↓", r"$\downarrow$"),
         ("–", "--"),
         ("‖δ‖₂", r"$\|\delta\|_2$"),
+        ("ε", r"$\epsilon$"),
+        ("×", r"$\times$"),
     ):
         text = text.replace(old, new)
     return text
 
 
-def _latex(table: str, cells: pd.DataFrame) -> str:
+def _latex(table: str, cells: pd.DataFrame, caption: str) -> str:
     """A booktabs table* to be \\input; needs the packages booktabs and graphicx."""
     layout, groups = layouts()["tables"][table], columns(table, cells)
     width = sum(len(group["methods"]) for group in groups)
@@ -327,7 +339,7 @@ def _latex(table: str, cells: pd.DataFrame) -> str:
         "% Needs \\usepackage{booktabs,graphicx}.",
         r"\begin{table*}[t]",
         r"\centering",
-        rf"\caption{{{layout['title']}. {_tex_escape(layout['caption'].strip())}}}",
+        rf"\caption{{{layout['title']}. {_tex_escape(caption)}}}",
         rf"\label{{tab:{table}}}",
         r"\resizebox{\textwidth}{!}{%",
         rf"\begin{{tabular}}{{ll{'c' * width}}}",
@@ -366,7 +378,7 @@ def _latex_row(row: dict[str, Any], with_paper: bool) -> list[str]:
 
 def render(table: str, records: list[Record], folder: Path) -> None:
     """Write <table>.csv, .tex and .md to the folder."""
-    cells = tidy(table, records)
+    cells, text = tidy(table, records), caption(table, records)
     storage.write_text(folder / f"{table}.csv", cells.to_csv(index=False, float_format="%.8g"))
-    storage.write_text(folder / f"{table}.tex", _latex(table, cells))
-    storage.write_text(folder / f"{table}.md", _markdown(table, cells))
+    storage.write_text(folder / f"{table}.tex", _latex(table, cells, text))
+    storage.write_text(folder / f"{table}.md", _markdown(table, cells, text))

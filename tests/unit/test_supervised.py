@@ -1,0 +1,197 @@
+"""The supervised stages end to end on a small data set: sets, records, curves and images agree."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from uae import checkpoints, models, records, storage
+from uae.attacks import AttackResult
+from uae.data import prepared
+from uae.stages import classifier, supervised
+
+MINE = {"critic": "vanilla", "inner_steps": 1, "lr": 1e-3}
+COMMON = {"eps": 1.0, "alpha": 0.3, "kappa": 0.0}
+
+
+def mine_set(name, attack="minmax", draw=None, images=7, **over):
+    settings = {"attack": attack, "images": images, "settings": COMMON | over, "mine": MINE}
+    if draw is not None:
+        settings["random_sampling"] = {"count": 4, "dim": 8}
+    return {"name": name, "draw": draw, "settings": settings}
+
+
+def pgd_set(eps):
+    settings = {"attack": "pgd", "images": 7, "settings": {"eps": eps, "steps": 5}}
+    return {"name": f"pgd@{eps:g}", "draw": None, "settings": settings}
+
+
+TABLE3 = [mine_set("minmax", steps=30, beta=1.0), mine_set("penalty", "penalty", steps=10, searches=3)]
+for entry in TABLE3:
+    entry["settings"]["trace"] = True
+SETS = [
+    *TABLE3,
+    *(mine_set("convolution-output" + s, steps=20, beta=1.0, eps=e) for s, e in (("", 1.0), ("@0.03", 0.03))),
+    *(mine_set("random-sampling", draw=d, steps=20, beta=1.0) for d in (0, 1)),
+    mine_set("random-sampling@0.03", draw=0, steps=20, beta=1.0, eps=0.03),
+    *(mine_set(f"minmax@{eps:g}", steps=20, beta=1.0, eps=eps) for eps in (0.1, 1.0)),
+    pgd_set(0.1),
+    pgd_set(1.0),
+]
+
+
+def write_data(path, count=40, seed=0):
+    """Bright quadrants under noise, in the form of prepared data."""
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for part in ("train", "test"):
+        y = rng.integers(0, 4, count)
+        x = rng.integers(0, 90, (count, 1, 16, 16))
+        for i, label in enumerate(y):
+            row, column = 8 * (label // 2), 8 * (label % 2)
+            x[i, 0, row : row + 8, column : column + 8] += 150
+        arrays |= {f"x_{part}": x.astype(np.uint8), f"y_{part}": y.astype(np.int64)}
+    content = hashlib.sha256()
+    for name in prepared.ARRAYS:
+        content.update(np.ascontiguousarray(arrays[name]))
+    known = {"dataset": "mnist", "variant": "quadrants", "title": "Quadrants"}
+    storage.write_tensors(path, arrays, known | {"sha256": content.hexdigest()})
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The folder of a run: data, checkpoint, sets and records."""
+    folder = tmp_path_factory.mktemp("supervised")
+    data, checkpoint = folder / "data.safetensors", folder / "classifier.safetensors"
+    write_data(data)
+    settings = {"network": "carlini-wagner", "arguments": {"widths": [8, 8, 16], "classes": 4}}
+    settings |= {"epochs": 12, "batch_size": 4, "lr": 0.01, "momentum": 0.9, "decay": 1e-6}
+    classifier.train(data, checkpoint, settings=settings, seed=0)
+    classifier.attack(data, checkpoint, folder / "sets", sets=SETS, seed=0)
+
+    autoencoder = models.build("convolutional", (1, 16, 16), widths=(4, 2)).eval()
+    known = {"network": "convolutional", "arguments": {"widths": [4, 2]}, "shape": [1, 16, 16]}
+    provenance = records.Clock().provenance({}, "CPU, 1 threads").model_dump()
+    known |= {"settings": {}, "seed": 0, "n_train": 40, "provenance": provenance}
+    checkpoints.save(folder / "autoencoder.safetensors", autoencoder, known)
+    n = 6
+    uae = AttackResult(
+        adv=torch.rand(n, 1, 16, 16),
+        success=torch.tensor([True] * 5 + [False]),
+        mi=torch.rand(n),
+        loss=torch.ones(n),
+        loss_clean=2 * torch.ones(n),
+        step=torch.ones(n, dtype=torch.int64),
+        index=torch.arange(n),
+        metadata={"attack": {}, "provenance": provenance},
+    )
+    uae.save(folder / "uae.safetensors")
+
+    attacked = supervised.Attacked(data, checkpoint, folder / "sets", folder / "records", "mnist")
+    supervised.compare(attacked, ["minmax", "penalty"])
+    runs = [("convolution-output", None), ("random-sampling", 0), ("random-sampling", 1)]
+    supervised.distances(attacked, runs, [1.0, 0.03], 3, None)
+    supervised.bounds(attacked, [0.1, 1.0], 3)
+    files = {name: str(folder / f"{name}.safetensors") for name in ("data", "uae")}
+    other = {"dataset": "mnist", "model": "convolutional", "method": "mine-uae", **files}
+    other["checkpoint"] = str(folder / "autoencoder.safetensors")
+    estimator = {"images": 4, "critic_steps": 5, "critic_lr": 1e-3}
+    estimator["random_sampling"] = {"count": 4, "dim": 8}
+    supervised.definitions(attacked, "minmax@1", other, estimator)
+    return folder
+
+
+def load(run, path):
+    return records.Record.model_validate_json((run / "records" / path).read_text())
+
+
+def test_only_correctly_classified_test_images_are_attacked(run):
+    source = prepared.load(run / "data.safetensors")
+    model, _ = checkpoints.load(run / "classifier.safetensors")
+    x, y = source.unit("test"), torch.from_numpy(source.y_test)
+    right = model(x).argmax(1) == y
+    first = AttackResult.load(run / "sets" / "minmax" / "seed0.safetensors")
+    assert len(first) == 7 and right[first.index].all() and first.eligible.all()
+    for path in sorted((run / "sets").rglob("*.safetensors")):
+        found = AttackResult.load(path)
+        assert torch.equal(found.index, first.index)  # the same images for every attack
+        eps = found.metadata["attack"]["eps"]
+        assert (found.adv - x[found.index]).abs().max() <= eps + 1e-6
+        assert found.adv.min() >= 0 and found.adv.max() <= 1
+        wrong = model(found.adv).argmax(1) != y[found.index]
+        assert torch.equal(found.success, wrong & found.success)  # a success is misclassified
+
+
+@pytest.mark.parametrize("method", ["minmax", "penalty"])
+def test_table_3_and_the_curves_of_figure_2(run, method):
+    found = load(run, f"table3/mnist/classifier/{method}/seed0.json")
+    result = AttackResult.load(run / "sets" / method / "seed0.safetensors")
+    assert found.experiment == "supervised" and found.variant == "quadrants"
+    assert found.metrics["n_attacked"] == 7 and found.metrics["n_train"] == 40
+    assert (
+        found.metrics["asr"] == pytest.approx(result.success.double().mean().item()) and result.success.any()
+    )
+    assert found.metrics["mi_mean"] == pytest.approx(result.mi[result.success].mean().item())
+    arrays, metadata = storage.read_tensors(run / "records/figure2/mnist/classifier/seed0.safetensors")
+    assert metadata["methods"] == ["minmax", "penalty"]
+    mean, count = arrays[f"{method}/mean"], arrays[f"{method}/count"]
+    assert mean.shape == count.shape == (30,)
+    # The last point of the curve is Table 3's number.
+    assert mean[-1] == pytest.approx(found.metrics["mi_mean"], rel=1e-5)
+    assert count[-1] == result.success.sum() and (np.diff(count) >= 0).all()
+    early = result.step <= 15
+    if early.any():
+        trace = result.trace[result.success & result.trace[:, 14].isfinite()]
+        gain = (trace[:, -1] - trace[:, 14]).mean().item()
+        assert found.metrics["mi_late_gain"] == pytest.approx(gain, abs=1e-6) and gain >= 0
+
+
+def test_table_2_and_its_images(run):
+    folder = "table2/mnist/classifier"
+    clean = load(run, f"{folder}/unattacked/seed0.json").metrics
+    convolution = load(run, f"{folder}/convolution-output/seed0.json")
+    draws = [load(run, f"{folder}/random-sampling/seed0-draw{d}.json") for d in (0, 1)]
+    assert convolution.metrics["compressed_samples"] == 8 and draws[0].metrics["compressed_samples"] == 4
+    assert all(r.metrics["kid_subset"] == 7 for r in (convolution, *draws))  # never more than examples
+    assert convolution.metrics["fid"] > clean["fid"] and draws[0].metrics["fid"] != draws[1].metrics["fid"]
+    assert convolution.settings["extractor"] == "the classifier's penultimate layer"
+    assert convolution.settings["resize"] == "16 × 16"
+    assert "asr@0.03" in draws[0].metrics and "asr@0.03" not in draws[1].metrics
+    for item, eps in (("figure1", 1.0), ("figure4", 0.03)):
+        arrays, metadata = storage.read_tensors(run / f"records/{item}/mnist/classifier/seed0.safetensors")
+        assert metadata["eps"] == eps and metadata["methods"] == ["convolution-output", "random-sampling"]
+        moved = np.abs(arrays["convolution-output"] - arrays["original"]).max()
+        assert arrays["original"].shape == (3, 1, 16, 16) and moved <= eps + 1e-6
+        hits = arrays["predicted/convolution-output"] != arrays["predicted/original"]
+        assert (hits == arrays["success/convolution-output"]).all()
+
+
+def test_figure_3_and_its_rates(run):
+    arrays, metadata = storage.read_tensors(run / "records/figure3/mnist/classifier/seed0.safetensors")
+    assert metadata["eps"] == [0.1, 1.0]
+    assert arrays["minmax"].shape == arrays["pgd"].shape == (3, 2, 1, 16, 16)
+    pgd = load(run, "bounds/mnist/classifier/pgd/seed0.json").metrics
+    assert pgd["asr@1"] >= pgd["asr@0.1"] and pgd["asr@1"] == 1
+    assert "mi_mean@1" not in pgd and "l2_mean@1" in pgd
+
+
+def test_table_1_measures_both_definitions(run):
+    one = load(run, "table1/mnist/classifier/supervised-example/seed0.json").metrics
+    two = load(run, "table1/mnist/convolutional/unsupervised-example/seed0.json").metrics
+    assert one["prediction_changed"] == 1 and one["loss_adv"] > one["loss_clean"]
+    assert two["loss_adv"] == 1 and two["loss_clean"] == 2 and two["asr"] == pytest.approx(5 / 6)
+    assert "prediction_changed" not in two
+    for metrics in (one, two):
+        assert np.isfinite([metrics["mi_itself"], metrics["mi_adv"]]).all()
+
+
+def test_every_metric_of_the_records_has_a_meaning(run):
+    paths = sorted((run / "records").rglob("*.json"))
+    assert len(paths) == 10
+    for path in paths:
+        metrics = json.loads(path.read_text())["metrics"]
+        assert {name.partition("@")[0] for name in metrics} <= set(records.METRICS)
