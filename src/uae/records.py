@@ -40,6 +40,8 @@ METRICS = {
     "linear_cross_entropy": "that classifier's mean cross-entropy on the test set, in nats",
     "knn_accuracy": "accuracy of weighted nearest neighbours on the encoder's features, test set, in [0, 1]",
     "width": "channels of the first stage of ResNet-18: 64 in full, fewer in a narrow one",
+    "slope": "exponent of the power law fitted to Theorem 1's best ||L||^2 up to a step",
+    "attack_steps": "attack steps, T",
     "features": "selected features",
     "certainty": "mean over the selected features of their selection's probability, 1 where all is settled",
     "distinct_features": "selected features that differ from one another",

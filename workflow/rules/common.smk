@@ -35,7 +35,16 @@ SOURCES = {
     "prepare": ["data/prepared.py", "data/readers", "data/transforms.py", "seeding.py"],
     "train": ["models", "seeding.py", "stages/train.py", "training"],
     "retrain": ["augment.py", "models", "seeding.py", "stages/train.py", "training"],
-    "attack": ["attacks", "losses.py", "mine", "models", "sampling.py", "seeding.py", "stages/generate.py"],
+    "attack": [
+        "attacks",
+        "evaluation/stationarity.py",
+        "losses.py",
+        "mine",
+        "models",
+        "sampling.py",
+        "seeding.py",
+        "stages/generate.py",
+    ],
     "evaluate": ["augment.py", "evaluation", "losses.py", "records.py", "stages/evaluate.py"],
     "pretrain": [
         "augment.py",
@@ -245,8 +254,9 @@ RECORDS = {
         for panel in cfg.panels
     ],
     "theorem1": [
-        f"{RESULTS}/records/theorem1/{panel.dataset}/{panel.model}/{panel.method}/seed{cfg.row_seeds(panel)[0]}.safetensors"
+        f"{files('records/theorem1', panel)}/{panel.method}/seed{cfg.row_seeds(panel)[0]}.{suffix}"
         for panel in cfg.stationarity
+        for suffix in ["safetensors", "json"]
     ],
     "contrastive": [
         f"{files('records/contrastive', row)}/{method}/seed{seed}.json"

@@ -78,6 +78,7 @@ for panel in cfg.stationarity:
             code=sources("attack"),
         output:
             f"{files('records/theorem1', panel)}/{panel.method}/seed{{seed}}.safetensors",
+            f"{files('records/theorem1', panel)}/{panel.method}/seed{{seed}}.json",
         log:
             f"logs/{cfg.name}/stationarity-seed{{seed}}.log",
         benchmark:
@@ -92,9 +93,13 @@ for panel in cfg.stationarity:
             settings=as_json(cfg.attacking(panel.model, panel.method)),
             samples=panel.samples,
             steps=panel.steps,
+            dataset=panel.dataset,
+            model=panel.model,
+            method=panel.method,
         message:
             "Trace the stationarity of a long attack"
         shell:
-            "uae stationarity --data {input.data} --checkpoint {input.checkpoint} --out {output}"
+            "uae stationarity --data {input.data} --checkpoint {input.checkpoint} --out {output[0]}"
+            " --dataset {params.dataset} --model {params.model} --method {params.method}"
             " --seed {wildcards.seed} --settings {params.settings:q} --samples {params.samples} --steps {params.steps}"
             " --device {resources.device} > {log} 2>&1"

@@ -9,6 +9,7 @@ from typing import Any
 from uae import checkpoints, records, storage
 from uae.attacks import MinMaxAttack
 from uae.data import prepared
+from uae.evaluation.stationarity import best_so_far, slope
 from uae.losses import Reconstruction
 from uae.mine import MINE
 from uae.sampling import ConvolutionOutput, RandomSampling
@@ -73,18 +74,22 @@ def stationarity(
     settings: dict[str, Any],
     samples: int,
     steps: int,
+    dataset: str,
+    model_name: str,
+    method: str,
     seed: int,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
     """||L(delta_t, c_t)||^2 of Theorem 1 along the attack, for the first training samples.
 
-    Writes `stationarity`, float32 (samples, steps).
+    Writes `stationarity`, float32 (samples, steps), to `target`, and a record with the fitted slope beside
+    it.
     """
     use(device)
     clock = records.Clock()
     source = prepared.load(data)
-    model, _ = checkpoints.load(checkpoint, device)
+    model, run = checkpoints.load(checkpoint, device)
     result = dataclasses.replace(attack_from(settings), steps=steps)(
         Reconstruction(model, squared=settings["squared"]),
         source.unit("train")[:samples].to(device),
@@ -92,9 +97,19 @@ def stationarity(
         trace=True,
         progress=progress and _noted(progress, "stationarity"),
     )
-    metadata = {key: source.metadata[key] for key in ("dataset", "variant", "title")} | {
-        "seed": seed,
-        "attack": result.metadata["attack"],
-        "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
-    }
-    storage.write_tensors(target, {"stationarity": result.stationarity.cpu().numpy()}, metadata)
+    along = result.stationarity.cpu().numpy()
+    names = {"dataset": dataset, "model": model_name, "method": method, "seed": seed}
+    known = names | {key: source.metadata[key] for key in ("variant", "title")}
+    storage.write_tensors(target, {"stationarity": along}, known)
+    metrics = {"slope": slope(best_so_far(along).mean(0)), "n_attacked": samples, "attack_steps": steps}
+    record = records.Record(
+        experiment="theorem1",
+        **known,
+        metrics=metrics,
+        settings={"attack": result.metadata["attack"]},
+        provenance={
+            "training": run["provenance"],
+            "attack": clock.provenance(settings, records.device_name(device)),
+        },
+    )
+    record.save(target.with_suffix(".json"))

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 
 from uae import storage
+from uae.evaluation.stationarity import best_so_far, slope
 from uae.paper.figures import COLORS, ONE_COLUMN
 from uae.paper.tables import name_of
 
@@ -18,16 +19,17 @@ WIDTH = ONE_COLUMN
 def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
     """||L(delta_t, c_t)||^2 along the attack and its best value up to T, means over samples, log axes.
 
-    The slope is fitted to the best values over the second half of the decades, beside the theorem's -1/2.
+    The slope is fitted to the best values (see `uae.evaluation.stationarity`), beside the theorem's -1/2.
     """
-    arrays, metadata = storage.read_tensors(inputs[0], "stationarity")
+    source = next(path for path in inputs if path.suffix == ".safetensors")
+    arrays, metadata = storage.read_tensors(source, "stationarity")
     along = arrays["stationarity"].astype(np.float64)
-    best = np.minimum.accumulate(along, axis=1)
+    best = best_so_far(along)
     step = np.arange(1, along.shape[1] + 1)
     numbers = pd.DataFrame(
         {"T": step, "value_mean": along.mean(0), "best_mean": best.mean(0), "best_std": best.std(0)}
     )
-    fitted = slope(step, best.mean(0))
+    fitted = slope(best.mean(0))
     figure, axes = plt.subplots(figsize=(width, 0.75 * width))
     axes.loglog(step, along.mean(0), color=COLORS[5], lw=0.6, label=r"at step $t$")
     axes.loglog(step, best.mean(0), color=COLORS[0], label=rf"best up to $T$ (slope {fitted:.2f})")
@@ -41,11 +43,3 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
     )
     axes.legend(frameon=False, fontsize=6.5)
     return figure, numbers.assign(slope=fitted)
-
-
-def slope(step: np.ndarray, value: np.ndarray) -> float:
-    """The exponent of a power law fitted to the upper half of the log axis; NaN where nothing is positive."""
-    late = (step >= np.sqrt(step[-1])) & (value > 0)
-    return (
-        float(np.polyfit(np.log(step[late]), np.log(value[late]), 1)[0]) if late.sum() > 1 else float("nan")
-    )

@@ -1,0 +1,23 @@
+"""How fast an attack becomes stationary (Theorem 1). Needs no torch: figures use it, too."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def best_so_far(along: np.ndarray) -> np.ndarray:
+    """The smallest value up to each step, (N, T), of ||L(delta_t, c_t)||^2 along N attacks, (N, T)."""
+    return np.minimum.accumulate(along.astype(np.float64), axis=1)
+
+
+def slope(value: np.ndarray) -> float:
+    """The exponent of a power law in the step T = 1.. fitted to (T,) values, -1/2 or less in Theorem 1.
+
+    Fitted to the upper half of the log axis, from the square root of the last step on; NaN where fewer than
+    two values are above 0.
+    """
+    step = np.arange(1, len(value) + 1)
+    late = (step >= np.sqrt(step[-1])) & (value > 0)
+    if late.sum() < 2:
+        return float("nan")
+    return float(np.polyfit(np.log(step[late]), np.log(value[late]), 1)[0])
