@@ -136,9 +136,8 @@ def compile(kernel, warps, **sizes):
     if kernel is triton_kernel._update:
         del kinds["samples"]
     kinds |= dict.fromkeys(sizes, "constexpr")
-    names = kernel.arg_names
-    signature = {name: "constexpr" if name in sizes else kinds.get(name, "*fp32") for name in names}
-    constants = {(names.index(name),): value for name, value in sizes.items()}
+    signature = {name: kinds.get(name, "*fp32") for name in kernel.arg_names}
+    constants = {(kernel.arg_names.index(name),): value for name, value in sizes.items()}
     source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
     made = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps})
     assert made.asm["cubin"] and made.metadata.shared <= 227 * 1024, made.metadata.shared
