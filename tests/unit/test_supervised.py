@@ -132,9 +132,8 @@ def test_table_3_and_the_curves_of_figure_2(run, method):
     result = AttackResult.load(run / "sets" / method / "seed0.safetensors")
     assert found.experiment == "supervised" and found.variant == "quadrants"
     assert found.metrics["n_attacked"] == 7 and found.metrics["n_train"] == 40
-    assert (
-        found.metrics["asr"] == pytest.approx(result.success.double().mean().item()) and result.success.any()
-    )
+    assert result.success.any()
+    assert found.metrics["asr"] == pytest.approx(result.success.double().mean().item())
     assert found.metrics["mi_mean"] == pytest.approx(result.mi[result.success].mean().item())
     arrays, metadata = storage.read_tensors(run / "records/figure2/mnist/classifier/seed0.safetensors")
     assert metadata["methods"] == ["minmax", "penalty"]
@@ -143,11 +142,12 @@ def test_table_3_and_the_curves_of_figure_2(run, method):
     # The last point of the curve is Table 3's number.
     assert mean[-1] == pytest.approx(found.metrics["mi_mean"], rel=1e-5)
     assert count[-1] == result.success.sum() and (np.diff(count) >= 0).all()
-    early = result.step <= 15
+    early = result.trace[:, 14].isfinite()
     if early.any():
-        trace = result.trace[result.success & result.trace[:, 14].isfinite()]
-        gain = (trace[:, -1] - trace[:, 14]).mean().item()
+        gain = (result.trace[early, -1] - result.trace[early, 14]).mean().item()
         assert found.metrics["mi_late_gain"] == pytest.approx(gain, abs=1e-6) and gain >= 0
+    else:
+        assert "mi_late_gain" not in found.metrics
 
 
 def test_table_2_and_its_images(run):
