@@ -213,6 +213,14 @@ def test_a_sample_alone_and_in_a_batch(setting):
     torch.testing.assert_close(part.mi, whole.mi[rows], atol=1e-9, rtol=0, equal_nan=True)
 
 
+def test_a_long_attack_tells_its_progress_within_a_chunk(setting):
+    model, x, y = setting
+    seen = []
+    attack = uae.MinMaxAttack(steps=1001, mi=None, batch_size=4)
+    attack(losses.Margin(model, y), x, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 6), (3, 6), (4, 6), (4, 6), (5, 6), (6, 6)]
+
+
 def test_settings_out_of_range():
     for wrong, message in (({"searches": 0}, "searches"), ({"c0": 1e-4}, "lower <= c0"), ({"eps": 0}, "eps")):
         with pytest.raises(ValueError, match=message):

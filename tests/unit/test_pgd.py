@@ -146,6 +146,20 @@ def test_gradients_of_zero_are_reported(setting, caplog):
     assert torch.equal(result.adv[::2], x[::2])
 
 
+@pytest.mark.parametrize("constant", [lambda x: x.detach().mean(), lambda x: (0 * x).sum()])
+@pytest.mark.parametrize("attack", [uae.PGD(0.1, steps=3), uae.MinMaxAttack(steps=3, mi=None)])
+def test_a_model_without_any_gradient_is_reported(attack, constant):
+    class Constant(nn.Module):
+        def forward(self, x):
+            return torch.tensor([0.0, 1.0, 0.5]).expand(len(x), 3) + 0 * constant(x)
+
+    x, y = torch.rand(3, 1, 4, 4), torch.tensor([1, 1, 0])
+    loss = losses.CrossEntropy if isinstance(attack, uae.PGD) else losses.Margin
+    result = attack(loss(Constant().eval(), y), x)
+    assert result.zero_gradient.tolist() == [True, True, False]  # the last is misclassified anyway
+    assert not result.success.any()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

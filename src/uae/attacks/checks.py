@@ -66,6 +66,14 @@ def check_finite(values: Tensor, index: Tensor, what: str) -> None:
         raise ValueError(f"sample {int(index[first])}: {what} is {values[first].item()}")
 
 
+def gradient(values: Tensor, x: Tensor) -> Tensor:
+    """Of each sample's value (N,) by its x: zeros where the values do not depend on x at all."""
+    if not values.requires_grad:
+        return torch.zeros_like(x)
+    (found,) = torch.autograd.grad(values.sum(), x, allow_unused=True)
+    return torch.zeros_like(x) if found is None else found
+
+
 def report_zero_gradients(log: logging.Logger, result: AttackResult) -> None:
     """Count in the metadata, and log, the samples whose gradient was zero at every iterate."""
     stuck = result.index[result.zero_gradient].tolist()

@@ -22,6 +22,8 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 log = logging.getLogger(__name__)
 
+STEPS_BETWEEN_REPORTS = 500  # of a long attack's progress within a chunk of samples
+
 
 @dataclass(frozen=True)
 class ConstrainedAttack:
@@ -91,7 +93,7 @@ class ConstrainedAttack:
 
         loss: (x_adv, x) -> (N,); see `uae.losses`.  seed, index: a sample's random numbers depend on
         `seed` and its `index` (0..N-1 unless given) alone, not on the batch it is in.
-        progress: called with (samples done, samples in all).
+        progress: called with (samples done, samples in all); in a long attack also within a chunk.
         trace: also follow the attack: see the result's `trace` and `stationarity`.
         Raises ValueError naming the sample for values that are not finite or out of bounds, a loss
         of the wrong shape or not finite, a model in training mode, or K < 2 compressed samples.
@@ -107,7 +109,8 @@ class ConstrainedAttack:
             rows = slice(start, start + size)
             part = loss.subset(rows) if hasattr(loss, "subset") else loss
             problem = Problem(self, part, images[rows].detach(), seed, index[rows], features)
-            kept = Kept(problem, trace)
+            done = progress and _scaled(progress, start, len(problem.x), len(images), self.total_steps)
+            kept = Kept(problem, trace, done)
             self._search(problem, kept)
             parts.append(kept.result())
             if progress is not None:
@@ -213,7 +216,7 @@ class Problem:
             x_adv = (self.x + delta).requires_grad_()
             value = self.loss(x_adv, self.x)
             checks.check_loss(value, len(delta))
-            (grad,) = torch.autograd.grad(value.sum(), x_adv)
+            grad = checks.gradient(value, x_adv)
         value = value.detach()
         f = value - self.threshold + self.attack.kappa
         if self.features is None:
@@ -233,7 +236,7 @@ class Problem:
 class Kept:
     """Each sample's best iterate so far: the success with the smallest similarity."""
 
-    def __init__(self, problem: Problem, trace: bool):
+    def __init__(self, problem: Problem, trace: bool, progress: Callable[[int], None] | None = None):
         x, clean = problem.x, problem.clean
         self.problem, self.attack = problem, problem.attack
         self.similarity = torch.full_like(clean, math.inf)
@@ -245,9 +248,12 @@ class Kept:
         self.broken_loss, self.broken_mi = torch.zeros_like(clean), torch.zeros_like(clean)
         self.trace = clean.new_full((self.attack.total_steps, len(x)), math.nan) if trace else None
         self.stationarity = None
+        self.progress = progress
 
     def offer(self, step: int, delta: Tensor, point: Point) -> None:
         """Consider the iterate of a step (from 1)."""
+        if self.progress is not None and step % STEPS_BETWEEN_REPORTS == 0:
+            self.progress(step)
         # A success always beats a failure; among failures the smallest f matters for `best`.
         better = point.f <= 0
         if self.attack.keep == "best":
@@ -293,6 +299,13 @@ class Kept:
             trace=None if self.trace is None else self.trace.T.contiguous(),
             stationarity=self.stationarity,
         )
+
+
+def _scaled(
+    progress: Callable[[int, int], None], start: int, size: int, total: int, steps: int
+) -> Callable[[int], None]:
+    """The progress within a chunk of samples, as if its samples were done one after the other."""
+    return lambda step: progress(start + size * step // (steps + 1), total)
 
 
 def _glorot_noise(seed: int, index: Tensor, x: Tensor) -> Tensor:

@@ -134,7 +134,7 @@ class PGD:
                 value, f = loss.evaluate(x_adv)
                 checks.check_loss(value, len(x))
                 # The gradient at the last iterate leads nowhere.
-                grad = torch.autograd.grad(loss.sign * value.sum(), x_adv)[0] if t < self.steps else None
+                grad = checks.gradient(loss.sign * value, x_adv) if t < self.steps else None
             value, hit = value.detach(), f.detach() <= 0
             broken = broken + 0 * value
             if t or self.random_start:

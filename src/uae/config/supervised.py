@@ -180,11 +180,9 @@ class Supervised(Block):
         return {"eps": self.figure3.eps, "shown": self.figure3.shown}
 
     def runs(self) -> list[tuple[str, int | None]]:
-        """The runs of Table 2: the convolution's output once, random sampling several times."""
-        return [
-            ("convolution-output", None),
-            *(("random-sampling", draw) for draw in range(self.table2.runs)),
-        ]
+        """The runs of Table 2: random sampling several times, the convolution's output once."""
+        draws = [("random-sampling", draw) for draw in range(self.table2.runs)]
+        return [*draws, ("convolution-output", None)]
 
     def sets(self, dataset: str, device: str) -> list[AttackSet]:
         """Every attack on a data set's classifier."""

@@ -16,19 +16,23 @@ LINE = 0.14  # inches a line of small text takes
 
 
 class Grid:
-    """Square cells of `cell` inches below a title; positions are (row, column) from the upper left.
+    """Square cells below a heading, and below column heads where there are any (`heads` inches for them).
 
-    margin: inches left of the first column.  line: inches below each row.
+    Positions are (row, column) from the upper left; columns may be fractions. margin: inches left of the
+    first column.  line: inches below each row. Few columns do not grow beyond an inch.
     """
 
-    def __init__(self, width: float, rows: int, columns: int, margin: float, line: float = 0.0):
-        self.cell = (width - margin) / columns
-        self.margin, self.step, self.title = margin, self.cell + line, 0.3
-        self.width, self.height = width, self.title + rows * self.step + 0.02
+    def __init__(
+        self, width: float, rows: int, columns: int, margin: float, line: float = 0.0, heads: float = 0.0
+    ):
+        self.cell = min((width - margin) / columns, 1.0)
+        self.margin, self.step, self.above = margin, self.cell + line, 0.2 + heads
+        self.width = max(margin + columns * self.cell, 0.8 * width)  # the heading needs room
+        self.height = self.above + rows * self.step + 0.02
         self.figure = plt.figure(figsize=(self.width, self.height))
 
     def _top(self, row: int) -> float:
-        return self.height - self.title - row * self.step
+        return self.height - self.above - row * self.step
 
     def show(self, image: np.ndarray, row: int, column: int, failed: bool = False) -> None:
         """An image (C, H, W) in [0, 1]; a failed attack's under a red cross."""
@@ -42,20 +46,28 @@ class Grid:
             axes.plot([0, 1], [0, 1], [0, 1], [1, 0], transform=axes.transAxes, color="red", lw=1.2)
         axes.set_axis_off()
 
-    def text(self, text: str, row: float, column: float, below: bool = False, **style: Any) -> None:
-        """A line centred under a cell, or vertically centred from the left at a column."""
-        style = {"fontsize": 6.5} | style
-        x = self.margin + column * self.cell
-        y = self._top(row) - (self.cell if below else 0.47 * self.cell)
-        if below:
-            style = {"ha": "center", "va": "top"} | style
-            x += 0.47 * self.cell
-        else:
-            style = {"va": "center"} | style
-        self.figure.text(x / self.width, y / self.height, text, **style)
+    def text(self, text: str, x: float, y: float, **style: Any) -> None:
+        """Text at a place in inches from the lower left."""
+        self.figure.text(x / self.width, y / self.height, text, **{"fontsize": 6.5} | style)
+
+    def label(self, text: str, row: int) -> None:
+        """Beside a row, in the margin."""
+        self.text(text, 0, self._top(row) - 0.47 * self.cell, va="center")
+
+    def head(self, text: str, column: int) -> None:
+        """Above a column."""
+        self.text(text, self._middle(column), self._top(0) + 0.03, ha="center", va="bottom")
+
+    def below(self, text: str, row: int, column: int) -> None:
+        """Under an image."""
+        y = self._top(row) - 0.94 * self.cell - 0.02
+        self.text(text, self._middle(column), y, ha="center", va="top", fontsize=6)
+
+    def _middle(self, column: int) -> float:
+        return self.margin + (column + 0.47) * self.cell
 
     def heading(self, text: str) -> None:
-        self.figure.text(0, 1, text, va="top", fontsize=7)
+        self.text(text, 0, self.height, va="top", fontsize=7)
 
 
 def class_name(variant: str, label: int) -> str:
@@ -71,17 +83,17 @@ def examples(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[s
     """Figures 1 and 4: originals and the examples of both ways to sample, with the predicted classes."""
     arrays, metadata = storage.read_tensors(inputs[0], "original", "predicted/original")
     methods, count = metadata["methods"], len(arrays["original"])
-    grid = Grid(width, 1 + len(methods), count, margin=1.05, line=LINE)
+    grid = Grid(width, 1 + len(methods), count, margin=0.75, line=LINE)
     share = [f"{name_of(m)} {int(arrays[f'success/{m}'].sum())}/{count}" for m in methods]
     grid.heading(
         rf"{described(metadata)}, $\epsilon$ = {metadata['eps']:g}; a red cross: the attack failed. "
         f"Successes: {', '.join(share)}"
     )
     for row, name in enumerate(["original", *methods]):
-        grid.text(name_of(name).replace(" ", "\n"), row, -1.05 / grid.cell, fontsize=7)
+        grid.label(name_of(name).replace(" ", "\n"), row)
         success = arrays.get(f"success/{name}", np.ones(count, bool))
         for column in range(count):
             grid.show(arrays[name][column], row, column, failed=not success[column])
             label = class_name(metadata["variant"], int(arrays[f"predicted/{name}"][column]))
-            grid.text(label, row, column, below=True, fontsize=6)
+            grid.below(label, row, column)
     return grid.figure, (arrays, metadata)

@@ -20,14 +20,14 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, 
     arrays, metadata = storage.read_tensors(inputs[0], "original", "minmax", "pgd")
     eps, methods = metadata["eps"], metadata["methods"]
     count = len(arrays["original"])
-    grid = Grid(width, len(methods) * count, 1 + len(eps), margin=0.62)
+    grid = Grid(width, len(methods) * count, 1 + len(eps), margin=0.55, heads=0.14)
     grid.heading(f"{described(metadata)}; a red cross: the attack failed")
     for place, bound in enumerate(["original", *(rf"$\epsilon$ = {e:g}" for e in eps)]):
-        grid.text(bound, -0.62, place + 0.47, ha="center", fontsize=6.5)
+        grid.head(bound, place)
     for image in range(count):
         for place, method in enumerate(methods):
             row = image * len(methods) + place
-            grid.text(name_of(method), row, -0.62 / grid.cell)
+            grid.label(name_of(method), row)
             grid.show(arrays["original"][image], row, 0)
             for column in range(len(eps)):
                 success = bool(arrays[f"success/{method}"][image][column])
