@@ -41,13 +41,12 @@ def load(path: str | Path, name: str) -> nn.Module:
     return model
 
 
-def convert(path: str | Path, target: str | Path, name: str) -> None:
-    """Write a published checkpoint as one of this package; for the errors see `load`."""
-    entry = architectures().get(name, {})
+def convert(path: str | Path, name: str) -> tuple[nn.Module, dict[str, Any]]:
+    """The model, and what a checkpoint of this package says of it; for the errors see `load`."""
     model = load(path, name)
     origin = {"name": name, "file": Path(path).name, "sha256": checkpoints.digest(path)}
-    described = {key: entry[key] for key in ("network", "arguments", "shape")}
-    checkpoints.save(target, model, described | {"upstream": origin})
+    described = {key: architectures()[name][key] for key in ("network", "arguments", "shape")}
+    return model, described | {"upstream": origin}
 
 
 def read(path: str | Path) -> dict[str, Tensor]:

@@ -86,7 +86,7 @@ def test_the_cifar_model_takes_every_weight_of_the_published_one(tmp_path, monke
 
 def test_an_imported_model_is_a_checkpoint_like_any_other(published, tmp_path):
     torch.save(published.state_dict(), tmp_path / "p.pt")
-    upstream.convert(tmp_path / "p.pt", tmp_path / "ours.safetensors", "trades-mnist")
+    checkpoints.save(tmp_path / "ours.safetensors", *upstream.convert(tmp_path / "p.pt", "trades-mnist"))
     model, metadata = checkpoints.load(tmp_path / "ours.safetensors")
     x = torch.rand(2, 1, 28, 28)
     torch.testing.assert_close(model(x), published(x), rtol=1e-5, atol=1e-6)

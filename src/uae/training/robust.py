@@ -1,9 +1,9 @@
-"""Adversarial training of a classifier: Madry's, TRADES' and none, in one loop."""
+"""Adversarial training of a classifier: Madry's and TRADES' objectives, one loop."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Unpack
 
 import torch
@@ -28,6 +28,11 @@ class Adversary:
     beta: float = 6.0
     bounds: tuple[float, float] = (0.0, 1.0)
 
+    def grown(self, done: int, steps: int) -> Adversary:
+        """The adversary after `done` of `steps` training steps over which its ball grows."""
+        share = min(1.0, (done + 1) / steps) if steps else 1.0
+        return replace(self, eps=share * self.eps, step_size=share * self.step_size)
+
     def ascend(self, loss: Callable[[Tensor], Tensor], x: Tensor, start: Tensor) -> Tensor:
         """The point after `steps` steps up `loss`, a scalar, from `start` (N, *shape), around x."""
         low, high = (x - self.eps).clamp(*self.bounds), (x + self.eps).clamp(*self.bounds)
@@ -41,11 +46,6 @@ class Adversary:
 
 # A batch's random start, of the samples' shape: `seeding.uniform` or `normal` with the rest filled in.
 Draw = Callable[[Callable[..., Tensor]], Tensor]
-
-
-def standard(model: nn.Module, x: Tensor, y: Tensor, adversary: None, draw: Draw) -> Tensor:
-    """The cross-entropy of the samples as they are."""
-    return F.cross_entropy(model(x), y)
 
 
 def madry(model: nn.Module, x: Tensor, y: Tensor, adversary: Adversary, draw: Draw) -> Tensor:
@@ -80,7 +80,7 @@ def trades(model: nn.Module, x: Tensor, y: Tensor, adversary: Adversary, draw: D
     return F.cross_entropy(out, y) + adversary.beta * robust
 
 
-OBJECTIVES = {"standard": standard, "madry": madry, "trades": trades}
+OBJECTIVES = {"madry": madry, "trades": trades}
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": lambda p, lr, momentum, decay: torch.optim.Adam(p, lr=lr, weight_decay=decay, fused=True),
@@ -114,27 +114,28 @@ def fit(
     y: Tensor,
     *,
     objective: str,
-    adversary: Adversary | None = None,
+    adversary: Adversary,
     optimizer: str,
     lr: float,
     momentum: float = 0.0,
     weight_decay: float = 0.0,
     milestones: Sequence[int] = (),
     augmentation: str = "none",
+    warmup: int = 0,
     **options: Unpack[loop.Options],
 ) -> list[float]:
     """Train a classifier in place on x (N, *shape) in [0, 1], y (N,) int64; the mean loss of each epoch.
 
-    objective: `standard`, `madry` or `trades`; the last two need an adversary.
+    objective: `madry` or `trades`.
     milestones: numbers of finished epochs after which the learning rate is divided by ten.
     augmentation: `none` or `crop-flip`.
+    warmup: epochs over which eps and the step size grow from 0 to the adversary's: none in the published
+        settings, but small networks and short trainings stay at a constant output without it.
     On a GPU that has bfloat16 the networks run in it (its range needs no scaling of the loss); weights,
     losses and steps stay float32.
-    Raises ValueError for arguments that do not fit together; Diverged, naming epoch and step, when the
+    Raises ValueError for other numbers of labels than samples; Diverged, naming epoch and step, when the
     loss is not finite: the last good state stays in `resume`.
     """
-    if (adversary is None) != (objective == "standard"):
-        raise ValueError(f"objective {objective!r} with adversary {adversary}: all but `standard` need one")
     if len(x) != len(y):
         raise ValueError(f"{len(x)} samples and {len(y)} labels")
     loss_of, augment = OBJECTIVES[objective], AUGMENTATIONS[augmentation]
@@ -157,7 +158,7 @@ def fit(
 
         mixed = device == "cuda" and torch.cuda.is_bf16_supported()
         with torch.autocast(device, torch.bfloat16, enabled=mixed):
-            value = loss_of(model, batch, y[rows], adversary, draw)
+            value = loss_of(model, batch, y[rows], adversary.grown(number, warmup * per_epoch), draw)
         stepper.zero_grad(set_to_none=True)
         value.backward()
         stepper.step()
