@@ -12,7 +12,7 @@ import uae
 from uae import models, storage
 from uae.errors import Diverged
 from uae.evaluation import robustness
-from uae.training import loop, robust
+from uae.training import classifier, loop, robust
 from uae.training.robust import Adversary
 
 SGD = {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "batch_size": 50}
@@ -103,27 +103,36 @@ def test_madry_is_the_loss_of_the_worst_point():
 
 @pytest.mark.parametrize("objective", ["madry", "trades"])
 def test_robust_training_is_robust_where_standard_training_is_not(objective):
-    def asr(objective, adversary):
+    def asr(fit, **settings):
         torch.manual_seed(0)
         model = Linear()
-        robust.fit(model, X, Y, objective=objective, adversary=adversary, optimizer="sgd", lr=0.1,
-                   momentum=0.9, batch_size=50, epochs=30, seed=0)  # fmt: skip
-        assert robustness.accuracy(model, X, Y) > 0.95
+        fit(model, X, Y, lr=0.1, momentum=0.9, batch_size=50, epochs=30, seed=0, **settings)
+        assert robustness.accuracy(model, X, Y) > 0.95 and not model.training
         rows = robustness.attacked(model, X, Y, 100, seed=0)
         attack = uae.PGD(eps=0.06, steps=20)
         return attack(uae.losses.CrossEntropy(model, Y[rows]), X[rows]).success_rate
 
-    assert asr("standard", None) > 0.8
-    assert asr(objective, Adversary(eps=0.06, steps=5, step_size=0.03)) < 0.4
+    adversary = Adversary(eps=0.06, steps=5, step_size=0.03)
+    assert asr(classifier.fit) > 0.8
+    assert asr(robust.fit, objective=objective, adversary=adversary, optimizer="sgd") < 0.4
+
+
+def test_the_ball_grows_over_the_first_steps():
+    adversary = Adversary(eps=0.3, steps=4, step_size=0.1)
+    assert [adversary.grown(done, 4).eps for done in range(6)] == pytest.approx(
+        [0.075, 0.15, 0.225, 0.3, 0.3, 0.3]
+    )
+    assert adversary.grown(1, 4).step_size == pytest.approx(0.05)
+    assert adversary.grown(0, 0) == adversary
 
 
 def fit(model, epochs=4, objective="madry", **options):
-    adversary = None if objective == "standard" else Adversary(0.05, 2, 0.03)
+    adversary = Adversary(0.05, 2, 0.03)
     options = {"objective": objective, "adversary": adversary, "epochs": epochs, "seed": 5} | SGD | options
     return robust.fit(model, X, Y, **options)
 
 
-@pytest.mark.parametrize("objective", ["standard", "madry", "trades"])
+@pytest.mark.parametrize("objective", ["madry", "trades"])
 def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(objective, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_SAVES", -1)
 
@@ -134,7 +143,7 @@ def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(objective, t
         if done == 3:
             raise Killed
 
-    common = {"objective": objective, "milestones": [2], "weight_decay": 1e-3}
+    common = {"objective": objective, "milestones": [2], "weight_decay": 1e-3, "warmup": 3}
     unbroken, path = net(), tmp_path / "x.partial"
     history = fit(unbroken, **common)
     with pytest.raises(Killed):
@@ -165,7 +174,7 @@ def test_the_learning_rate_falls_tenfold_at_each_milestone(monkeypatch):
             rates.append(self.param_groups[0]["lr"])
 
     monkeypatch.setitem(robust.OPTIMIZERS, "sgd", lambda p, lr, momentum, decay: Spy(p, lr=lr))
-    fit(net(), epochs=4, objective="standard", lr=1.0, batch_size=200, milestones=[1, 3])
+    fit(net(), epochs=4, lr=1.0, batch_size=200, milestones=[1, 3])
     assert rates == pytest.approx([1, 0.1, 0.1, 0.01])
 
 
@@ -207,16 +216,10 @@ def test_a_rate_that_explodes_is_found():
         fit(Linear(), epochs=60, lr=1e37)
 
 
-def test_arguments_that_do_not_fit_are_refused():
+def test_labels_that_do_not_fit_are_refused():
     adversary = Adversary(0.1, 2, 0.05)
-    for options, message in (
-        ({"objective": "madry", "adversary": None}, "all but `standard`"),
-        ({"objective": "standard", "adversary": adversary}, "all but `standard`"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            fit(net(), **options)
     with pytest.raises(ValueError, match="200 samples and 3 labels"):
-        robust.fit(net(), X, Y[:3], objective="standard", adversary=None, epochs=1, seed=0, **SGD)
+        robust.fit(net(), X, Y[:3], objective="madry", adversary=adversary, epochs=1, seed=0, **SGD)
 
 
 @pytest.mark.parametrize(

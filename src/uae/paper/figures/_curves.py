@@ -75,13 +75,14 @@ def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> plt.Figur
                 continue
             x = unit * line["eps"].first()
             style = {"color": COLORS[number], "marker": MARKERS[number], "markersize": 3, "lw": 1}
-            seeds = line["seed"].nunique().max()
-            axis.plot(x, 100 * line["asr"].mean(), label=label + (f" ({seeds} seeds)" * (seeds > 1)), **style)
+            axis.plot(x, 100 * line["asr"].mean(), label=label, **style)
             axis.fill_between(
                 x, 100 * line["low"].min(), 100 * line["high"].max(), color=COLORS[number], alpha=0.15, lw=0
             )
         axis.set(ylim=(-3, 103), ylabel="attack success rate (%)")
         axis.set_xlabel(r"$\epsilon \times 255$" if unit == 255 else r"$\epsilon$")
-        axis.set_title(f"{name_of(dataset)} (data: {variant})", fontsize=7)
+        seeds = panel["seed"].nunique()
+        trained = f", {seeds} seeds" if seeds > 1 else ""
+        axis.set_title(f"{name_of(dataset)} (data: {variant}{trained})", fontsize=7)
         axis.legend(frameon=False, fontsize=6.5)
     return figure

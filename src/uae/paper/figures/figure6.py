@@ -26,7 +26,8 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, 
     grids = [storage.read_tensors(path, *needed) for path in inputs]
     columns = 1 + max(len(arrays["eps"]) for arrays, _ in grids)
     rows = sum(len(ATTACKS) * len(arrays["original"]) for arrays, _ in grids)
-    cell, title = width / (columns + 1.2), 0.36
+    left, title = 0.5, 0.36
+    cell = min((width - left) / columns, 0.75)
     height = rows * cell + len(grids) * title
     figure = plt.figure(figsize=(width, height))
     top = height
@@ -39,7 +40,7 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, 
              f"(data: {metadata['variant']}), seed {metadata['seed']}")  # fmt: skip
         heads = ["original", *(rf"$\epsilon = {eps:g}$" for eps in arrays["eps"])]
         for column, head in enumerate(heads):
-            text((1.2 + column + 0.48) * cell, top - 0.26, head, ha="center", fontsize=6)
+            text(left + (column + 0.48) * cell, top - 0.26, head, ha="center", fontsize=6)
         top -= title
         for attack in ATTACKS:
             for sample, original in enumerate(arrays["original"]):
@@ -49,7 +50,7 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, 
                 failed = [False, *~arrays[f"{attack}_success"][:, sample]]
                 for column, (image, cross) in enumerate(zip(images, failed, strict=True)):
                     size = 0.95 * cell
-                    place = ((1.2 + column) * cell / width, top / height, size / width, size / height)
+                    place = ((left + column * cell) / width, top / height, size / width, size / height)
                     axes = figure.add_axes(place)
                     shown = np.clip(image.transpose(1, 2, 0), 0, 1).squeeze()
                     axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
