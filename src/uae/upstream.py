@@ -12,7 +12,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from uae import checkpoints, models
+from uae import models, storage
 from uae.errors import BadFile
 
 
@@ -44,7 +44,7 @@ def load(path: str | Path, name: str) -> nn.Module:
 def convert(path: str | Path, name: str) -> tuple[nn.Module, dict[str, Any]]:
     """The model, and what a checkpoint of this package says of it; for the errors see `load`."""
     model = load(path, name)
-    origin = {"name": name, "file": Path(path).name, "sha256": checkpoints.digest(path)}
+    origin = {"name": name, "file": Path(path).name, "sha256": storage.digest(path)}
     described = {key: architectures()[name][key] for key in ("network", "arguments", "shape")}
     return model, described | {"upstream": origin}
 

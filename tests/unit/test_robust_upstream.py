@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from uae import checkpoints, models, upstream
+from uae import checkpoints, models, storage, upstream
 from uae.errors import BadFile
 
 
@@ -91,7 +91,7 @@ def test_an_imported_model_is_a_checkpoint_like_any_other(published, tmp_path):
     x = torch.rand(2, 1, 28, 28)
     torch.testing.assert_close(model(x), published(x), rtol=1e-5, atol=1e-6)
     assert metadata["upstream"] == {
-        "name": "trades-mnist", "file": "p.pt", "sha256": checkpoints.digest(tmp_path / "p.pt"),
+        "name": "trades-mnist", "file": "p.pt", "sha256": storage.digest(tmp_path / "p.pt"),
     }  # fmt: skip
 
 

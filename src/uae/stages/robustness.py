@@ -89,7 +89,7 @@ def _fitted(
         x, y = augment.augmented(x, extra), y.repeat(2)  # an example has the label of its original
     torch.manual_seed(seeding.derive(seed, "initialisation"))
     model = models.build(settings["network"], tuple(x.shape[1:]), **settings["arguments"]).to(x.device)
-    inputs = [settings, run["method"], seed, data, uae and checkpoints.digest(uae), code()]
+    inputs = [settings, run["method"], seed, data, uae and storage.digest(uae), code()]
     epochs, name = settings["fit"]["epochs"], f"{run['dataset']}/{run['model']}/{run['method']}"
     options = settings["fit"] | {
         "seed": seed,

@@ -56,16 +56,14 @@ def _variant(record: records.Record) -> str:
 
 
 def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> plt.Figure:
-    """A panel a data set: the mean over seeds, in the band of all their intervals.
+    """A panel a data set: the mean over seeds; the bars reach from the lowest to the highest interval.
 
     labels: the methods' names in the legend. On CIFAR-10 eps is in steps of 1/255.
     """
     panels = list(table.groupby(["dataset", "variant"], sort=False))
+    count = max(len(panels), 1)
     figure, axes = plt.subplots(
-        1,
-        max(len(panels), 1),
-        figsize=(width, 0.36 * width if len(panels) > 1 else 0.75 * width),
-        squeeze=False,
+        1, count, figsize=(width, (0.36 if count > 1 else 0.75) * width), squeeze=False
     )
     for axis, ((dataset, variant), panel) in zip(axes[0], panels, strict=False):
         unit = 255 if dataset == "cifar10" else 1
@@ -73,16 +71,35 @@ def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> plt.Figur
             line = panel[panel["method"] == method].groupby("eps")
             if not len(line):
                 continue
-            x = unit * line["eps"].first()
-            style = {"color": COLORS[number], "marker": MARKERS[number], "markersize": 3, "lw": 1}
-            axis.plot(x, 100 * line["asr"].mean(), label=label, **style)
-            axis.fill_between(
-                x, 100 * line["low"].min(), 100 * line["high"].max(), color=COLORS[number], alpha=0.15, lw=0
+            mean, low, high = line["asr"].mean(), line["low"].min(), line["high"].max()
+            axis.errorbar(
+                unit * mean.index,
+                mean,
+                yerr=[mean - low, high - mean],
+                color=COLORS[number],
+                marker=MARKERS[number],
+                ms=3.5,
+                lw=1,
+                capsize=2,
+                label=label,
             )
-        axis.set(ylim=(-3, 103), ylabel="attack success rate (%)")
+        axis.set(ylim=(-0.03, 1.03), ylabel="attack success rate")
+        axis.set_xlim(left=0)
         axis.set_xlabel(r"$\epsilon \times 255$" if unit == 255 else r"$\epsilon$")
-        seeds = panel["seed"].nunique()
-        trained = f", {seeds} seeds" if seeds > 1 else ""
-        axis.set_title(f"{name_of(dataset)} (data: {variant}{trained})", fontsize=7)
+        axis.set_title(f"{name_of(dataset)} (data: {variant})\n{_size(panel)}", fontsize=7)
         axis.legend(frameon=False, fontsize=6.5)
     return figure
+
+
+def _size(panel: pd.DataFrame) -> str:
+    """How much was trained and attacked, of one data set."""
+
+    def span(column: str) -> str:
+        low, high = int(panel[column].min()), int(panel[column].max())
+        return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+    seeds = panel["seed"].nunique()
+    return (
+        f"{span('n_train')} training images, {span('epochs')} epochs, {seeds} seed{'s' * (seeds > 1)}; "
+        f"{span('n_attacked')} images attacked"
+    )

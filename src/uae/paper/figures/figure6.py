@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib import pyplot as plt
 
 from uae import storage
 from uae.paper.figures import TWO_COLUMNS
+from uae.paper.images import Grid
 from uae.paper.tables import name_of
 
 WIDTH = TWO_COLUMNS
@@ -17,50 +17,37 @@ ATTACKS = ("minmax", "pgd")
 
 
 def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, Any], dict[str, Any]]]:
-    """A row an image and attack, a column an eps; failures are crossed.
+    """A row an image, model and attack, a column an eps, the original first; failures are crossed.
 
     Each input holds one model's images (`uae.stages.robustness.attack`): original (n, C, H, W), eps (E,), and
     for each attack its examples (E, n, C, H, W) and successes (E, n).
     """
     needed = ["original", "eps", *ATTACKS, *(f"{attack}_success" for attack in ATTACKS)]
-    grids = [storage.read_tensors(path, *needed) for path in inputs]
-    columns = 1 + max(len(arrays["eps"]) for arrays, _ in grids)
-    rows = sum(len(ATTACKS) * len(arrays["original"]) for arrays, _ in grids)
-    left, title = 0.5, 0.36
-    cell = min((width - left) / columns, 0.75)
-    height = rows * cell + len(grids) * title
-    figure = plt.figure(figsize=(width, height))
-    top = height
-
-    def text(x: float, y: float, words: str, **style: Any) -> None:
-        figure.text(x / width, y / height, words, **{"fontsize": 7, "va": "center"} | style)
-
-    for arrays, metadata in grids:
-        text(0, top - 0.1, f"{name_of(metadata['model'])} on {name_of(metadata['dataset'])} "
-             f"(data: {metadata['variant']}), seed {metadata['seed']}")  # fmt: skip
-        heads = ["original", *(rf"$\epsilon = {eps:g}$" for eps in arrays["eps"])]
-        for column, head in enumerate(heads):
-            text(left + (column + 0.48) * cell, top - 0.26, head, ha="center", fontsize=6)
-        top -= title
-        for attack in ATTACKS:
-            for sample, original in enumerate(arrays["original"]):
-                top -= cell
-                text(0, top + cell / 2, name_of(attack))
-                images = [original, *arrays[attack][:, sample]]
-                failed = [False, *~arrays[f"{attack}_success"][:, sample]]
-                for column, (image, cross) in enumerate(zip(images, failed, strict=True)):
-                    size = 0.95 * cell
-                    place = ((left + column * cell) / width, top / height, size / width, size / height)
-                    axes = figure.add_axes(place)
-                    shown = np.clip(image.transpose(1, 2, 0), 0, 1).squeeze()
-                    axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-                    if cross:
-                        for ends in ((0, 1), (1, 0)):
-                            axes.plot((0, 1), ends, color="#d62728", lw=1.2, transform=axes.transAxes)
-                    axes.set_axis_off()
+    loaded = [storage.read_tensors(path, *needed) for path in inputs]
+    lines = [
+        (arrays, metadata["model"], attack, image)
+        for arrays, metadata in loaded
+        for attack in ATTACKS
+        for image in range(len(arrays["original"]))
+    ]
+    arrays, metadata = loaded[0]
+    margin = 0.95
+    grid = Grid(width, len(lines), 1 + len(arrays["eps"]), margin=margin)
+    grid.heading(
+        f"{name_of(metadata['dataset'])} (data: {metadata['variant']}), seed {metadata['seed']}; "
+        "a red cross: the attack failed"
+    )
+    for column, head in enumerate(["original", *(rf"$\epsilon$ = {e:g}" for e in arrays["eps"])]):
+        grid.text(head, -0.08 / grid.cell, column + 0.47, ha="center", va="bottom")
+    for row, (arrays, model, attack, image) in enumerate(lines):
+        grid.text(f"{name_of(model)}, {name_of(attack)}", row, -margin / grid.cell)
+        grid.show(arrays["original"][image], row, 0)
+        for column, example in enumerate(arrays[attack][:, image]):
+            failed = not arrays[f"{attack}_success"][column, image]
+            grid.show(example, row, 1 + column, failed=failed)
     plotted = {
         f"{metadata['dataset']}/{metadata['model']}/{name}": array
-        for arrays, metadata in grids
+        for arrays, metadata in loaded
         for name, array in arrays.items()
     }
-    return figure, (plotted, {"grids": [metadata for _, metadata in grids]})
+    return grid.figure, (plotted, {"grids": [metadata for _, metadata in loaded]})
