@@ -18,6 +18,7 @@ if cfg.records == "live":
     include: "workflow/rules/evaluate.smk"
     include: "workflow/rules/contrastive.smk"
     include: "workflow/rules/supervised.smk"
+    include: "workflow/rules/robustness.smk"
 
 
 include: "workflow/rules/render.smk"

@@ -58,6 +58,20 @@ METRICS = {
     "kid": "mean kernel distance (squared MMD) between the same, over subsets",
     "kid_std": "its standard deviation over subsets",
     "kid_subset": "samples of each subset",
+    "asr_low": "lower end of the attack success rate's 95 % interval (Wilson)",
+    "asr_high": "upper end of the attack success rate's 95 % interval (Wilson)",
+    "cross_entropy": "mean cross-entropy of the attacked images after the attack, in nats",
+    "robust_accuracy": "accuracy times the share of attacked images that PGD with restarts leaves correct",
+    "asr_single": "attack success rate of PGD from one start at the eps of the training",
+    "asr_restarts": "attack success rate of PGD with restarts at the eps of the training",
+    "asr_transfer": "success rate of PGD examples made on another model at the eps of the training",
+    "asr_unbounded": "attack success rate of PGD at an eps of 1",
+    "flags": "signs of masked gradients or of a weak attack that were found",
+    "flag_asr_falls": "1 if the success rate falls with eps beyond the intervals, else 0",
+    "flag_loss_falls": "1 if the mean loss of attacked images falls with eps beyond the intervals, else 0",
+    "flag_unbounded_fails": "1 if PGD at an eps of 1 leaves images that it does not reach, else 0",
+    "flag_transfer_wins": "1 if another model's examples succeed more often than white-box PGD, else 0",
+    "flag_restarts_matter": "1 if restarts find more than the interval of a single start allows, else 0",
 }
 
 

@@ -1,4 +1,4 @@
-for row in cfg.rows:
+for row in cfg.made_rows:
     for attacks in cfg.jobs(cfg.row_attacks(row)):
 
         rule:

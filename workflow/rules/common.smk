@@ -88,6 +88,27 @@ SOURCES = {
         "stages/classifier.py",
     ],
     "measure": ["evaluation", "losses.py", "mine", "records.py", "sampling.py", "stages/supervised.py"],
+    "train_robust": [
+        "augment.py",
+        "models",
+        "seeding.py",
+        "stages/robustness.py",
+        "stages/train.py",
+        "training",
+        "upstream.py",
+        "upstream.yaml",
+    ],
+    "attack_robust": [
+        "attacks",
+        "evaluation/robustness.py",
+        "losses.py",
+        "mine",
+        "models",
+        "records.py",
+        "sampling.py",
+        "seeding.py",
+        "stages/robustness.py",
+    ],
     "tables": ["paper/tables.py", "paper/tables.yaml", "paper/reference"],
     "report": [
         "paper/claims.py",
@@ -100,6 +121,7 @@ SOURCES = {
 }
 FIGURE_SOURCES = [
     "paper/figures/__init__.py",
+    "paper/figures/_curves.py",
     "paper/images.py",
     "paper/paper.mplstyle",
     "paper/tables.py",
@@ -169,6 +191,55 @@ def attacked(row, attack):
     """The checkpoint that an attack is made on: the original, or in a second round the retrained one."""
     method = Method(attack)
     return f"{files('checkpoints', row)}/{method.base if method.rounds == 2 else 'original'}/seed{{seed}}.safetensors"
+
+
+# The robustness experiments
+
+
+def robust_checkpoint(run):
+    return f"{files('checkpoints/robustness', run)}/{run.method}/seed{{seed}}.safetensors"
+
+
+def uae_of(runs):
+    """The UAE set that some of a data set's runs are trained with, of the same seed where its row has that."""
+
+    def path(wildcards):
+        if not any(run.method == "mine-uae" for run in runs):
+            return []
+        source = cfg.robustness.uaes[runs[0].dataset]
+        seeds = cfg.row_seeds(source)
+        seed = seeds[int(wildcards.seed) % len(seeds)]
+        return f"{files('uae', source)}/{source.method}/seed{seed}.safetensors"
+
+    return path
+
+
+def robust_jobs(things):
+    """Runs or rows by the job that does them, one each, or all of a data set where jobs are short."""
+    jobs = {}
+    for thing in things:
+        jobs.setdefault(thing.dataset if cfg.together else "-".join(thing), []).append(thing)
+    return jobs
+
+
+def robust_methods(row):
+    """The records of a model: one a training method, or where attacks are compared one an attack."""
+    model = cfg.robust_model(row)
+    compared = ["pgd", "minmax"] if model.minmax else model.methods
+    return compared + ["sanity"] * bool(model.sanity)
+
+
+def robust_records(rows):
+    """With the images of Figure 6, which are of the first seed alone."""
+    return [
+        f"{files('records/robustness', row)}/{method}/seed{{seed}}.json"
+        for row in rows
+        for method in robust_methods(row)
+    ] + [
+        f"{files('records/figure6', row)}/seed{{seed}}.safetensors"
+        for row in rows
+        if cfg.robust_model(row).shown
+    ]
 
 
 def every(kind, suffix="json"):
@@ -263,6 +334,17 @@ RECORDS = {
         for row in cfg.contrastive_rows
         for seed in cfg.seeds
         for method in ["original", *cfg.contrastive.methods]
+    ],
+    "robustness": [
+        path.format(seed=seed)
+        for seed in cfg.robustness.seeds
+        for path in robust_records(cfg.robust_rows)
+        if path.endswith(".json")
+    ],
+    "figure6": [
+        path.format(seed=cfg.robustness.seeds[0])
+        for path in robust_records(cfg.robust_rows)
+        if path.endswith(".safetensors")
     ],
 }
 for name in ["table1", "table2", "table3", "figure1", "figure2", "figure3", "figure4"]:

@@ -12,6 +12,7 @@ TABLES = {
     "appendixh": "reconstruction",
     "seeds": "reconstruction",
     "ablation": "reconstruction",
+    "robust": "robustness",
 }
 # A figure's numbers are a .csv, an image grid's a .safetensors.
 FIGURES = {
@@ -20,6 +21,11 @@ FIGURES = {
     "figure3": ("figure3", "safetensors"),
     "figure4": ("figure4", "safetensors"),
     "figure5": ("figure5", "safetensors"),
+    "figure6": ("figure6", "safetensors"),
+    "figure7": ("robustness", "csv"),
+    "figure8": ("robustness", "csv"),
+    "figure9": ("robustness", "csv"),
+    "figure10a": ("robustness", "csv"),
     "theorem1": ("theorem1", "csv"),
     "figure10b": ("contrastive", "csv"),
 }

@@ -1,6 +1,6 @@
 # A row is a model on a data set. A job that fails must not cost what an earlier one made: `update` puts the
 # old file back.
-for row in cfg.rows:
+for row in cfg.made_rows:
 
     rule:
         name:

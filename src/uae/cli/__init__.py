@@ -8,7 +8,17 @@ import sys
 from rich.logging import RichHandler
 
 # They register their commands.
-from uae.cli import check, contrastive, data, own, reconstruction, render, supervised, verify  # noqa: F401
+from uae.cli import (  # noqa: F401
+    check,
+    contrastive,
+    data,
+    own,
+    reconstruction,
+    render,
+    robustness,
+    supervised,
+    verify,
+)
 from uae.cli.common import app, console
 from uae.errors import InputError
 

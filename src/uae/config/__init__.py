@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from uae.config.blocks import Block, Count, TrainLimit
+from uae.config.blocks import Block, Count, TrainLimit, merge
 from uae.config.contrastive import Contrastive
 from uae.config.reconstruction import (
     Attack,
@@ -27,11 +27,12 @@ from uae.config.reconstruction import (
     Stationarity,
     check_methods,
 )
+from uae.config.robustness import Model, Robust, Robustness, Source
 from uae.config.supervised import AttackSet, Supervised
 from uae.data import catalogue
 from uae.errors import ConfigError
 
-__all__ = ["ROOT", "SCALES", "Config", "Method", "load", "merge", "read_yaml"]
+__all__ = ["ROOT", "SCALES", "Config", "Method", "Robust", "Row", "load", "merge", "read_yaml"]
 
 ROOT = Path(__file__).parents[3]
 SCALES = ROOT / "config" / "scales"
@@ -70,6 +71,7 @@ class Config(Block):
     theorem1: Stationarity
     contrastive: Contrastive
     supervised: Supervised
+    robustness: Robustness
 
     @model_validator(mode="after")
     def _references(self) -> Config:
@@ -81,7 +83,14 @@ class Config(Block):
                 for key in ("methods", "also"):
                     where = f"reconstruction.{dataset}.models.{model}.{key}"
                     check_methods(where, getattr(budget, key) or [], self.attacks)
-        if not self.rows and not self.contrastive_rows and not self.classifiers:
+        for dataset, source in self.robustness.uaes.items():
+            if source.model not in getattr(self.reconstruction.get(source.dataset), "models", {}):
+                raise ValueError(
+                    f"robustness.uaes.{dataset}: no {source.model} on {source.dataset} under `reconstruction`"
+                )
+            if source.method not in self.attacks:
+                raise ValueError(f"robustness.uaes.{dataset}: {source.method} is not one of `attacks`")
+        if not any([self.rows, self.contrastive_rows, self.classifiers, self.robust_rows]):
             raise ValueError(f"only: no dataset/model matches {self.only!r}")
         panels = [("theorem1", self.theorem1), ("supervised.table1", self.supervised.table1)]
         for name, panel in [*(("figure5", panel) for panel in self.figure5), *panels]:
@@ -172,6 +181,7 @@ class Config(Block):
         """The UAE sets that a row needs, first rounds before second ones."""
         sets = [name for method in self.row_methods(row) for name in Method(method).attacks]
         sets += [panel.method for panel in self.panels if (panel.dataset, panel.model) == row]
+        sets += [source.method for source in self.uae_sources if (source.dataset, source.model) == row]
         return sorted(dict.fromkeys(sets), key=lambda name: Method(name).rounds)
 
     def jobs(self, things: list[Run] | list[str]) -> list[list[Any]]:
@@ -248,6 +258,54 @@ class Config(Block):
     def supervised_sets(self, row: Row) -> list[AttackSet]:
         return self.supervised.sets(row.dataset, self.resolved_device)
 
+    # The robustness experiments
+
+    @property
+    def robust_rows(self) -> list[Row]:
+        """The models of the robustness experiments, those that `only` asks for."""
+        models = self.robustness.models
+        return self._asked_for([Row(dataset, name) for dataset in models for name in models[dataset]])
+
+    def robust_model(self, row: Row) -> Model:
+        return self.robustness.models[row.dataset][row.model].on(self.resolved_device)
+
+    def surrogates(self, rows: list[Row]) -> list[Row]:
+        """The models whose examples are tried on some others."""
+        checks = [(row.dataset, self.robust_model(row).sanity) for row in rows]
+        return [Row(dataset, sanity.surrogate) for dataset, sanity in checks if sanity]
+
+    @property
+    def robust_made(self) -> list[Row]:
+        """The models that are trained: those asked for, and those whose examples are tried on them."""
+        return list(dict.fromkeys([*self.robust_rows, *self.surrogates(self.robust_rows)]))
+
+    def robust_runs(self, row: Row) -> list[Robust]:
+        return [Robust(*row, method) for method in self.robust_model(row).methods]
+
+    @property
+    def uae_sources(self) -> list[Source]:
+        """The rows of the unsupervised tables whose UAEs the models are trained with."""
+        needed = {
+            run.dataset
+            for row in self.robust_made
+            for run in self.robust_runs(row)
+            if run.method == "mine-uae"
+        }
+        return [self.robustness.uaes[dataset] for dataset in self.robustness.uaes if dataset in needed]
+
+    @property
+    def made_rows(self) -> list[Row]:
+        """The rows of the unsupervised tables that are made: those asked for, and the sources of UAEs."""
+        sources = [Row(source.dataset, source.model) for source in self.uae_sources]
+        return list(dict.fromkeys([*self.rows, *sources]))
+
+    def robust_data(self, row: Row) -> str:
+        model = self.robust_model(row)
+        if model.data is not None:
+            return self.limited(model.data, model.train_limit)
+        source = self.robustness.uaes[row.dataset]
+        return self.data_name(Row(source.dataset, source.model))
+
 
 def read_yaml(path: Path) -> dict[str, Any]:
     try:
@@ -259,14 +317,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: must be a mapping of keys to values")
     return content
-
-
-def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` on top of `base`, key by key through nested mappings."""
-    both = {
-        k: merge(base[k], v) for k, v in over.items() if isinstance(v, dict) and isinstance(base.get(k), dict)
-    }
-    return base | over | both
 
 
 def scale_file(scale: str) -> Path:

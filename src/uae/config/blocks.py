@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,3 +28,11 @@ def known_data(name: str) -> str:
     """A validator: the name of a data set of the catalogue."""
     catalogue.lookup(name)
     return name
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` on top of `base`, key by key through nested mappings."""
+    both = {
+        k: merge(base[k], v) for k, v in over.items() if isinstance(v, dict) and isinstance(base.get(k), dict)
+    }
+    return base | over | both

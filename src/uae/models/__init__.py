@@ -11,8 +11,10 @@ from uae.models.adversarial import Adversarial
 from uae.models.autoencoders import Convolutional, Dense
 from uae.models.classifiers import CarliniWagner
 from uae.models.concrete import Concrete
+from uae.models.madry import MadryCNN
 from uae.models.resnet import ResNet18
 from uae.models.simclr import SimCLR
+from uae.models.wide_resnet import WideResNet
 
 NETWORKS: dict[str, type[nn.Module]] = {
     "dense": Dense,
@@ -21,7 +23,9 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "adversarial": Adversarial,
     "concrete": Concrete,
     "carlini-wagner": CarliniWagner,
+    "madry": MadryCNN,
     "resnet18": ResNet18,
+    "wide-resnet": WideResNet,
     "simclr": SimCLR,
 }
 

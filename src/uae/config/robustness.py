@@ -1,0 +1,169 @@
+"""The robustness experiments: adversarially trained models, and UAE augmentation (appendices H.1 and I)."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+
+from uae.config.blocks import Block, Count, NotNegative, Positive, TrainLimit, known_data, merge
+
+
+def _fraction(value: Any) -> Any:
+    """A bound may be written as it is published: 8/255."""
+    try:
+        return float(Fraction(value.replace(" ", ""))) if isinstance(value, str) else value
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"{value!r} is neither a number nor a fraction such as 8/255") from None
+
+
+Bound = Annotated[float, BeforeValidator(_fraction), Field(gt=0)]
+
+
+class Adversary(Block):
+    """The inner maximisation of adversarial training, by the names of `uae.training.robust.Adversary`."""
+
+    eps: Bound
+    steps: Count
+    step_size: Bound
+    beta: NotNegative = 6.0
+
+
+class Fit(Block):
+    """How a classifier is fitted: the names of `uae.training.classifier` or, with an adversary, `robust`."""
+
+    lr: Positive
+    batch_size: Count
+    epochs: Count
+    momentum: NotNegative = 0.0
+    decay: NotNegative | None = None
+    objective: Literal["madry", "trades"] | None = None
+    optimizer: Literal["adam", "sgd"] | None = None
+    weight_decay: NotNegative | None = None
+    milestones: list[Count] | None = None
+    augmentation: Literal["none", "crop-flip"] | None = None
+    warmup: Annotated[int, Field(ge=0)] | None = None
+
+
+class PGD(Block):
+    """step_size: null is 2.5 eps / steps."""
+
+    steps: Count
+    step_size: Bound | None = None
+
+
+class MinMax(Block):
+    """Algorithm 1, maximising MI, by the names of `uae.MinMaxAttack` and `uae.MINE`."""
+
+    steps: Count
+    alpha: Positive
+    beta: NotNegative
+    inner_steps: Count
+    critic: Literal["vanilla", "released"]
+    critic_lr: Positive
+    images: Count  # attacked at most: it takes longer than PGD
+
+
+class Sanity(Block):
+    """The checks for masked gradients at the adversary's eps."""
+
+    surrogate: str  # the model whose examples are transferred, of the same data set
+    restarts: Count
+
+
+class Model(Block):
+    """One model on one data set, how it is made and what is measured of it."""
+
+    data: Annotated[str, AfterValidator(known_data)] | None = None  # null: that of the UAEs' row
+    train_limit: TrainLimit | None = None  # in place of the run's
+    network: str
+    arguments: dict[str, Any] = {}  # noqa: RUF012 pydantic copies it
+    fit: Fit
+    adversary: Adversary | None = None
+    checkpoint: str | None = None  # a published TRADES file in place of training
+    methods: list[Literal["original", "mine-uae", "matched"]] = ["original"]  # noqa: RUF012
+    eps: list[Bound]
+    images: Count
+    pgd: PGD
+    minmax: MinMax | None = None
+    sanity: Sanity | None = None
+    shown: Annotated[int, Field(ge=0)] = 0  # images of Figure 6
+    cpu: dict[str, Any] = {}  # noqa: RUF012 what is smaller on a CPU, by the same keys
+
+    @model_validator(mode="after")
+    def _whole(self) -> Model:
+        if (self.adversary is None) != (self.fit.objective is None):
+            raise ValueError("an adversary needs fit.objective, madry or trades, and the other way round")
+        if self.adversary is not None and self.fit.optimizer is None:
+            raise ValueError("fit.optimizer: adversarial training needs adam or sgd")
+        if self.checkpoint is not None and not Path(self.checkpoint).is_file():
+            raise ValueError(f"checkpoint: {self.checkpoint}: no such file")
+        if self.sanity is not None and self.adversary is None:
+            raise ValueError("sanity: the checks are made at the adversary's eps, and there is none")
+        try:
+            self.on("cpu")
+        except ValidationError as error:
+            raise ValueError("cpu: " + "; ".join(f"{e['loc']}: {e['msg']}" for e in error.errors())) from None
+        return self
+
+    def on(self, device: str) -> Model:
+        """The settings on `cpu` or `cuda`."""
+        if device != "cpu" or not self.cpu:
+            return self
+        return Model.model_validate(merge(self.model_dump(exclude_unset=True, exclude={"cpu"}), self.cpu))
+
+
+class Source(Block):
+    """The row of the unsupervised tables that the UAEs of a data set come from."""
+
+    dataset: str
+    model: str
+    method: str
+
+
+class Robust(NamedTuple):
+    """One trained model: of a data set, by name, on the originals or an augmented set."""
+
+    dataset: str
+    model: str
+    method: str
+
+
+class Robustness(Block):
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    uaes: dict[str, Source]
+    models: dict[str, dict[str, Model]]
+
+    @model_validator(mode="after")
+    def _references(self) -> Robustness:
+        for dataset, models in self.models.items():
+            for name, model in models.items():
+                where = f"models.{dataset}.{name}"
+                if (model.data is None or "mine-uae" in model.methods) and dataset not in self.uaes:
+                    raise ValueError(f"{where}: there is no row for {dataset} under `uaes`")
+                if model.data is not None and "mine-uae" in model.methods:
+                    raise ValueError(f"{where}.data: a model retrained with UAEs takes the data of their row")
+                if model.sanity is not None and model.sanity.surrogate not in models:
+                    raise ValueError(f"{where}.sanity.surrogate: no {model.sanity.surrogate} on {dataset}")
+        return self
+
+    def training(self, run: Robust, device: str) -> dict[str, Any]:
+        """The settings of one training."""
+        model = self.models[run.dataset][run.model].on(device)
+        return {
+            "network": model.network,
+            "arguments": model.arguments,
+            "fit": model.fit.model_dump(exclude_none=True),
+            "adversary": model.adversary and model.adversary.model_dump(),
+            "checkpoint": model.checkpoint,
+        }
+
+    def attacking(self, dataset: str, name: str, device: str) -> dict[str, Any]:
+        """The settings of the attacks on one model."""
+        model = self.models[dataset][name].on(device)
+        settings = model.model_dump(include={"eps", "images", "pgd", "minmax", "sanity", "shown"})
+        if model.sanity is not None:
+            settings["sanity"]["eps"] = model.adversary.eps
+        return settings

@@ -1,0 +1,37 @@
+"""The MNIST network of Madry et al. (2018): what their published accuracies were measured on."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class MadryCNN(nn.Module):
+    """conv5x5-32, pool, conv5x5-64, pool, dense 1024, logits: (N, C, H, W) in [0, 1] to (N, classes).
+
+    Same padding; height and width must be multiples of 4. Weights start as in the authors' MNIST
+    challenge: normal with standard deviation 0.1, cut off at two of them, biases at 0.1.
+    """
+
+    def __init__(self, shape: tuple[int, ...], classes: int = 10):
+        super().__init__()
+        channels, height, width = shape
+        if height % 4 or width % 4:
+            raise ValueError(f"Madry's network needs multiples of 4, got {height}x{width}")
+        self.features = nn.Sequential(
+            nn.Conv2d(channels, 32, 5, padding="same"),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 5, padding="same"),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        )
+        self.classifier = nn.Sequential(
+            nn.Flatten(), nn.Linear(height * width * 4, 1024), nn.ReLU(), nn.Linear(1024, classes)
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.1, a=-0.2, b=0.2)
+                nn.init.constant_(module.bias, 0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.features(x))

@@ -1,0 +1,105 @@
+"""What Figures 7 to 10 have in common: attack success rates against eps, with their intervals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib import pyplot as plt
+
+from uae import records
+from uae.paper.figures import COLORS, MARKERS
+from uae.paper.tables import name_of
+
+COLUMNS = [
+    "dataset",
+    "variant",
+    "model",
+    "method",
+    "seed",
+    "eps",
+    "asr",
+    "low",
+    "high",
+    "n_attacked",
+    "n_train",
+    "epochs",
+]
+
+
+def rates(inputs: list[Path], experiment: str, model: str, methods: list[str]) -> pd.DataFrame:
+    """One row a success rate of a model's records, in the order of the methods."""
+    rows = []
+    for record in map(records.read, inputs):
+        if (record.experiment, record.model) != (experiment, model) or record.method not in methods:
+            continue
+        metrics = record.metrics
+        for key in metrics:
+            name, at, eps = key.partition("@")
+            if name == "asr" and at:
+                measured = [metrics[key], metrics[f"asr_low@{eps}"], metrics[f"asr_high@{eps}"]]
+                run = [metrics[name] for name in COLUMNS[9:]]
+                keys = [record.dataset, _variant(record), model, record.method, record.seed, float(eps)]
+                rows.append([*keys, *measured, *run])
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    return frame.sort_values(["dataset", "method", "seed", "eps"], key=lambda c: c.map(_order(methods)))
+
+
+def _order(methods: list[str]):
+    """MNIST before CIFAR-10, methods as listed."""
+    known = ["mnist", "cifar10", *methods]
+    return lambda value: known.index(value) if value in known else value
+
+
+def _variant(record: records.Record) -> str:
+    return f"stand-in: {record.variant}" if record.title.startswith("stand-in") else record.variant
+
+
+def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> plt.Figure:
+    """A panel a data set: the mean over seeds; the bars reach from the lowest to the highest interval.
+
+    labels: the methods' names in the legend. On CIFAR-10 eps is in steps of 1/255.
+    """
+    panels = list(table.groupby(["dataset", "variant"], sort=False))
+    count = max(len(panels), 1)
+    figure, axes = plt.subplots(
+        1, count, figsize=(width, (0.36 if count > 1 else 0.75) * width), squeeze=False
+    )
+    for axis, ((dataset, variant), panel) in zip(axes[0], panels, strict=False):
+        unit = 255 if dataset == "cifar10" else 1
+        for number, (method, label) in enumerate(labels.items()):
+            line = panel[panel["method"] == method].groupby("eps")
+            if not len(line):
+                continue
+            mean, low, high = line["asr"].mean(), line["low"].min(), line["high"].max()
+            axis.errorbar(
+                unit * mean.index,
+                mean,
+                yerr=[mean - low, high - mean],
+                color=COLORS[number],
+                marker=MARKERS[number],
+                ms=3.5,
+                lw=1,
+                capsize=2,
+                label=label,
+            )
+        axis.set(ylim=(-0.03, 1.03), ylabel="attack success rate")
+        axis.set_xlim(left=0)
+        axis.set_xlabel(r"$\epsilon \times 255$" if unit == 255 else r"$\epsilon$")
+        axis.set_title(f"{name_of(dataset)} (data: {variant})\n{_size(panel)}", fontsize=7)
+        axis.legend(frameon=False, fontsize=6.5)
+    return figure
+
+
+def _size(panel: pd.DataFrame) -> str:
+    """How much was trained and attacked, of one data set."""
+
+    def span(column: str) -> str:
+        low, high = int(panel[column].min()), int(panel[column].max())
+        return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+    seeds = panel["seed"].nunique()
+    return (
+        f"{span('n_train')} training images, {span('epochs')} epochs, {seeds} seed{'s' * (seeds > 1)}; "
+        f"{span('n_attacked')} images attacked"
+    )

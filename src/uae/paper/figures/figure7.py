@@ -1,0 +1,19 @@
+"""Figure 7: MinMax and PGD against models trained by Madry et al.'s method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib import pyplot as plt
+
+from uae.paper.figures import TWO_COLUMNS, _curves
+
+WIDTH = TWO_COLUMNS
+LABELS = {"minmax": "MinMax", "pgd": "PGD"}
+
+
+def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
+    """Attack success rates against eps; each input is a record of the experiment `robustness`."""
+    numbers = _curves.rates(inputs, "robustness", "madry", list(LABELS))
+    return _curves.draw(numbers, LABELS, width), numbers

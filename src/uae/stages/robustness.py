@@ -1,0 +1,273 @@
+"""Train robust models, attack them, and check the attacks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from uae import augment, checkpoints, losses, models, records, seeding, storage, upstream
+from uae.attacks import PGD, AttackResult, MinMaxAttack
+from uae.data import prepared
+from uae.evaluation import robustness
+from uae.evaluation.robustness import Rate
+from uae.mine import MINE
+from uae.stages import Progress, use
+from uae.stages.train import code
+from uae.training import classifier, robust, steps_per_epoch
+
+Run = dict[str, Any]
+
+
+def train(
+    folder: Path,
+    *,
+    runs: list[Run],
+    uae: Path | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> None:
+    """Train classifiers, with or without an adversary, on the originals or on an augmented set.
+
+    runs: `dataset`, `model`, `method`, `data` and the `settings` of `Robustness.training`.
+    uae: the set for the runs with method `mine-uae`.
+    Writes <folder>/<dataset>/<model>/<method>/seed<k>.safetensors for each. A run with a `checkpoint` in its
+    settings is not trained: the published file is converted.
+    """
+    use(device)
+    for run in runs:
+        clock = records.Clock()
+        settings, source = run["settings"], prepared.load(run["data"])
+        target = records.path(
+            folder / run["dataset"] / run["model"], run["method"], seed, None, ".safetensors"
+        )
+        x, y = source.unit("train").to(device), torch.from_numpy(source.y_train).long().to(device)
+        metadata = {
+            "network": settings["network"],
+            "arguments": settings["arguments"],
+            "shape": list(x.shape[1:]),
+            "settings": settings,
+            "method": run["method"],
+            "seed": seed,
+            "variant": source.metadata["variant"],
+            "n_train": len(x),
+        }
+        if settings["checkpoint"]:
+            model, found = upstream.convert(settings["checkpoint"], f"trades-{run['dataset']}")
+            metadata |= found | {"n_train": 0, "steps": 0, "history": []}
+        else:
+            model, history = _fitted(run, uae, x, y, seed, source.metadata["sha256"], target, progress)
+            doubled = len(x) * (1 if run["method"] == "original" else 2)
+            steps = len(history) * steps_per_epoch(doubled, settings["fit"]["batch_size"])
+            metadata |= {"steps": steps, "history": history}
+        metadata["provenance"] = clock.provenance(settings, records.device_name(device)).model_dump()
+        checkpoints.save(target, model, metadata)
+        target.with_suffix(".partial").unlink(missing_ok=True)
+
+
+def _fitted(
+    run: Run,
+    uae: Path | None,
+    x: Tensor,
+    y: Tensor,
+    seed: int,
+    data: str,
+    target: Path,
+    progress: Progress | None,
+) -> tuple[nn.Module, list[float]]:
+    settings = run["settings"]
+    uae = uae if run["method"] == "mine-uae" else None
+    if run["method"] != "original":
+        extra = x if uae is None else AttackResult.load(uae).adv
+        x, y = augment.augmented(x, extra), y.repeat(2)  # an example has the label of its original
+    torch.manual_seed(seeding.derive(seed, "initialisation"))
+    model = models.build(settings["network"], tuple(x.shape[1:]), **settings["arguments"]).to(x.device)
+    inputs = [settings, run["method"], seed, data, uae and storage.digest(uae), code()]
+    epochs, name = settings["fit"]["epochs"], f"{run['dataset']}/{run['model']}/{run['method']}"
+    options = settings["fit"] | {
+        "seed": seed,
+        "resume": target.with_suffix(".partial"),
+        "tag": hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest(),
+        "progress": progress and (lambda done, loss: progress(done, epochs, f"{name}: loss {loss:.4f}")),
+    }
+    if settings["adversary"] is None:
+        return model, classifier.fit(model, x, y, **options)
+    return model, robust.fit(model, x, y, adversary=robust.Adversary(**settings["adversary"]), **options)
+
+
+def attack(
+    folder: Path,
+    results: Path,
+    *,
+    rows: list[dict[str, Any]],
+    seed: int,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> None:
+    """Attack correctly classified test images of trained models over eps.
+
+    folder: as for `train`.  rows: `dataset`, `model`, `methods`, `data` and the `settings` of
+    `Robustness.attacking`. Writes records under <results>/robustness/<dataset>/<model>, one a method; where
+    MinMax is compared with PGD, one an attack instead, and `sanity` for the checks; and Figure 6's images
+    under <results>/figure6.
+    """
+    use(device)
+    for done, row in enumerate(rows):
+        subjects = [_Subject(folder, row, method, seed, device) for method in row["methods"]]
+        for subject in subjects:
+            _measure(subject, row["settings"], folder, results)
+        if progress is not None:
+            progress(done + 1, len(rows), f"{row['dataset']}/{row['model']}")
+
+
+class _Subject:
+    """A trained model and the images it is attacked on."""
+
+    def __init__(self, folder: Path, row: dict[str, Any], method: str, seed: int, device: str):
+        self.clock = records.Clock()
+        self.dataset, self.name, self.method, self.seed, self.device = (
+            row["dataset"], row["model"], method, seed, device,
+        )  # fmt: skip
+        self.source = prepared.load(row["data"])
+        self.model, self.run = load(folder, row["dataset"], row["model"], method, seed, device)
+        x = self.source.unit("test").to(device)
+        y = torch.from_numpy(self.source.y_test).long().to(device)
+        self.index = robustness.attacked(self.model, x, y, row["settings"]["images"], seed)
+        self.x, self.y = x[self.index], y[self.index]
+        self.accuracy, self.n_test = robustness.accuracy(self.model, x, y), len(x)
+
+    def save(
+        self, results: Path, method: str, rates: list[Rate], settings: dict[str, Any], **more: float
+    ) -> None:
+        """Write one record, with the rates at each eps."""
+        metrics: dict[str, float] = {
+            "accuracy": self.accuracy,
+            "n_test": self.n_test,
+            "n_train": self.run["n_train"],
+            "epochs": len(self.run["history"]),
+            "steps": self.run["steps"],
+            "n_attacked": rates[0].count,
+        } | more
+        for rate in rates:
+            at = f"@{rate.eps:.4g}"
+            metrics |= {f"asr{at}": rate.value, f"asr_low{at}": rate.low, f"asr_high{at}": rate.high}
+            metrics |= {f"cross_entropy{at}": rate.loss}
+        record = records.Record(
+            experiment="robustness",
+            dataset=self.dataset,
+            variant=self.source.metadata["variant"],
+            title=self.source.metadata["title"],
+            model=self.name,
+            method=method,
+            seed=self.seed,
+            metrics=metrics,
+            settings={"training": self.run["settings"], "attack": settings},
+            provenance={
+                "training": self.run["provenance"],
+                "evaluation": self.clock.provenance(settings, records.device_name(self.device)),
+            },
+        )
+        record.save(records.path(results / "robustness" / self.dataset / self.name, method, self.seed))
+        self.clock = records.Clock()
+
+
+def load(
+    folder: Path, dataset: str, model: str, method: str, seed: int, device: str
+) -> tuple[nn.Module, dict[str, Any]]:
+    return checkpoints.load(
+        records.path(folder / dataset / model, method, seed, None, ".safetensors"), device
+    )
+
+
+def _measure(subject: _Subject, settings: dict[str, Any], folder: Path, results: Path) -> None:
+    eps, shown, grids = settings["eps"], settings["shown"], {}
+
+    def curve(name: str, count: int | None, attack: robustness.Attack) -> list[Rate]:
+        """The rates at every eps; the first images are kept for Figure 6."""
+        kept: list[AttackResult] = []
+
+        def keeping(model: nn.Module, x: Tensor, y: Tensor, bound: float) -> AttackResult:
+            kept.append(attack(model, x, y, bound))
+            return kept[-1]
+
+        rates = robustness.curve(subject.model, subject.x[:count], subject.y[:count], keeping, eps)
+        if shown:
+            grids[name] = torch.stack([result.adv[:shown] for result in kept]).cpu().numpy()
+            grids[f"{name}_success"] = torch.stack([result.success[:shown] for result in kept]).cpu().numpy()
+        return rates
+
+    pgd = _pgd(settings, subject)
+    rates = curve("pgd", None, pgd)
+    if settings["minmax"] is None:
+        subject.save(results, subject.method, rates, {"pgd": settings["pgd"]})
+    else:
+        subject.save(results, "pgd", rates, {"pgd": settings["pgd"]})
+        minmax = curve("minmax", settings["minmax"]["images"], _minmax(settings, subject))
+        subject.save(results, "minmax", minmax, {"minmax": settings["minmax"]})
+    if settings["sanity"] is not None:
+        _check(subject, settings, folder, results, rates)
+    if shown:
+        grids |= {"original": subject.x[:shown].cpu().numpy(), "eps": np.array(eps)}
+        metadata = {key: subject.source.metadata[key] for key in ("variant", "title")}
+        metadata |= {"dataset": subject.dataset, "model": subject.name, "seed": subject.seed}
+        target = results / "figure6" / subject.dataset / subject.name / f"seed{subject.seed}.safetensors"
+        storage.write_tensors(target, grids, metadata)
+
+
+def _pgd(settings: dict[str, Any], subject: _Subject, **more: int) -> robustness.Attack:
+    def attack(model: nn.Module, x: Tensor, y: Tensor, eps: float) -> AttackResult:
+        pgd = PGD(eps=eps, **settings["pgd"], **more)
+        return pgd(losses.CrossEntropy(model, y), x, seed=subject.seed, index=subject.index[: len(x)])
+
+    return attack
+
+
+def _minmax(settings: dict[str, Any], subject: _Subject) -> robustness.Attack:
+    chosen = {key: value for key, value in settings["minmax"].items() if key != "images"}
+    mine = MINE(
+        critic=chosen.pop("critic"), inner_steps=chosen.pop("inner_steps"), lr=chosen.pop("critic_lr")
+    )
+
+    def attack(model: nn.Module, x: Tensor, y: Tensor, eps: float) -> AttackResult:
+        # Of a failure the closest iterate is kept: Figure 6 shows what became of it.
+        minmax = MinMaxAttack(eps=eps, mi=mine, maximize_mi=True, on_failure="best", **chosen)
+        return minmax(losses.Margin(model, y), x, seed=subject.seed, index=subject.index[: len(x)])
+
+    return attack
+
+
+def _check(
+    subject: _Subject, settings: dict[str, Any], folder: Path, results: Path, rates: list[Rate]
+) -> None:
+    """The record of the checks for masked gradients, at the eps of the model's training."""
+    sanity, model, x, y = settings["sanity"], subject.model, subject.x, subject.y
+    surrogate, _ = load(
+        folder, subject.dataset, sanity["surrogate"], "original", subject.seed, subject.device
+    )
+
+    def measured(attack: Callable[..., AttackResult], eps: float, made_on: nn.Module = model) -> Rate:
+        return robustness.rate(model, attack(made_on, x, y, eps).adv, y, eps)
+
+    once, often = _pgd(settings, subject), _pgd(settings, subject, restarts=sanity["restarts"])
+    checks = {
+        "single": measured(once, sanity["eps"]),
+        "restarts": measured(often, sanity["eps"]),
+        "transfer": measured(once, sanity["eps"], surrogate),
+        "unbounded": measured(once, 1.0),
+    }
+    raised = robustness.flags(rates, **checks)
+    metrics = {f"asr_{name}": rate.value for name, rate in checks.items()}
+    metrics |= {f"flag_{name}": float(bad) for name, bad in raised.items()} | {
+        "flags": float(sum(raised.values()))
+    }
+    metrics["robust_accuracy"] = subject.accuracy * (1 - checks["restarts"].value)
+    subject.save(
+        results, "sanity", [checks["restarts"]], {"pgd": settings["pgd"], "sanity": sanity}, **metrics
+    )

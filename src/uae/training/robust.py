@@ -1,0 +1,168 @@
+"""Adversarial training of a classifier: Madry's and TRADES' objectives, one loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Unpack
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from uae import seeding
+from uae.training import loop
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """The inner maximisation: signed gradient steps in the L-infinity ball, without a look at the host.
+
+    eps, step_size: in units of the data, within `bounds`.  steps: gradient steps.
+    beta: TRADES' weight of the robust term, 1 / lambda in its paper.
+    """
+
+    eps: float
+    steps: int
+    step_size: float
+    beta: float = 6.0
+    bounds: tuple[float, float] = (0.0, 1.0)
+
+    def grown(self, done: int, steps: int) -> Adversary:
+        """The adversary after `done` of `steps` training steps over which its ball grows."""
+        share = min(1.0, (done + 1) / steps) if steps else 1.0
+        return replace(self, eps=share * self.eps, step_size=share * self.step_size)
+
+    def ascend(self, loss: Callable[[Tensor], Tensor], x: Tensor, start: Tensor) -> Tensor:
+        """The point after `steps` steps up `loss`, a scalar, from `start` (N, *shape), around x."""
+        low, high = (x - self.eps).clamp(*self.bounds), (x + self.eps).clamp(*self.bounds)
+        x_adv = start.clamp(low, high)
+        for _ in range(self.steps):
+            x_adv.requires_grad_()
+            (grad,) = torch.autograd.grad(loss(x_adv), x_adv)
+            x_adv = (x_adv.detach() + self.step_size * grad.sign()).clamp(low, high)
+        return x_adv
+
+
+# A batch's random start, of the samples' shape: `seeding.uniform` or `normal` with the rest filled in.
+Draw = Callable[[Callable[..., Tensor]], Tensor]
+
+
+def madry(model: nn.Module, x: Tensor, y: Tensor, adversary: Adversary, draw: Draw) -> Tensor:
+    """The cross-entropy of the worst samples found from a uniform start in the ball (Madry et al. 2018).
+
+    The attack sees the model in eval mode: dropout would blur its gradients.
+    """
+    model.eval()
+    start = x + adversary.eps * draw(seeding.uniform)
+    x_adv = adversary.ascend(lambda a: F.cross_entropy(model(a), y, reduction="sum"), x, start)
+    model.train()
+    return F.cross_entropy(model(x_adv), y)
+
+
+def trades(model: nn.Module, x: Tensor, y: Tensor, adversary: Adversary, draw: Draw) -> Tensor:
+    """Clean cross-entropy + beta KL(model(x) || model(x_adv)), largest in x_adv (Zhang et al. 2019, eq. 5).
+
+    The start is x plus normal noise of standard deviation 0.001, and the attack sees the model in eval
+    mode, as in the authors' code.
+    """
+    model.eval()
+    with torch.no_grad():
+        target = F.softmax(model(x), dim=1)
+
+    def divergence(a: Tensor) -> Tensor:
+        return F.kl_div(F.log_softmax(model(a), dim=1), target, reduction="sum")
+
+    x_adv = adversary.ascend(divergence, x, x + 0.001 * draw(seeding.normal))
+    model.train()
+    out = model(x)
+    robust = F.kl_div(F.log_softmax(model(x_adv), dim=1), F.softmax(out, dim=1), reduction="batchmean")
+    return F.cross_entropy(out, y) + adversary.beta * robust
+
+
+OBJECTIVES = {"madry": madry, "trades": trades}
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": lambda p, lr, momentum, decay: torch.optim.Adam(p, lr=lr, weight_decay=decay, fused=True),
+    "sgd": lambda p, lr, momentum, decay: torch.optim.SGD(
+        p, lr=lr, momentum=momentum, weight_decay=decay, fused=True
+    ),
+}
+
+
+def crop_flip(x: Tensor, random: Tensor, padding: int = 4) -> Tensor:
+    """CIFAR-10's augmentation: each image padded with zeros and cut at a random place, or mirrored there.
+
+    x: (N, C, H, W).  random: (N, 3) int64, what decides on row, column and mirror image.
+    """
+    count, channels, height, width = x.shape
+    offsets = random[:, :2].remainder(2 * padding + 1)
+    rows = offsets[:, :1] + torch.arange(height, device=x.device)
+    columns = offsets[:, 1:] + torch.arange(width, device=x.device)
+    columns = torch.where(random[:, 2:].remainder(2).bool(), columns.flip(1), columns)
+    samples = torch.arange(count, device=x.device).view(-1, 1, 1, 1)
+    planes = torch.arange(channels, device=x.device).view(1, -1, 1, 1)
+    return F.pad(x, (padding,) * 4)[samples, planes, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+AUGMENTATIONS = {"none": None, "crop-flip": crop_flip}
+
+
+def fit(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    objective: str,
+    adversary: Adversary,
+    optimizer: str,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    milestones: Sequence[int] = (),
+    augmentation: str = "none",
+    warmup: int = 0,
+    **options: Unpack[loop.Options],
+) -> list[float]:
+    """Train a classifier in place on x (N, *shape) in [0, 1], y (N,) int64; the mean loss of each epoch.
+
+    objective: `madry` or `trades`.
+    milestones: numbers of finished epochs after which the learning rate is divided by ten.
+    augmentation: `none` or `crop-flip`.
+    warmup: epochs over which eps and the step size grow from 0 to the adversary's: none in the published
+        settings, but small networks and short trainings stay at a constant output without it.
+    On a GPU that has bfloat16 the networks run in it (its range needs no scaling of the loss); weights,
+    losses and steps stay float32.
+    Raises ValueError for other numbers of labels than samples; Diverged, naming epoch and step, when the
+    loss is not finite: the last good state stays in `resume`.
+    """
+    if len(x) != len(y):
+        raise ValueError(f"{len(x)} samples and {len(y)} labels")
+    loss_of, augment = OBJECTIVES[objective], AUGMENTATIONS[augmentation]
+    stepper = OPTIMIZERS[optimizer](model.parameters(), lr, momentum, weight_decay)
+    layout = torch.channels_last if x.ndim == 4 else torch.contiguous_format
+    device, seed = x.device.type, options["seed"]
+    per_epoch = loop.steps_per_epoch(len(x), options["batch_size"])
+
+    def step(rows: Tensor, _: Tensor, number: int) -> Tensor:
+        epoch = number // per_epoch
+        for group in stepper.param_groups:
+            group["lr"] = lr * 0.1 ** sum(epoch >= milestone for milestone in milestones)
+        batch = x[rows]
+        if augment is not None:
+            batch = augment(batch, seeding.bits(seed, rows, f"augmentation/{epoch}", (3,)))
+        batch = batch.contiguous(memory_format=layout)
+
+        def draw(noise: Callable[..., Tensor]) -> Tensor:
+            return noise(seed, rows, f"start/{epoch}", tuple(batch.shape[1:]), dtype=batch.dtype)
+
+        mixed = device == "cuda" and torch.cuda.is_bf16_supported()
+        with torch.autocast(device, torch.bfloat16, enabled=mixed):
+            value = loss_of(model, batch, y[rows], adversary.grown(number, warmup * per_epoch), draw)
+        stepper.zero_grad(set_to_none=True)
+        value.backward()
+        stepper.step()
+        return value.detach()
+
+    # The loop shuffles and splits the samples' indices: labels and random numbers belong to them.
+    return loop.run(model, [stepper], step, torch.arange(len(x), device=x.device), **options)

@@ -1,0 +1,100 @@
+"""Checkpoints that others published as PyTorch files, read without running anything in them."""
+
+from __future__ import annotations
+
+import functools
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from uae import models, storage
+from uae.errors import BadFile
+
+
+@functools.cache
+def architectures() -> dict[str, dict[str, Any]]:
+    """What upstream.yaml holds of each published checkpoint, by name."""
+    return yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+
+
+def load(path: str | Path, name: str) -> nn.Module:
+    """The model of a published checkpoint, in eval mode on the CPU.
+
+    name: one of upstream.yaml: `trades-mnist`, `trades-cifar10`.
+    The file is read by PyTorch's restricted unpickler, which runs no code. Raises BadFile, naming the
+    file, where it is anything else than the weights of this architecture: other names, other shapes,
+    values that are not finite, a pickle that asks for code.
+    """
+    known = architectures()
+    if name not in known:
+        raise ValueError(f"no published checkpoint {name!r}; there are {', '.join(known)}")
+    entry = known[name]
+    weights = {_ours(key, entry): tensor for key, tensor in read(path).items() if not _dropped(key, entry)}
+    model = models.build(entry["network"], tuple(entry["shape"]), **entry["arguments"]).eval()
+    _check(Path(path), name, weights, model.state_dict())
+    model.load_state_dict(weights, strict=False)
+    return model
+
+
+def convert(path: str | Path, name: str) -> tuple[nn.Module, dict[str, Any]]:
+    """The model, and what a checkpoint of this package says of it; for the errors see `load`."""
+    model = load(path, name)
+    origin = {"name": name, "file": Path(path).name, "sha256": storage.digest(path)}
+    described = {key: architectures()[name][key] for key in ("network", "arguments", "shape")}
+    return model, described | {"upstream": origin}
+
+
+def read(path: str | Path) -> dict[str, Tensor]:
+    """The weights in a PyTorch file by name, without `module.` in front; `load` tells the errors."""
+    path = Path(path)
+    if not path.is_file():
+        raise BadFile(f"{path}: no such file")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of unusual pickles: they are refused below
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged or hostile file makes of the reader
+        asked = re.search(r"GLOBAL (\S+)", str(error))
+        reason = f"it asks for {asked[1]}" if asked else type(error).__name__
+        raise BadFile(
+            f"{path}: refused: not a plain file of weights ({reason}); nothing in it was run"
+        ) from None
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or not content:
+        raise BadFile(f"{path}: refused: holds a {type(content).__name__}, not weights by name")
+    for key, value in content.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise BadFile(f"{path}: refused: {key!r} is a {type(value).__name__}, not a tensor")
+    return {key.removeprefix("module."): value for key, value in content.items()}
+
+
+def _dropped(key: str, entry: dict[str, Any]) -> bool:
+    return any(key.startswith(f"{part}.") for part in entry["drop"])
+
+
+def _ours(key: str, entry: dict[str, Any]) -> str:
+    return functools.reduce(lambda name, rule: re.sub(*rule, name), entry["rename"].items(), key)
+
+
+def _check(path: Path, name: str, given: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    # Counters of seen batches do nothing at test time, and old PyTorch had none.
+    needed = {key for key in wanted if not key.endswith("num_batches_tracked")}
+    missing, unknown = sorted(needed - set(given)), sorted(set(given) - set(wanted))
+    if missing or unknown:
+        parts = [f"lacks {_few(missing)}"] * bool(missing) + [f"has {_few(unknown)}"] * bool(unknown)
+        raise BadFile(f"{path}: refused: not the architecture of {name}: {' and '.join(parts)}")
+    for key, tensor in given.items():
+        shape, expected = tuple(tensor.shape), tuple(wanted[key].shape)
+        if shape != expected:
+            raise BadFile(f"{path}: refused: {key} has shape {shape}, {name} has {expected}")
+        if not tensor.isfinite().all():
+            raise BadFile(f"{path}: refused: {key} has values that are not finite")
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,0 +1,333 @@
+"""The robustness experiments: stages end to end on a small data set, the configuration, the figures."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib import pyplot as plt
+
+from tests.unit.test_supervised import write_data
+from uae import checkpoints, config, records, storage, training
+from uae.attacks import AttackResult
+from uae.config import Row
+from uae.data import prepared
+from uae.errors import ConfigError
+from uae.evaluation import robustness as measures
+from uae.paper import render, tables
+from uae.paper.figures import figure6, figure7, figure9
+from uae.stages import robustness
+from uae.training import classifier
+
+BASE = config.read_yaml(config.ROOT / "config" / "config.yaml")
+
+FIT = {"lr": 0.02, "batch_size": 4, "epochs": 6, "momentum": 0.9}
+TRAINING = {
+    "network": "carlini-wagner",
+    "arguments": {"widths": [8, 8, 16], "classes": 4, "dropout": 0.0},
+    "fit": FIT,
+    "adversary": None,
+    "checkpoint": None,
+}
+ROBUST = TRAINING | {
+    "fit": FIT | {"objective": "madry", "optimizer": "sgd"},
+    "adversary": {"eps": 0.1, "steps": 2, "step_size": 0.1, "beta": 6.0},
+}
+MINMAX = {"steps": 20, "alpha": 0.3, "beta": 1.0, "inner_steps": 1, "critic": "vanilla", "critic_lr": 1e-3}
+PLAIN = {"eps": [0.05, 0.3], "images": 12, "pgd": {"steps": 4, "step_size": None}, "minmax": None}
+PLAIN |= {"sanity": None, "shown": 0}
+COMPARED = PLAIN | {
+    "minmax": MINMAX | {"images": 6},
+    "sanity": {"surrogate": "trades", "restarts": 3, "eps": 0.1},
+    "shown": 2,
+}
+
+
+def of(model, method="original", settings=TRAINING):
+    return {"dataset": "mnist", "model": model, "method": method, "settings": settings}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The folder of a run: data, UAEs, checkpoints and records."""
+    folder = tmp_path_factory.mktemp("robustness")
+    data = folder / "data.safetensors"
+    write_data(data)
+    x = prepared.load(data).unit("train")
+    adv = (x + 0.01).clamp(0, 1)
+    ones = torch.ones(len(x))
+    AttackResult(adv, ones.bool(), ones, ones, ones, ones.long(), torch.arange(len(x))).save(folder / "uae")
+    runs = [of("classifier", method) for method in ("original", "mine-uae", "matched")]
+    trades = copy.deepcopy(ROBUST)
+    trades["fit"]["objective"] = "trades"
+    runs += [of("madry", settings=ROBUST), of("trades", settings=trades)]
+    runs = [entry | {"data": str(data)} for entry in runs]
+    robustness.train(folder / "checkpoints", runs=runs, uae=folder / "uae", seed=0)
+    rows = [
+        {"model": "classifier", "methods": ["original", "mine-uae", "matched"], "settings": PLAIN},
+        {"model": "madry", "methods": ["original"], "settings": COMPARED},
+    ]
+    rows = [row | {"dataset": "mnist", "data": str(data)} for row in rows]
+    robustness.attack(folder / "checkpoints", folder / "records", rows=rows, seed=0)
+    return folder
+
+
+def trained(run, model, method="original"):
+    return checkpoints.load(run / "checkpoints" / "mnist" / model / method / "seed0.safetensors")
+
+
+def record(run, model, method):
+    return records.read(run / "records" / "robustness" / "mnist" / model / method / "seed0.json")
+
+
+def test_a_model_is_trained_on_what_its_method_says(run):
+    """Each against a training written out here: the originals, with UAEs of the same labels, and twice."""
+    source = prepared.load(run / "data.safetensors")
+    x, y = source.unit("train"), torch.from_numpy(source.y_train)
+    adv = AttackResult.load(run / "uae").adv
+    for method, inputs in (("original", [x]), ("mine-uae", [x, adv]), ("matched", [x, x])):
+        found, metadata = trained(run, "classifier", method)
+        torch.manual_seed(robustness.seeding.derive(0, "initialisation"))
+        model = robustness.models.build("carlini-wagner", (1, 16, 16), **TRAINING["arguments"])
+        classifier.fit(model, torch.cat(inputs), torch.cat([y] * len(inputs)), seed=0, **FIT)
+        for name, weight in model.state_dict().items():
+            torch.testing.assert_close(found.state_dict()[name], weight)
+        assert metadata["n_train"] == 40 and len(metadata["history"]) == 6
+        assert metadata["steps"] == 6 * training.steps_per_epoch(40 * len(inputs), 4)
+
+
+def test_the_records_are_the_rates_of_the_attacks(run):
+    source = prepared.load(run / "data.safetensors")
+    x, y = source.unit("test"), torch.from_numpy(source.y_test)
+    model, _ = trained(run, "classifier")
+    found = record(run, "classifier", "original").metrics
+    assert found["accuracy"] == pytest.approx((model(x).argmax(1) == y).double().mean().item())
+    rows = measures.attacked(model, x, y, 12, seed=0)
+    assert found["n_attacked"] == len(rows) == 12
+    for eps in (0.05, 0.3):
+        pgd = robustness.PGD(eps=eps, steps=4)
+        adv = pgd(robustness.losses.CrossEntropy(model, y[rows]), x[rows], seed=0, index=rows).adv
+        assert found[f"asr@{eps}"] == pytest.approx((model(adv).argmax(1) != y[rows]).double().mean().item())
+        assert found[f"asr_low@{eps}"] <= found[f"asr@{eps}"] <= found[f"asr_high@{eps}"]
+    assert {record(run, "classifier", m).method for m in ("mine-uae", "matched")} == {"mine-uae", "matched"}
+
+
+def test_compared_attacks_have_a_record_each_and_images(run):
+    assert record(run, "madry", "pgd").metrics["n_attacked"] == 12
+    assert record(run, "madry", "minmax").metrics["n_attacked"] == 6
+    arrays, metadata = storage.read_tensors(
+        run / "records" / "figure6" / "mnist" / "madry" / "seed0.safetensors"
+    )
+    assert metadata["model"] == "madry" and arrays["eps"].tolist() == [0.05, 0.3]
+    model, _ = trained(run, "madry")
+    labels = model(torch.from_numpy(arrays["original"])).argmax(1)  # correct without an attack
+    for attack in ("pgd", "minmax"):
+        delta = np.abs(arrays[attack] - arrays["original"]).reshape(2, -1).max(1)
+        assert (delta <= arrays["eps"] + 1e-6).all() and delta[1] > 0
+        for e in (0, 1):
+            fooled = model(torch.from_numpy(arrays[attack][e])).argmax(1) != labels
+            assert fooled.tolist() == arrays[f"{attack}_success"][e].tolist()
+
+
+def test_the_checks_are_recorded(run):
+    metrics = record(run, "madry", "sanity").metrics
+    assert {f"flag_{name}" for name in measures.FLAGS} <= set(metrics)
+    assert metrics["flags"] == sum(metrics[f"flag_{name}"] for name in measures.FLAGS)
+    assert metrics["asr_restarts"] >= metrics["asr_single"]
+    assert metrics["robust_accuracy"] == pytest.approx(metrics["accuracy"] * (1 - metrics["asr_restarts"]))
+    source = prepared.load(run / "data.safetensors")
+    x, y = source.unit("test"), torch.from_numpy(source.y_test)
+    (model, _), (other, _) = trained(run, "madry"), trained(run, "trades")
+    rows = measures.attacked(model, x, y, 12, seed=0)
+    pgd = robustness.PGD(eps=0.1, steps=4)
+    adv = pgd(robustness.losses.CrossEntropy(other, y[rows]), x[rows], seed=0, index=rows).adv
+    assert metrics["asr_transfer"] == pytest.approx((model(adv).argmax(1) != y[rows]).double().mean().item())
+
+
+def test_a_published_checkpoint_takes_the_place_of_training(run, monkeypatch):
+    model, _ = trained(run, "madry")
+    asked = []
+    known = {"network": "carlini-wagner", "arguments": TRAINING["arguments"], "shape": [1, 16, 16]}
+
+    def convert(path, name):
+        asked.append((path, name))
+        return model, known | {"upstream": {"name": name}}
+
+    monkeypatch.setattr(robustness.upstream, "convert", convert)
+    entry = of("trades", settings=ROBUST | {"checkpoint": "p.pt"}) | {"data": str(run / "data.safetensors")}
+    robustness.train(run / "imported", runs=[entry], seed=0)
+    found, metadata = checkpoints.load(run / "imported/mnist/trades/original/seed0.safetensors")
+    assert asked == [("p.pt", "trades-mnist")] and metadata["upstream"] == {"name": "trades-mnist"}
+    assert metadata["n_train"] == 0 and torch.equal(found.head.weight, model.head.weight)
+
+
+# The configuration
+
+
+def settings(scale, **over):
+    merged = config.merge(BASE | {"scale": scale, "device": "cuda"}, over)
+    return config.load(merged)
+
+
+def test_the_paper_scale_has_the_published_settings():
+    """Appendices H.1 and I; Madry's and TRADES' repositories."""
+    block = settings("paper").robustness.models
+    for dataset, eps in (("mnist", 0.3), ("cifar10", 8 / 255)):
+        madry = block[dataset]["madry"]
+        assert madry.adversary.eps == pytest.approx(eps)
+        assert madry.pgd.steps == 100 and madry.pgd.step_size is None and madry.images == 1000
+        assert madry.sanity.restarts == 20
+    mnist, cifar = block["mnist"], block["cifar10"]
+    assert mnist["madry"].fit.epochs * 60_000 // 50 == pytest.approx(100_000, rel=0.01)
+    assert (mnist["madry"].fit.optimizer, mnist["madry"].fit.lr) == ("adam", 1e-4)
+    assert (mnist["madry"].adversary.steps, mnist["madry"].adversary.step_size) == (40, 0.01)
+    assert cifar["madry"].fit.epochs * 391 == pytest.approx(80_000, rel=0.01)
+    assert [m * 391 for m in cifar["madry"].fit.milestones] == pytest.approx([40_000, 60_000], rel=0.01)
+    assert (mnist["trades"].fit.epochs, mnist["trades"].fit.milestones) == (100, [54, 74, 89])
+    assert (cifar["trades"].fit.epochs, cifar["trades"].adversary.eps) == (76, 0.031)
+    steps = {(d, m): block[d][m].minmax.steps for d in block for m in ("madry", "trades")}
+    assert steps == {("mnist", "madry"): 200, ("mnist", "trades"): 300,
+                     ("cifar10", "madry"): 100, ("cifar10", "trades"): 200}  # fmt: skip
+    assert {model.minmax.alpha for models in block.values() for model in models.values() if model.minmax} == {
+        0.01
+    }
+    figure10 = mnist["classifier"]
+    assert (figure10.images, figure10.pgd.steps, figure10.pgd.step_size) == (1000, 100, 0.01)
+    assert max(mnist["adversarial-training"].eps) == 0.4
+    assert max(cifar["adversarial-training"].eps) == pytest.approx(16 / 255)
+    for models in (mnist, cifar):
+        assert models["adversarial-training"].methods == ["original", "mine-uae", "matched"]
+
+
+def test_a_cpu_gets_the_shorter_settings_and_a_gpu_the_published_ones():
+    gpu, cpu = settings("paper"), settings("paper", device="cpu")
+    row = Row("mnist", "madry")
+    assert gpu.robust_model(row).fit.epochs == 84 and cpu.robust_model(row).fit.epochs < 84
+    assert cpu.robust_model(row).fit.lr == gpu.robust_model(row).fit.lr
+    assert cpu.robust_model(row).adversary.eps == 0.3
+
+
+def test_only_asks_for_a_model_and_what_it_is_made_from():
+    cfg = settings("preview", only="mnist/madry")
+    assert cfg.robust_rows == [Row("mnist", "madry")] and cfg.made_rows == []
+    assert cfg.robust_made == [Row("mnist", "madry"), Row("mnist", "trades")]
+    cfg = settings("preview", only="mnist/adversarial-training")
+    assert cfg.made_rows == [Row("mnist", "convolutional")]
+    assert cfg.robust_data(cfg.robust_rows[0]) == cfg.data_name(Row("mnist", "convolutional"))
+    assert "mine-uae" in cfg.row_attacks(Row("mnist", "convolutional"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"eps": ["8/0"]}, "neither a number nor a fraction"),
+        ({"adversary": None}, "adversary needs fit.objective"),
+        ({"checkpoint": "nowhere.pt"}, "nowhere.pt: no such file"),
+        ({"sanity": {"surrogate": "vgg", "restarts": 2}}, "no vgg on mnist"),
+        ({"cpu": {"fit": {"epochs": 0}}}, r"cpu: .*epochs.*greater than or equal to 1"),
+        ({"methods": ["mine-uae"]}, "takes the data of their row"),
+    ],
+)
+def test_a_mistake_is_named(change, message):
+    with pytest.raises(ConfigError, match=rf"(?s)robustness.*{message}"):
+        settings("preview", robustness={"models": {"mnist": {"madry": change}}})
+
+
+# The figures and the table
+
+
+PROVENANCE = {"training": records.Clock().provenance({}, "CPU, 1 threads")}
+
+
+def save(folder, model, method, rates, dataset="mnist", seed=0, title="MNIST", **metrics):
+    common = {"n_attacked": 10.0, "n_train": 60.0, "epochs": 3.0, "accuracy": 0.9} | metrics
+    for eps, value in rates.items():
+        common |= {f"asr@{eps}": value, f"asr_low@{eps}": value - 0.1, f"asr_high@{eps}": value + 0.05}
+    found = records.Record(
+        experiment="robustness", dataset=dataset, variant=f"{dataset}@60", title=title, model=model,
+        method=method, seed=seed, metrics=common, settings={}, provenance=PROVENANCE,
+    )  # fmt: skip
+    path = records.path(folder / dataset / model, method, seed)
+    found.save(path)
+    return path
+
+
+def test_curves_are_means_over_seeds_with_the_widest_bars(tmp_path):
+    paths = [
+        save(tmp_path, "adversarial-training", method, {0.1: value, 0.4: value + 0.2}, seed=seed)
+        for method, values in (("original", (0.2, 0.4)), ("mine-uae", (0.1, 0.1)), ("matched", (0.3, 0.3)))
+        for seed, value in enumerate(values)
+    ]
+    paths.append(save(tmp_path, "madry", "pgd", {0.1: 0.9}))
+    paths.append(save(tmp_path, "adversarial-training", "original", {0.0627: 0.5}, dataset="cifar10",
+                      title="stand-in: digits"))  # fmt: skip
+    figure, numbers = figure9.draw(paths, 6.0)
+    mnist, cifar = figure.axes
+    assert len(numbers) == 13 and set(numbers["model"]) == {"adversarial-training"}
+    line, (lower, upper), _ = mnist.containers[0]
+    assert line.get_ydata() == pytest.approx([0.3, 0.5]) and line.get_xdata() == pytest.approx([0.1, 0.4])
+    assert lower.get_ydata() == pytest.approx([0.1, 0.3]) and upper.get_ydata() == pytest.approx([0.45, 0.65])
+    assert "2 seeds" in mnist.get_title() and "stand-in: cifar10@60" in cifar.get_title()
+    assert cifar.containers[0][0].get_xdata() == pytest.approx([0.0627 * 255])
+    plt.close(figure)
+
+
+def test_an_attack_that_was_not_measured_is_left_out(tmp_path):
+    figure, numbers = figure7.draw([save(tmp_path, "madry", "pgd", {0.1: 0.5})], 6.0)
+    assert numbers["method"].tolist() == ["pgd"] and isinstance(numbers, pd.DataFrame)
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["PGD"]
+    plt.close(figure)
+
+
+@pytest.mark.parametrize("name", ["figure8", "figure10a"])
+def test_curves_are_the_same_twice(tmp_path, name):
+    paths = [save(tmp_path, "madry", "pgd", {0.1: 0.5}), save(tmp_path, "trades", "minmax", {0.1: 0.4}),
+             save(tmp_path, "adversarial-training", "matched", {0.1: 0.5}),
+             save(tmp_path, "classifier", "original", {0.1: 0.5})]  # fmt: skip
+    contents = []
+    for folder in ("a", "b"):
+        render.render(name, paths, tmp_path / folder)
+        contents.append([(tmp_path / folder / f"{name}.{s}").read_bytes() for s in ("pdf", "png", "csv")])
+    assert contents[0] == contents[1]
+
+
+def test_figure6_crosses_the_failures(tmp_path):
+    rng, paths = np.random.default_rng(0), []
+    for model in ("madry", "trades"):
+        arrays = {"original": rng.random((2, 1, 8, 8)), "eps": np.array([0.1, 0.5, 1.0])}
+        for attack in ("minmax", "pgd"):
+            arrays[attack] = rng.random((3, 2, 1, 8, 8))
+            arrays[f"{attack}_success"] = np.array([[False, True], [True, True], [True, True]])
+        metadata = {"dataset": "mnist", "variant": "mnist-5k@9", "model": model, "seed": 0}
+        paths.append(tmp_path / f"{model}.safetensors")
+        storage.write_tensors(paths[-1], arrays, metadata)
+    figure, (plotted, _) = figure6.draw(paths, 6.0)
+    crossed = [axes for axes in figure.axes if axes.lines]
+    assert len(figure.axes) == 2 * 2 * 2 * 4 and len(crossed) == 2 * 2
+    words = {text.get_text() for text in figure.texts}
+    assert {"original", r"$\epsilon$ = 0.5", "Madry, MinMax", "TRADES, PGD"} <= words
+    assert plotted["mnist/trades/pgd"].shape == (3, 2, 1, 8, 8)
+    plt.close(figure)
+
+
+def test_the_table_of_robust_models_shows_flags_beside_the_published_numbers(tmp_path):
+    flags = dict.fromkeys((f"flag_{name}" for name in measures.FLAGS), 0.0)
+    for seed, bad in enumerate((0.0, 1.0)):
+        save(
+            tmp_path,
+            "madry",
+            "sanity",
+            {},
+            seed=seed,
+            robust_accuracy=0.8,
+            **flags | {"flag_transfer_wins": bad},
+        )
+    render.render("robust", [tmp_path], tmp_path)
+    lines = (tmp_path / "robust.md").read_text().splitlines()
+    ours = next(line for line in lines if line.startswith("| Madry"))
+    assert "90.00%" in ours and "80.00%" in ours and "flagged in 50%" in ours and ours.count("ok") == 4
+    assert any("98.50%" in line and "89.60%" in line for line in lines)
+    assert tables.tidy("table4", records.load(tmp_path)).empty
