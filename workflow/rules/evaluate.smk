@@ -77,8 +77,8 @@ for panel in cfg.stationarity:
             checkpoint=f"{files('checkpoints', panel)}/original/seed{{seed}}.safetensors",
             code=sources("attack"),
         output:
-            f"{files('records/theorem1', panel)}/{panel.method}/seed{{seed}}.safetensors",
-            f"{files('records/theorem1', panel)}/{panel.method}/seed{{seed}}.json",
+            along=f"{files('records/theorem1', panel)}/{panel.method}/seed{{seed}}.safetensors",
+            record=f"{files('records/theorem1', panel)}/{panel.method}/seed{{seed}}.json",
         log:
             f"logs/{cfg.name}/stationarity-seed{{seed}}.log",
         benchmark:
@@ -99,7 +99,7 @@ for panel in cfg.stationarity:
         message:
             "Trace the stationarity of a long attack"
         shell:
-            "uae stationarity --data {input.data} --checkpoint {input.checkpoint} --out {output[0]}"
+            "uae stationarity --data {input.data} --checkpoint {input.checkpoint} --out {output.along}"
             " --dataset {params.dataset} --model {params.model} --method {params.method}"
             " --seed {wildcards.seed} --settings {params.settings:q} --samples {params.samples} --steps {params.steps}"
             " --device {resources.device} > {log} 2>&1"

@@ -32,7 +32,7 @@ for job, runs in robust_jobs([run for row in cfg.robust_made for run in cfg.robu
                     for run in runs
                 ]
             ),
-            folder=f"{RESULTS}/checkpoints/robustness",
+            folder=lambda wildcards: f"{RESULTS}/checkpoints/robustness",
             uae=lambda wildcards, input: f"--uae {input.uae}" if input.uae else "",
         message:
             f"Train {job}, seed {{wildcards.seed}}"
@@ -79,8 +79,8 @@ for job, rows in robust_jobs(cfg.robust_rows).items():
                     for row in rows
                 ]
             ),
-            folder=f"{RESULTS}/checkpoints/robustness",
-            records=f"{RESULTS}/records",
+            folder=lambda wildcards: f"{RESULTS}/checkpoints/robustness",
+            records=lambda wildcards: f"{RESULTS}/records",
         message:
             f"Attack {job}, seed {{wildcards.seed}}"
         shell:
