@@ -1,7 +1,6 @@
 """SimCLR's stages and Figure 10 (b): what they measure, from hand-made data and records."""
 
 import hashlib
-import json
 
 import numpy as np
 import pytest
@@ -126,14 +125,12 @@ def test_wilson_agrees_with_scipy():
 
 
 def test_figure_10b_pools_the_seeds(run, tmp_path):
-    path = run / "records/original/seed0.json"
-    record = json.loads(path.read_text())
+    record = records.read(run / "records/original/seed0.json")
     paths = []
     for seed, rate in ((0, 0.5), (1, 0.75)):
         metrics = {"asr@0.01": rate, "asr@0.02": 1.0, "n_attacked": 8, "epochs": 2, "width": 8, "asr": 0.1}
-        other = {**record, "seed": seed, "metrics": metrics}
         paths.append(tmp_path / f"{seed}.json")
-        paths[-1].write_text(json.dumps(other))
+        record.model_copy(update={"seed": seed, "metrics": metrics}).save(paths[-1])
     render("figure10b", paths, tmp_path)
     first, second = (tmp_path / "figure10b.csv").read_text().splitlines()[1:]
     low, high = intervals.wilson(10, 16)

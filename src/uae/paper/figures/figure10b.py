@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +10,7 @@ from matplotlib import pyplot as plt
 from uae.intervals import wilson
 from uae.paper.figures import COLORS, MARKERS, ONE_COLUMN
 from uae.paper.tables import name_of
-from uae.records import Record
+from uae.records import Record, read
 
 WIDTH = ONE_COLUMN
 FULL_WIDTH = 64
@@ -23,7 +22,7 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
 
     inputs: the records of the experiment `contrastive`.
     """
-    loaded = [Record.model_validate(json.loads(path.read_text(encoding="utf-8"))) for path in inputs]
+    loaded = [read(path) for path in inputs]
     numbers = rates(loaded)
     figure, axes = plt.subplots(figsize=(width, 0.75 * width))
     for style, (method, line) in enumerate(numbers.groupby("method", sort=False)):
