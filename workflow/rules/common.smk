@@ -120,6 +120,7 @@ SOURCES = {
     ],
 }
 FIGURE_SOURCES = [
+    "intervals.py",
     "paper/figures/__init__.py",
     "paper/figures/_curves.py",
     "paper/images.py",
