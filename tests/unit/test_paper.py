@@ -161,7 +161,7 @@ def test_a_bad_record_is_named(saved, tmp_path):
         render.render("table4", [saved], tmp_path)
     with pytest.raises(InputError, match="nowhere: no records"):
         render.render("table4", [tmp_path / "nowhere"], tmp_path)
-    with pytest.raises(InputError, match=r"'table99'; there are table4, .*figure5"):
+    with pytest.raises(InputError, match=r"'table99'; there are table1, .*table4, .*figure5"):
         render.render("table99", [saved], tmp_path)
     with pytest.raises(ValueError, match="speed"):
         record("original", speed=3.0).save(tmp_path / "x.json")
