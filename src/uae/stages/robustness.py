@@ -156,7 +156,7 @@ class _Subject:
             "n_attacked": rates[0].count,
         } | more
         for rate in rates:
-            at = f"@{rate.eps:.4g}"
+            at = f"@{rate.eps:.6g}"  # 8/255 is 0.0313725
             metrics |= {f"asr{at}": rate.value, f"asr_low{at}": rate.low, f"asr_high{at}": rate.high}
             metrics |= {f"cross_entropy{at}": rate.loss}
         record = records.Record(

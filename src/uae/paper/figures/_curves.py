@@ -86,7 +86,7 @@ def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> plt.Figur
         axis.set(ylim=(-0.03, 1.03), ylabel="attack success rate")
         axis.set_xlim(left=0)
         axis.set_xlabel(r"$\epsilon \times 255$" if unit == 255 else r"$\epsilon$")
-        axis.set_title(f"{name_of(dataset)} (data: {variant})\n{_size(panel)}", fontsize=7)
+        axis.set_title(f"{name_of(dataset)} (data: {variant})\n{_size(panel)}", fontsize=6.5)
         axis.legend(frameon=False, fontsize=6.5)
     return figure
 
@@ -100,6 +100,6 @@ def _size(panel: pd.DataFrame) -> str:
 
     seeds = panel["seed"].nunique()
     return (
-        f"{span('n_train')} training images, {span('epochs')} epochs, {seeds} seed{'s' * (seeds > 1)}; "
-        f"{span('n_attacked')} images attacked"
+        f"trained on {span('n_train')} for {span('epochs')} epochs, {seeds} seed{'s' * (seeds > 1)}; "
+        f"{span('n_attacked')} attacked"
     )

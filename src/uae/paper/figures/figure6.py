@@ -38,7 +38,7 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, 
         "a red cross: the attack failed"
     )
     for column, head in enumerate(["original", *(rf"$\epsilon$ = {e:g}" for e in arrays["eps"])]):
-        grid.text(head, -0.08 / grid.cell, column + 0.47, ha="center", va="bottom")
+        grid.text(head, -0.62, column + 0.47, ha="center")
     for row, (arrays, model, attack, image) in enumerate(lines):
         grid.text(f"{name_of(model)}, {name_of(attack)}", row, -margin / grid.cell)
         grid.show(arrays["original"][image], row, 0)
