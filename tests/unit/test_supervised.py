@@ -106,7 +106,7 @@ def run(tmp_path_factory):
 
 
 def load(run, path):
-    return records.Record.model_validate_json((run / "records" / path).read_text())
+    return records.read(run / "records" / path)
 
 
 def test_only_correctly_classified_test_images_are_attacked(run):
