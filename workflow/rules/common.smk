@@ -109,7 +109,7 @@ SOURCES = {
         "seeding.py",
         "stages/robustness.py",
     ],
-    "tables": ["paper/tables.py", "paper/tables.yaml", "paper/reference"],
+    "tables": ["paper/layouts.py", "paper/tables.py", "paper/tables.yaml", "paper/reference"],
     "report": [
         "paper/claims.py",
         "paper/reference",

@@ -1,3 +1,5 @@
+from uae.paper.layouts import layouts, wanted
+
 # Every table and figure, and the experiment whose records it is made from (all of them in every run).
 TABLES = {
     "table1": "table1",
@@ -30,7 +32,14 @@ FIGURES = {
     "figure10b": ("contrastive", "csv"),
 }
 
-TABLES = {name: kind for name, kind in TABLES.items() if every(kind)}
+
+def has_rows(name, kind):
+    """Whether any record of the run is of the table: experiment/dataset/model/method/seed."""
+    experiment = layouts()["tables"][name].get("experiment", "reconstruction")
+    return any(wanted(name, experiment, *Path(path).parts[-4:-1]) for path in every(kind))
+
+
+TABLES = {name: kind for name, kind in TABLES.items() if has_rows(name, kind)}
 FIGURES = {name: kind for name, kind in FIGURES.items() if every(kind[0], "*")}
 
 

@@ -11,19 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from uae import storage
+from uae.paper.layouts import layouts, wanted
 from uae.records import Record
 
 HERE = Path(__file__).parent
 KEYS = ["dataset", "variant", "model", "method", "metric"]
 COLUMNS = [*KEYS, "value", "std", "n_seeds", "paper_value"]
-
-
-@functools.cache
-def layouts() -> dict[str, Any]:
-    return yaml.safe_load((HERE / "tables.yaml").read_text(encoding="utf-8"))
 
 
 def name_of(key: str, math: bool = True) -> str:
@@ -32,21 +27,6 @@ def name_of(key: str, math: bool = True) -> str:
     if math:
         return name
     return functools.reduce(lambda text, item: text.replace(*item), layouts()["unicode"].items(), name)
-
-
-def _wanted(layout: dict[str, Any], record: Record) -> bool:
-    """Whether a record is of the table's experiment: `where` lists what is in, `except` what is out.
-
-    Their keys are a record's fields, and `row`: its dataset/model.
-    """
-    fields = record.model_dump(include={"dataset", "model", "method"})
-    fields["row"] = f"{record.dataset}/{record.model}"
-    inside, outside = layout.get("where", {}), layout.get("except", {})
-    if record.experiment != layout.get("experiment", "reconstruction"):
-        return False
-    return all(fields[key] in names for key, names in inside.items()) and not any(
-        fields[key] in names for key, names in outside.items()
-    )
 
 
 def tidy(table: str, records: list[Record]) -> pd.DataFrame:
@@ -62,7 +42,7 @@ def tidy(table: str, records: list[Record]) -> pd.DataFrame:
         [
             (r.dataset, r.variant, r.model, r.method, metric, value, r.seed)
             for r in records
-            if _wanted(layout, r)
+            if wanted(table, r.experiment, r.dataset, r.model, r.method)
             for metric, value in r.metrics.items()
             if metric in metrics
         ],
@@ -244,7 +224,11 @@ def caption(table: str, records: list[Record]) -> str:
     layout = layouts()["tables"][table]
     text = [layout["caption"].strip()]
     for title, key in layout.get("notes", {}).items():
-        found = {str(r.settings[key]) for r in records if _wanted(layout, r) and key in r.settings}
+        found = {
+            str(r.settings[key])
+            for r in records
+            if wanted(table, r.experiment, r.dataset, r.model, r.method) and key in r.settings
+        }
         text += [f"{title}: {', '.join(sorted(found))}."] if found else []
     return " ".join(text)
 

@@ -1,0 +1,28 @@
+"""The layouts of tables.yaml, and which records a table is made of."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+@functools.cache
+def layouts() -> dict[str, Any]:
+    return yaml.safe_load(Path(__file__).with_name("tables.yaml").read_text(encoding="utf-8"))
+
+
+def wanted(table: str, experiment: str, dataset: str, model: str, method: str) -> bool:
+    """Whether a record is of the table: of its experiment, in its `where` and not in its `except`.
+
+    Their keys are a record's fields, and `row`: its dataset/model.
+    """
+    layout = layouts()["tables"][table]
+    fields = {"dataset": dataset, "model": model, "method": method, "row": f"{dataset}/{model}"}
+    return (
+        experiment == layout.get("experiment", "reconstruction")
+        and all(fields[key] in names for key, names in layout.get("where", {}).items())
+        and not any(fields[key] in names for key, names in layout.get("except", {}).items())
+    )
