@@ -86,5 +86,5 @@ def test_a_damaged_file_is_named_and_made_again(unbroken, name):
         assert found.returncode == 1 and name in found.stderr
         unbroken.run("uae", "check", "--delete")
         assert not path.exists()
-        unbroken.run("snakemake", "table4", *ROW)
+        unbroken.run("snakemake", name, "table4", *ROW)
         assert path.exists() and measured(unbroken) == before

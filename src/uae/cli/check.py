@@ -27,7 +27,8 @@ def check(
         if delete:
             path.unlink()
     if found and delete:
-        console.print(f"{len(found)} deleted; run snakemake again to make them")
+        console.print(f"{len(found)} deleted; make them again: snakemake --cores all", end=" ")
+        console.print(*(path for path, _ in found), markup=False, highlight=False, soft_wrap=True)
     elif found:
         console.print(f"{len(found)} damaged; uae check --scale {scale} --delete removes them")
         raise typer.Exit(1)
