@@ -1,36 +1,4 @@
-from uae.paper.layouts import layouts, wanted
-
-# Every table and figure, and the experiment whose records it is made from (all of them in every run).
-TABLES = {
-    "table1": "table1",
-    "table2": "table2",
-    "table3": "table3",
-    "table4": "reconstruction",
-    "table5": "reconstruction",
-    "table6": "reconstruction",
-    "table7": "contrastive",
-    "table8": "reconstruction",
-    "table9": "reconstruction",
-    "appendixh": "reconstruction",
-    "seeds": "reconstruction",
-    "ablation": "reconstruction",
-    "robust": "robustness",
-}
-# A figure's numbers are a .csv, an image grid's a .safetensors.
-FIGURES = {
-    "figure1": ("figure1", "safetensors"),
-    "figure2": ("figure2", "csv"),
-    "figure3": ("figure3", "safetensors"),
-    "figure4": ("figure4", "safetensors"),
-    "figure5": ("figure5", "safetensors"),
-    "figure6": ("figure6", "safetensors"),
-    "figure7": ("robustness", "csv"),
-    "figure8": ("robustness", "csv"),
-    "figure9": ("robustness", "csv"),
-    "figure10a": ("robustness", "csv"),
-    "theorem1": ("theorem1", "csv"),
-    "figure10b": ("contrastive", "csv"),
-}
+from uae.paper.layouts import items, layouts, wanted
 
 
 def has_rows(name, kind):
@@ -39,8 +7,12 @@ def has_rows(name, kind):
     return any(wanted(name, experiment, *Path(path).parts[-4:-1]) for path in every(kind))
 
 
-TABLES = {name: kind for name, kind in TABLES.items() if has_rows(name, kind)}
-FIGURES = {name: kind for name, kind in FIGURES.items() if every(kind[0], "*")}
+TABLES = {name: kind for name, kind in items()["tables"].items() if has_rows(name, kind)}
+FIGURES = {
+    name: (item["records"], item["numbers"])
+    for name, item in items()["figures"].items()
+    if every(item["records"], "*")
+}
 
 
 for name, kind in TABLES.items():

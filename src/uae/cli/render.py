@@ -13,14 +13,19 @@ from uae.cli.common import Out, app
 @app.command()
 def render(
     what: Annotated[str, typer.Argument(help="A table or a figure: table4, figure5, …")],
-    inputs: Annotated[list[Path], typer.Argument(help="A table's folder of records, or a figure's files.")],
-    out: Annotated[Path, typer.Option(help="The folder to write to.")],
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Argument(help="A table's folder of records, or a figure's files; else those of the scale."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path(),
+    scale: Annotated[str, typer.Option(help="Whose records, where none are named.")] = "paper",
     width: Annotated[float | None, typer.Option(help="Width of a figure in inches.")] = None,
     style: Annotated[str | None, typer.Option(help="A matplotlib style, or its file, for a figure.")] = None,
 ) -> None:
     """Render a table or a figure in all its formats."""
     from uae.paper import render as rendering
 
+    inputs = inputs or rendering.records_of(what, Path("results") / scale)
     rendering.render(what, inputs, out, width, style)
 
 

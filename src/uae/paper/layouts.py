@@ -1,4 +1,4 @@
-"""The layouts of tables.yaml, and which records a table is made of."""
+"""The items of items.yaml, the layouts of tables.yaml, and which records a table is made of."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ import yaml
 @functools.cache
 def layouts() -> dict[str, Any]:
     return yaml.safe_load(Path(__file__).with_name("tables.yaml").read_text(encoding="utf-8"))
+
+
+@functools.cache
+def items() -> dict[str, Any]:
+    return yaml.safe_load(Path(__file__).with_name("items.yaml").read_text(encoding="utf-8"))
 
 
 def wanted(table: str, experiment: str, dataset: str, model: str, method: str) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from uae import records
 from uae.errors import InputError
 from uae.paper import figures, tables
+from uae.paper.layouts import items
 
 
 def render(
@@ -24,3 +25,18 @@ def render(
     else:
         known = ", ".join([*tables.layouts()["tables"], *figures.names()])
         raise InputError(f"nothing to render under the name {what!r}; there are {known}")
+
+
+def records_of(what: str, results: Path) -> list[Path]:
+    """What an item is made from among the results of a scale: a folder for a table, files for a figure."""
+    known = items()
+    if what in known["tables"]:
+        return [results / "records" / known["tables"][what]]
+    if what not in known["figures"]:
+        names = ", ".join([*known["tables"], *known["figures"]])
+        raise InputError(f"nothing to render under the name {what!r}; there are {names}")
+    folder = results / "records" / known["figures"][what]["records"]
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not found:
+        raise InputError(f"{folder}: no records; run the experiment first")
+    return found

@@ -35,8 +35,10 @@ def render(
 ) -> None:
     """Draw one figure and write <name>.pdf, .png and its numbers, .csv or .safetensors.
 
-    style: a matplotlib style's name or file on top of the package's own.
+    style: one of the package's styles (ieee), or a matplotlib style's name or file, on top of its default.
     """
+    own = STYLE.parent / "styles" / f"{style}.mplstyle"
+    style = str(own) if own.exists() else style
     module = importlib.import_module(f"uae.paper.figures.{name}")
     with plt.style.context([STYLE, style] if style else [STYLE]):
         figure, numbers = module.draw(inputs, width or module.WIDTH)

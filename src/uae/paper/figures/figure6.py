@@ -23,7 +23,9 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, 
     for each attack its examples (E, n, C, H, W) and successes (E, n).
     """
     needed = ["original", "eps", *ATTACKS, *(f"{attack}_success" for attack in ATTACKS)]
-    loaded = [storage.read_tensors(path, *needed) for path in inputs]
+    # One seed of each model, the first.
+    shown = {path.parent: path for path in sorted(inputs, reverse=True)}
+    loaded = [storage.read_tensors(path, *needed) for _, path in sorted(shown.items())]
     lines = [
         (arrays, metadata["model"], attack, image)
         for arrays, metadata in loaded
@@ -31,16 +33,15 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, 
         for image in range(len(arrays["original"]))
     ]
     arrays, metadata = loaded[0]
-    margin = 0.95
-    grid = Grid(width, len(lines), 1 + len(arrays["eps"]), margin=margin)
+    grid = Grid(width, len(lines), 1 + len(arrays["eps"]), margin=0.95, heads=0.14)
     grid.heading(
         f"{name_of(metadata['dataset'])} (data: {metadata['variant']}), seed {metadata['seed']}; "
         "a red cross: the attack failed"
     )
     for column, head in enumerate(["original", *(rf"$\epsilon$ = {e:g}" for e in arrays["eps"])]):
-        grid.text(head, -0.62, column + 0.47, ha="center")
+        grid.head(head, column)
     for row, (arrays, model, attack, image) in enumerate(lines):
-        grid.text(f"{name_of(model)}, {name_of(attack)}", row, -margin / grid.cell)
+        grid.label(f"{name_of(model)}, {name_of(attack)}", row)
         grid.show(arrays["original"][image], row, 0)
         for column, example in enumerate(arrays[attack][:, image]):
             failed = not arrays[f"{attack}_success"][column, image]
