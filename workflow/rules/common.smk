@@ -6,6 +6,7 @@ from pathlib import Path
 
 from uae.config import Method, Run, load
 from uae.errors import ConfigError
+from uae.paper.layouts import layouts, wanted
 
 try:
     cfg = load(config)
@@ -311,6 +312,12 @@ def measured(row, item):
     return [f"{files(f'records/{item}', row)}/{name}.json" for name in names] + [
         f"{files(f'records/{figure}', row)}/seed{{seed}}.safetensors" for figure in figures
     ]
+
+
+def has_rows(name, kind):
+    """Whether any record of the run is of the table: experiment/dataset/model/method/seed."""
+    experiment = layouts()["tables"][name].get("experiment", "reconstruction")
+    return any(wanted(name, experiment, *Path(path).parts[-4:-1]) for path in every(kind))
 
 
 # The records of each experiment; the rules of the experiments add theirs.

@@ -1,11 +1,4 @@
-from uae.paper.layouts import items, layouts, wanted
-
-
-def has_rows(name, kind):
-    """Whether any record of the run is of the table: experiment/dataset/model/method/seed."""
-    experiment = layouts()["tables"][name].get("experiment", "reconstruction")
-    return any(wanted(name, experiment, *Path(path).parts[-4:-1]) for path in every(kind))
-
+from uae.paper.layouts import items
 
 TABLES = {name: kind for name, kind in items()["tables"].items() if has_rows(name, kind)}
 FIGURES = {
