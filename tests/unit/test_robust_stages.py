@@ -17,7 +17,7 @@ from uae.config import Row
 from uae.data import prepared
 from uae.errors import ConfigError
 from uae.evaluation import robustness as measures
-from uae.paper import render, tables
+from uae.paper import claims, render, tables
 from uae.paper.figures import figure6, figure7, figure9
 from uae.stages import robustness
 from uae.training import classifier
@@ -113,6 +113,24 @@ def test_the_records_are_the_rates_of_the_attacks(run):
         assert found[f"asr@{eps}"] == pytest.approx((model(adv).argmax(1) != y[rows]).double().mean().item())
         assert found[f"asr_low@{eps}"] <= found[f"asr@{eps}"] <= found[f"asr_high@{eps}"]
     assert {record(run, "classifier", m).method for m in ("mine-uae", "matched")} == {"mine-uae", "matched"}
+
+
+@pytest.mark.parametrize("text", ["2/255", "8/255", "12/255", "16/255", "0.4", "0.031"])
+def test_the_claims_find_the_rates_at_a_bound(text, run, monkeypatch):
+    """`asr@16/255` of claims.yaml is the key that the stage writes for 16/255."""
+    saved = {}
+    monkeypatch.setattr(records.Record, "save", lambda self, path: saved.update(self.metrics))
+    row = {
+        "dataset": "mnist",
+        "model": "classifier",
+        "data": str(run / "data.safetensors"),
+        "settings": PLAIN,
+    }
+    subject = robustness._Subject(run / "checkpoints", row, "original", 0, "cpu")
+    bound = config.robustness._fraction(text)
+    subject.save(run, "original", [measures.Rate(float(bound), 1, 2, 0.0, 0.0)], {})
+    key = next(name for name in saved if name.startswith("asr@"))
+    assert claims._metric(f"asr@{text}") == claims._metric(key)
 
 
 def test_compared_attacks_have_a_record_each_and_images(run):
