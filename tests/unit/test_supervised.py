@@ -97,11 +97,13 @@ def run(tmp_path_factory):
     supervised.distances(attacked, runs, [1.0, 0.03], 3, None)
     supervised.bounds(attacked, [0.1, 1.0], 3)
     files = {name: str(folder / f"{name}.safetensors") for name in ("data", "uae")}
-    other = {"dataset": "mnist", "model": "convolutional", "method": "mine-uae", **files}
+    other = {"dataset": "mnist", "model": "convolutional", "data": files["data"]}
+    other["uae"] = {"mine-uae": files["uae"], "mine-uae-released": files["uae"]}
     other["checkpoint"] = str(folder / "autoencoder.safetensors")
     estimator = {"images": 4, "critic_steps": 5, "critic_lr": 1e-3}
     estimator["random_sampling"] = {"count": 4, "dim": 8}
-    supervised.definitions(attacked, "minmax@1", other, estimator)
+    names = {"mine-uae": "unsupervised-example", "mine-uae-released": "unsupervised-example-released"}
+    supervised.definitions(attacked, "minmax@1", other, names, estimator)
     return folder
 
 
@@ -191,7 +193,7 @@ def test_table_1_measures_both_definitions(run):
 
 def test_every_metric_of_the_records_has_a_meaning(run):
     paths = sorted((run / "records").rglob("*.json"))
-    assert len(paths) == 10
+    assert len(paths) == 11
     for path in paths:
         metrics = json.loads(path.read_text())["metrics"]
         assert {name.partition("@")[0] for name in metrics} <= set(records.METRICS)

@@ -283,22 +283,22 @@ def unsupervised_example():
     return {
         "data": prepared(panel),
         "checkpoint": f"{files('checkpoints', panel)}/original/seed{{seed}}.safetensors",
-        "uae": f"{files('uae', panel)}/{panel.method}/seed{{seed}}.safetensors",
-    }
+    } | {method: f"{files('uae', panel)}/{method}/seed{{seed}}.safetensors" for method in panel.methods}
 
 
 def unsupervised_json(wildcards):
-    names = cfg.supervised.table1.model_dump(include={"dataset", "model", "method"})
+    panel = cfg.supervised.table1
     files = {name: path.format(seed=wildcards.seed) for name, path in unsupervised_example().items()}
-    return json.dumps(names | files, sort_keys=True)
+    uae = {method: files.pop(method) for method in panel.methods}
+    return json.dumps({"dataset": panel.dataset, "model": panel.model, "uae": uae, **files}, sort_keys=True)
 
 
 def measured(row, item):
     """What is measured of a classifier for a table or figure: records and a figure's images or curves."""
     block = cfg.supervised
     if item == "table1":
-        kinds = {"supervised-example": row, "unsupervised-example": block.table1}
-        return [f"{files('records/table1', kind)}/{name}/seed{{seed}}.json" for name, kind in kinds.items()]
+        others = [f"{files('records/table1', block.table1)}/{name}/seed{{seed}}.json" for name in block.table1.names]
+        return [f"{files('records/table1', row)}/supervised-example/seed{{seed}}.json", *others]
     if item == "table2":
         runs = [("unattacked", None), *block.runs()]
         names = [run_file(Run(*run)) for run in runs]

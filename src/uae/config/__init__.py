@@ -92,7 +92,12 @@ class Config(Block):
                 raise ValueError(f"robustness.uaes.{dataset}: {source.method} is not one of `attacks`")
         if not any([self.rows, self.contrastive_rows, self.classifiers, self.robust_rows]):
             raise ValueError(f"only: no dataset/model matches {self.only!r}")
-        panels = [("theorem1", self.theorem1), ("supervised.table1", self.supervised.table1)]
+        table1 = self.supervised.table1
+        panels = [
+            ("supervised.table1", Panel(dataset=table1.dataset, model=table1.model, method=method))
+            for method in table1.methods
+        ]
+        panels.append(("theorem1", self.theorem1))
         for name, panel in [*(("figure5", panel) for panel in self.figure5), *panels]:
             if panel.model not in getattr(self.reconstruction.get(panel.dataset), "models", {}):
                 raise ValueError(f"{name}: no {panel.model} on {panel.dataset} under `reconstruction`")
@@ -181,6 +186,9 @@ class Config(Block):
         """The UAE sets that a row needs, first rounds before second ones."""
         sets = [name for method in self.row_methods(row) for name in Method(method).attacks]
         sets += [panel.method for panel in self.panels if (panel.dataset, panel.model) == row]
+        table1 = self.supervised.table1
+        if (table1.dataset, table1.model) == row and Row(row.dataset, "classifier") in self.classifiers:
+            sets += table1.methods
         sets += [source.method for source in self.uae_sources if (source.dataset, source.model) == row]
         return sorted(dict.fromkeys(sets), key=lambda name: Method(name).rounds)
 

@@ -67,10 +67,15 @@ class Table1(Block):
 
     dataset: str
     model: str
-    method: str
+    methods: Annotated[list[str], Field(min_length=1)]
     images: Count
     critic_steps: Count  # of the estimator that both kinds of example are measured with
     critic_lr: Positive
+
+    @property
+    def names(self) -> list[str]:
+        """What the methods' examples are called in Table 1: unsupervised-example[-<settings>]."""
+        return ["unsupervised-example" + method.removeprefix("mine-uae") for method in self.methods]
 
 
 class Table2(Budget):
@@ -170,7 +175,9 @@ class Supervised(Block):
         if item == "table1":
             settings = self.table1.model_dump(include={"images", "critic_steps", "critic_lr"})
             settings["random_sampling"] = self.table2.random_sampling.model_dump()
-            return {"examples": f"minmax@{max(self.figure3.eps):g}", "settings": settings}
+            names = dict(zip(self.table1.methods, self.table1.names, strict=True))
+            examples = f"minmax@{max(self.figure3.eps):g}"
+            return {"examples": examples, "names": names, "settings": settings}
         if item == "table2":
             table2 = self.table2
             settings = {"eps": list(table2.eps), "shown": table2.shown, "inception": self.inception}

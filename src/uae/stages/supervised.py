@@ -231,12 +231,15 @@ def bounds(attacked: Attacked, eps: list[float], shown: int) -> None:
     attacked.grid("figure3", arrays, {"eps": eps, "methods": ["minmax", "pgd"]})
 
 
-def definitions(attacked: Attacked, examples: str, other: dict[str, str], settings: dict[str, Any]) -> None:
+def definitions(
+    attacked: Attacked, examples: str, other: dict[str, Any], names: dict[str, str], settings: dict[str, Any]
+) -> None:
     """Table 1's records: both kinds of example, their MI with the original by one and the same estimator.
 
-    examples: the set of supervised ones.  other: `dataset`, `model` and `method` of the row of Table 4
-    whose UAEs stand for the unsupervised definition, and its files `data`, `checkpoint` and `uae`.
-    settings: `images`, and of the estimator `critic_steps`, `critic_lr` and `random_sampling`.
+    examples: the set of supervised ones.  other: `dataset` and `model` of the row of Table 4 whose UAEs
+    stand for the unsupervised definition, and its files: `data`, `checkpoint` and, by method, `uae`.
+    names: the records' methods by those of the UAEs.  settings: `images`, and of the estimator
+    `critic_steps`, `critic_lr` and `random_sampling`.
     """
     result = attacked.examples(examples)
     rows = _successes(result, settings["images"])
@@ -262,20 +265,21 @@ def definitions(attacked: Attacked, examples: str, other: dict[str, str], settin
     )
 
     source, run = prepared.load(other["data"]), checkpoints.load(other["checkpoint"])[1]
-    result = AttackResult.load(other["uae"])
-    rows = _successes(result, settings["images"])
-    x, adv = source.unit("train")[rows], result.adv[rows]
-    metrics = {"asr": result.success_rate, "n_attacked": len(result)}
-    metrics |= _information(x, adv, attacked.seed, settings)
-    if len(rows):
-        metrics |= {
-            "l2_mean": (adv - x).flatten(1).norm(dim=1).double().mean().item(),
-            "loss_clean": result.loss_clean[rows].double().mean().item(),
-            "loss_adv": result.loss[rows].double().mean().item(),
-        }
-    settings = {"attack": result.metadata["attack"], "estimator": settings, "method": other["method"]}
-    names = (other["dataset"], other["model"], "unsupervised-example")
-    _save(attacked, "table1", names, metrics, settings, result.metadata["provenance"], source, run)
+    for method, path in other["uae"].items():
+        result = AttackResult.load(path)
+        rows = _successes(result, settings["images"])
+        x, adv = source.unit("train")[rows], result.adv[rows]
+        metrics = {"asr": result.success_rate, "n_attacked": len(result)}
+        metrics |= _information(x, adv, attacked.seed, settings)
+        if len(rows):
+            metrics |= {
+                "l2_mean": (adv - x).flatten(1).norm(dim=1).double().mean().item(),
+                "loss_clean": result.loss_clean[rows].double().mean().item(),
+                "loss_adv": result.loss[rows].double().mean().item(),
+            }
+        known = {"attack": result.metadata["attack"], "estimator": settings, "method": method}
+        where = (other["dataset"], other["model"], names[method])
+        _save(attacked, "table1", where, metrics, known, result.metadata["provenance"], source, run)
 
 
 def _successes(result: AttackResult, count: int) -> Tensor:
