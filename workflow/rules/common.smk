@@ -123,6 +123,7 @@ SOURCES = {
 FIGURE_SOURCES = [
     "intervals.py",
     "paper/figures/__init__.py",
+    "paper/layouts.py",
     "paper/figures/_curves.py",
     "paper/images.py",
     "paper/paper.mplstyle",
@@ -297,7 +298,9 @@ def measured(row, item):
     """What is measured of a classifier for a table or figure: records and a figure's images or curves."""
     block = cfg.supervised
     if item == "table1":
-        others = [f"{files('records/table1', block.table1)}/{name}/seed{{seed}}.json" for name in block.table1.names]
+        others = [
+            f"{files('records/table1', block.table1)}/{name}/seed{{seed}}.json" for name in block.table1.names
+        ]
         return [f"{files('records/table1', row)}/supervised-example/seed{{seed}}.json", *others]
     if item == "table2":
         runs = [("unattacked", None), *block.runs()]

@@ -24,8 +24,10 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, 
     """
     needed = ["original", "eps", *ATTACKS, *(f"{attack}_success" for attack in ATTACKS)]
     # One seed of each model, the first.
-    shown = {path.parent: path for path in sorted(inputs, reverse=True)}
-    loaded = [storage.read_tensors(path, *needed) for _, path in sorted(shown.items())]
+    shown = {}
+    for arrays, metadata in [storage.read_tensors(path, *needed) for path in inputs]:
+        shown.setdefault((metadata["dataset"], metadata["model"]), (arrays, metadata))
+    loaded = list(shown.values())
     lines = [
         (arrays, metadata["model"], attack, image)
         for arrays, metadata in loaded
