@@ -136,7 +136,7 @@ def test_the_scales_and_the_library_mean_the_same_by_released(scale):
 
 def test_only_picks_rows():
     cfg = config.load(BASE | {"scale": "paper", "only": "*/dense"})
-    assert cfg.rows == [("mnist", "dense"), ("mnist-small", "dense"), ("svhn", "dense")]
+    assert cfg.rows == [("mnist", "dense"), ("mnist-ablation", "dense"), ("svhn", "dense")]
     assert cfg.panels == [] and cfg.stationarity == []
     two = config.load(BASE | {"scale": "paper", "only": "isolet/*, svhn/sparse"})
     assert set(two.rows) == {("isolet", "concrete"), ("svhn", "sparse")}

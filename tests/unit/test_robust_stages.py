@@ -319,7 +319,7 @@ def test_figure6_crosses_the_failures(tmp_path):
         for attack in ("minmax", "pgd"):
             arrays[attack] = rng.random((3, 2, 1, 8, 8))
             arrays[f"{attack}_success"] = np.array([[False, True], [True, True], [True, True]])
-        metadata = {"dataset": "mnist", "variant": "mnist-5k@9", "model": model, "seed": 0}
+        metadata = {"dataset": "mnist", "variant": "mnist-5k@9", "title": "MNIST", "model": model, "seed": 0}
         paths.append(tmp_path / f"{model}.safetensors")
         storage.write_tensors(paths[-1], arrays, metadata)
     figure, (plotted, _) = figure6.draw(paths, 6.0)

@@ -110,9 +110,17 @@ SOURCES = {
         "seeding.py",
         "stages/robustness.py",
     ],
-    "tables": ["paper/layouts.py", "paper/tables.py", "paper/tables.yaml", "paper/reference"],
+    "tables": [
+        "data/catalogue.yaml",
+        "paper/layouts.py",
+        "paper/tables.py",
+        "paper/tables.yaml",
+        "paper/reference",
+    ],
     "report": [
+        "data/catalogue.yaml",
         "paper/claims.py",
+        "paper/layouts.py",
         "paper/reference",
         "paper/report.py",
         "paper/report.html.jinja",
@@ -121,6 +129,7 @@ SOURCES = {
     ],
 }
 FIGURE_SOURCES = [
+    "data/catalogue.yaml",
     "intervals.py",
     "paper/figures/__init__.py",
     "paper/layouts.py",
@@ -172,17 +181,10 @@ def run_file(run):
 
 def job_name(things):
     """What a job does, for names: its one run or UAE set, or all of a round."""
-    if len(things) > 1:
-        return (
-            "all"
-            if Method(things[0][0] if isinstance(things[0], Run) else things[0]).rounds == 1
-            else "second"
-        )
-    return (
-        "-draw".join(str(part) for part in things[0] if part is not None)
-        if isinstance(things[0], Run)
-        else things[0]
-    )
+    names = [thing.name if isinstance(thing, Run) else thing for thing in things]
+    if len(names) == 1:
+        return names[0]
+    return "all" if Method(names[0]).rounds == 1 else "second"
 
 
 def uae_sets(runs):
@@ -323,7 +325,7 @@ def has_rows(name, kind):
     return any(wanted(name, experiment, *Path(path).parts[-4:-1]) for path in every(kind))
 
 
-# The records of each experiment; the rules of the experiments add theirs.
+# The records of each experiment: here and not with its rules, as frozen runs have only the rules that render.
 RECORDS = {
     "reconstruction": [
         f"{files('records/reconstruction', row)}/{run_file(run)}.json".format(seed=seed)

@@ -2,6 +2,7 @@
 # without it, a fresh clone that pulled them would run everything again.
 import base64
 import gzip
+import zlib
 
 from uae.storage import atomic, digest
 
@@ -39,7 +40,13 @@ def rendered():
 
 
 def unpack():
-    for name, content in json.loads(gzip.decompress(PACKED.read_bytes()))["metadata"].items():
+    try:
+        kept = json.loads(gzip.decompress(PACKED.read_bytes()))["metadata"]
+    except (OSError, EOFError, ValueError, KeyError, zlib.error) as error:
+        raise WorkflowError(
+            f"{PACKED}: not what a run left ({error}); delete it: outputs are then made again"
+        )
+    for name, content in kept.items():
         (LIVE / name).parent.mkdir(parents=True, exist_ok=True)
         (LIVE / name).write_text(json.dumps(content))
 

@@ -51,6 +51,10 @@ class Run(NamedTuple):
     method: str
     draw: int | None
 
+    @property
+    def name(self) -> str:
+        return self.method if self.draw is None else f"{self.method}-draw{self.draw}"
+
 
 class Config(Block):
     scale: str

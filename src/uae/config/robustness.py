@@ -79,18 +79,18 @@ class Model(Block):
     data: Annotated[str, AfterValidator(known_data)] | None = None  # null: that of the UAEs' row
     train_limit: TrainLimit | None = None  # in place of the run's
     network: str
-    arguments: dict[str, Any] = {}  # noqa: RUF012 pydantic copies it
+    arguments: dict[str, Any] = Field({})
     fit: Fit
     adversary: Adversary | None = None
     checkpoint: str | None = None  # a published TRADES file in place of training
-    methods: list[Literal["original", "mine-uae", "matched"]] = ["original"]  # noqa: RUF012
+    methods: list[Literal["original", "mine-uae", "matched"]] = Field(["original"])
     eps: list[Bound]
     images: Count
     pgd: PGD
     minmax: MinMax | None = None
     sanity: Sanity | None = None
     shown: Annotated[int, Field(ge=0)] = 0  # images of Figure 6
-    cpu: dict[str, Any] = {}  # noqa: RUF012 what is smaller on a CPU, by the same keys
+    cpu: dict[str, Any] = Field({})  # what is smaller on a CPU, by the same keys
 
     @model_validator(mode="after")
     def _whole(self) -> Model:

@@ -82,6 +82,13 @@ def lookup(data: str) -> tuple[Entry, int | None]:
     return entry, name.limit
 
 
+def complete(data: str) -> bool:
+    """Whether a data name has all samples of the paper's data set that it stands for."""
+    entry, limit = lookup(data)
+    original = entries().get(entry.stands_for, entry)
+    return limit is None and (entry.train, entry.test) == (original.train, original.test)
+
+
 def folder(data: str) -> str:
     """The folder of a data name's files under data/raw."""
     return parse(data).entry

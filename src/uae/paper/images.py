@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from uae import storage
-from uae.paper.tables import name_of
+from uae.paper.tables import data_of, name_of
 
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 LINE = 0.14  # inches a line of small text takes
@@ -76,7 +76,8 @@ def class_name(variant: str, label: int) -> str:
 
 def described(metadata: dict[str, Any]) -> str:
     """The data of a figure, for its heading."""
-    return f"{name_of(metadata['dataset'])} (data: {metadata['variant']}), seed {metadata['seed']}"
+    data = data_of(metadata["variant"], metadata["title"])
+    return f"{name_of(metadata['dataset'])} (data: {data}), seed {metadata['seed']}"
 
 
 def examples(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, Any], dict[str, Any]]]:

@@ -10,6 +10,7 @@ import jinja2
 import pandas as pd
 
 from uae import records, storage
+from uae.data import catalogue
 from uae.paper import claims, tables
 
 HERE = Path(__file__).parent
@@ -109,14 +110,15 @@ def _natural(path: Path) -> tuple[int, str]:
     return (int(digits) if digits and path.stem.startswith("figure") else 99, path.stem)
 
 
-def _variants(loaded: list[records.Record]) -> list[tuple[str, str, str, str]]:
-    """The paper's data set, the data that stand for it, and how many training samples were used."""
+def _variants(loaded: list[records.Record]) -> list[tuple[str, str, str, str, bool]]:
+    """The paper's data set, the data that stand for it, how many training samples, and whether all of it."""
     found = {(r.dataset, r.variant, r.title, r.metrics.get("n_train")) for r in loaded}
     numbers: dict[tuple[str, str, str], list[float]] = {}
     for dataset, variant, title, n in found:
         numbers.setdefault((dataset, variant, title), []).extend([] if n is None else [n])
     return [
-        (*key, ", ".join(f"{n:,.0f}" for n in sorted(set(ns))) or "–") for key, ns in sorted(numbers.items())
+        (*key, ", ".join(f"{n:,.0f}" for n in sorted(set(ns))) or "–", catalogue.complete(key[1]))
+        for key, ns in sorted(numbers.items())
     ]
 
 

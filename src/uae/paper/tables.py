@@ -13,6 +13,8 @@ from typing import Any
 import pandas as pd
 
 from uae import storage
+from uae.data import catalogue
+from uae.errors import DataError
 from uae.paper.layouts import layouts, wanted
 from uae.records import Record
 
@@ -27,6 +29,19 @@ def name_of(key: str, math: bool = True) -> str:
     if math:
         return name
     return functools.reduce(lambda text, item: text.replace(*item), layouts()["unicode"].items(), name)
+
+
+def data_of(variant: str, title: str | None = None) -> str:
+    """How the data behind a result are named beside it: a stand-in is called one.
+
+    title: the data's, where the caller has it; else the catalogue's.
+    """
+    if title is None:
+        try:
+            title = catalogue.describe(variant)
+        except DataError:  # data of one's own
+            title = ""
+    return f"stand-in: {variant}" if title.startswith("stand-in") else variant
 
 
 def tidy(table: str, records: list[Record]) -> pd.DataFrame:
@@ -72,9 +87,7 @@ def _beside_the_paper(table: str, cells: pd.DataFrame) -> pd.DataFrame:
     paper = pd.read_csv(path).rename(columns={"value": "paper_value"})
     keys = ["dataset", "model", "method", "metric"]
     paper = pd.concat([paper, paper.assign(method=paper["method"] + "-released")])[[*keys, "paper_value"]]
-    aliases = layouts()["tables"][table].get("aliases", {})
-    known = cells.assign(dataset=cells["dataset"].replace(aliases))
-    return cells.assign(paper_value=known.merge(paper, on=keys, how="left")["paper_value"].to_numpy())
+    return cells.merge(paper, on=keys, how="left")
 
 
 def _differences(measured: pd.DataFrame) -> pd.DataFrame:
@@ -176,10 +189,11 @@ def body(table: str, cells: pd.DataFrame) -> list[dict[str, Any]]:
                 for method in group["methods"]:
                     found = here if method is None else here[here["method"] == method]
                     line.append(_shown(found, cells, group["format"], best))
-            variant = None if block_keys else row_key[1]
+            variant = None if block_keys else data_of(row_key[1])
             rows.append({"name": row_key[0], "variant": variant, "cells": line})
         names = [named[k] for k in layout["blocks"]]
-        blocks.append({"names": names, "variant": named.get("variant"), "rows": rows})
+        variant = data_of(named["variant"]) if block_keys else None
+        blocks.append({"names": names, "variant": variant, "rows": rows})
     return blocks
 
 

@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 
 from uae import records
 from uae.paper.figures import COLORS, MARKERS
-from uae.paper.tables import name_of
+from uae.paper.tables import data_of, name_of
 
 COLUMNS = [
     "dataset",
@@ -39,7 +39,8 @@ def rates(inputs: list[Path], experiment: str, model: str, methods: list[str]) -
             if name == "asr" and at:
                 measured = [metrics[key], metrics[f"asr_low@{eps}"], metrics[f"asr_high@{eps}"]]
                 run = [metrics[name] for name in COLUMNS[9:]]
-                keys = [record.dataset, _variant(record), model, record.method, record.seed, float(eps)]
+                data = data_of(record.variant, record.title)
+                keys = [record.dataset, data, model, record.method, record.seed, float(eps)]
                 rows.append([*keys, *measured, *run])
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame.sort_values(["dataset", "method", "seed", "eps"], key=lambda c: c.map(_order(methods)))
@@ -49,10 +50,6 @@ def _order(methods: list[str]):
     """MNIST before CIFAR-10, methods as listed."""
     known = ["mnist", "cifar10", *methods]
     return lambda value: known.index(value) if value in known else value
-
-
-def _variant(record: records.Record) -> str:
-    return f"stand-in: {record.variant}" if record.title.startswith("stand-in") else record.variant
 
 
 def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> plt.Figure:

@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 
 from uae.intervals import wilson
 from uae.paper.figures import COLORS, MARKERS, ONE_COLUMN
-from uae.paper.tables import name_of
+from uae.paper.tables import data_of, name_of
 from uae.records import Record, read
 
 WIDTH = ONE_COLUMN
@@ -50,7 +50,7 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
     )
     epochs = sorted({int(r.metrics["epochs"]) for r in loaded})
     axes.set_title(
-        f"{name_of(first.dataset)} (data: {first.variant}), {images} images\n"
+        f"{name_of(first.dataset)} (data: {data_of(first.variant, first.title)}), {images} images\n"
         f"{network}, {' to '.join(map(str, dict.fromkeys((epochs[0], epochs[-1]))))} epochs",
         fontsize=7,
     )

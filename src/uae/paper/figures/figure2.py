@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 
 from uae import storage
 from uae.paper.figures import COLORS, TWO_COLUMNS
-from uae.paper.tables import name_of
+from uae.paper.tables import data_of, name_of
 
 WIDTH = TWO_COLUMNS
 POINTS = 400  # of each curve, evenly spaced
@@ -36,7 +36,9 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
             panel.plot(curve["iteration"], curve["mean"], color=color, ls=style, lw=1.1, label=label)
             low, high = curve["mean"] - curve["std"], curve["mean"] + curve["std"]
             panel.fill_between(curve["iteration"], low, high, color=color, alpha=0.18, lw=0)
-        panel.set_title(f"{name_of(dataset)} (data: {part['variant'].iloc[0]}), {critic} critic", fontsize=7)
+        panel.set_title(
+            f"{name_of(dataset)} (data: {data_of(part['variant'].iloc[0])}), {critic} critic", fontsize=7
+        )
         panel.set_xlim(0, part["iteration"].max())
         panel.legend(frameon=False, fontsize=6)
         panel.tick_params(labelsize=6.5)

@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 
 from uae import storage
 from uae.paper.figures import TWO_COLUMNS
-from uae.paper.tables import name_of
+from uae.paper.tables import data_of, name_of
 
 WIDTH = TWO_COLUMNS
 
@@ -53,7 +53,7 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, 
             0,
             top,
             f"{name_of(metadata['method'])} on {name_of(metadata['dataset'])} "
-            f"(data: {metadata['variant']}), seed {metadata['seed']}, "
+            f"(data: {data_of(metadata['variant'], metadata['title'])}), seed {metadata['seed']}, "
             f"ASR {100 * metadata['asr']:.2f}%; "
             rf"perturbation: grey is 0, black and white are $\mp${extent:.2g}{found}",
             va="top",

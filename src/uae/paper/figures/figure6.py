@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 
 from uae import storage
 from uae.paper.figures import TWO_COLUMNS
-from uae.paper.images import Grid
+from uae.paper.images import Grid, described
 from uae.paper.tables import name_of
 
 WIDTH = TWO_COLUMNS
@@ -36,10 +36,7 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, 
     ]
     arrays, metadata = loaded[0]
     grid = Grid(width, len(lines), 1 + len(arrays["eps"]), margin=0.95, heads=0.14)
-    grid.heading(
-        f"{name_of(metadata['dataset'])} (data: {metadata['variant']}), seed {metadata['seed']}; "
-        "a red cross: the attack failed"
-    )
+    grid.heading(f"{described(metadata)}; a red cross: the attack failed")
     for column, head in enumerate(["original", *(rf"$\epsilon$ = {e:g}" for e in arrays["eps"])]):
         grid.head(head, column)
     for row, (arrays, model, attack, image) in enumerate(lines):

@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from uae import storage
 from uae.evaluation.stationarity import best_so_far, slope
 from uae.paper.figures import COLORS, ONE_COLUMN
-from uae.paper.tables import name_of
+from uae.paper.tables import data_of, name_of
 
 WIDTH = ONE_COLUMN
 
@@ -39,7 +39,8 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
     axes.set_xlabel("attack step")
     axes.set_ylabel(r"$\|\mathcal{L}(\delta_t, c_t)\|^2$")
     axes.set_title(
-        f"{name_of(metadata['dataset'])} (data: {metadata['variant']}), {len(along)} samples", fontsize=7
+        f"{name_of(metadata['dataset'])} (data: {data_of(metadata['variant'])}), {len(along)} samples",
+        fontsize=7,
     )
     axes.legend(frameon=False, fontsize=6.5)
     return figure, numbers.assign(slope=fitted)
