@@ -23,13 +23,14 @@ def _signed(value: int) -> int:
 
 def _shift(x: Tensor, bits: int) -> Tensor:
     """Logical right shift; torch's own is arithmetic."""
-    return (x >> bits) & ((1 << (64 - bits)) - 1)
+    return (x >> bits).bitwise_and_((1 << (64 - bits)) - 1)
 
 
 def _mix(x: Tensor) -> Tensor:
-    x = (x ^ _shift(x, 30)) * _signed(_MIX1)
-    x = (x ^ _shift(x, 27)) * _signed(_MIX2)
-    return x ^ _shift(x, 31)
+    """SplitMix64's finaliser, in place."""
+    x.bitwise_xor_(_shift(x, 30)).mul_(_signed(_MIX1))
+    x.bitwise_xor_(_shift(x, 27)).mul_(_signed(_MIX2))
+    return x.bitwise_xor_(_shift(x, 31))
 
 
 def derive(seed: int, purpose: str) -> int:
@@ -55,8 +56,8 @@ def uniform(
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Uniform numbers in [-limit, limit), of shape (N, *shape)."""
-    unit = _shift(bits(seed, index, purpose, shape), 11).to(torch.float64) * 2.0**-53
-    return ((2 * unit - 1) * limit).to(dtype)
+    unit = _shift(bits(seed, index, purpose, shape), 11).to(torch.float64).mul_(2.0**-52)
+    return unit.sub_(1).mul_(limit).to(dtype)
 
 
 def normal(

@@ -4,6 +4,8 @@ import shlex
 import sys
 from pathlib import Path
 
+import snakemake.benchmark
+
 from uae.config import Method, Run, load
 from uae.errors import ConfigError
 from uae.paper.layouts import layouts, wanted
@@ -15,6 +17,9 @@ except ConfigError as error:
 
 # Jobs run the `uae` beside the Python that runs Snakemake, whether or not its environment is active.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", "")]))
+
+# `benchmark:` looks at a new job's memory twice a second, for some 20 ms each: too often for jobs of seconds.
+snakemake.benchmark.BENCHMARK_INTERVAL_SHORT = 5
 
 RESULTS = f"results/{cfg.name}"
 DEVICE = cfg.resolved_device
