@@ -94,6 +94,8 @@ def test_improvement_and_gain():
         ([0.36, 0.40], [0.30, 0.38], claims.INCONCLUSIVE),
         ([0.30, 0.36], [0.32], claims.INCONCLUSIVE),  # one run of the other
         ([0.30], [0.31], claims.REPRODUCED),  # single runs have no spread
+        ([0.300011], [0.300012], claims.INCONCLUSIVE),  # both are shown as 0.3
+        ([0.30], [0.30], claims.NOT_REPRODUCED),
     ],
 )
 def test_a_difference_within_the_seeds_spread_is_inconclusive(uae, original, expected):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from uae import storage
-from uae.data import catalogue, fetch
+from uae.data import catalogue
 from uae.errors import BadFile, DataError
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -21,6 +21,8 @@ def prepare(data: str, raw: Path, target: Path) -> None:
 
     Raises `DataError` naming the file that is missing or not what was published.
     """
+    from uae.data import fetch, readers, transforms  # not at the top: only this stage needs what they need
+
     entry, limit = catalogue.lookup(data)
     for name, expected in entry.files.items():
         path = raw / name
@@ -30,8 +32,6 @@ def prepare(data: str, raw: Path, target: Path) -> None:
             fetch.verify(path, expected)
         except DataError as error:
             raise DataError(f"{path}: {error}; delete it to have it downloaded again") from None
-    from uae.data import readers, transforms  # not at the top: only this stage needs what they need
-
     files = [raw / name for name in entry.files]
     arrays = dict(zip(ARRAYS, getattr(readers, entry.reader)(entry, *files), strict=True))
     _check(arrays, entry, ", ".join(map(str, files)) or data)

@@ -5,8 +5,9 @@ margin, the signed distance by which it holds, beside the spread of the runs:
 
     spread = root of the sum of the squared standard deviations of what is compared
 
-Where there are several runs and the margin is within the spread, the row is inconclusive. Cells are compared
-within one variant of the data only. The same rows on the paper's own cells give the paper's numbers.
+Where there are several runs and the margin is within the spread, the row is inconclusive; so is a difference
+beyond the four digits that are shown. Cells are compared within one variant of the data only. The same rows
+on the paper's own cells give the paper's numbers.
 """
 
 from __future__ import annotations
@@ -252,15 +253,21 @@ def margin(claim: Claim, left: float, right: float) -> float:
     return (left - right if claim.direction in ("higher", "at least") else right - left) + slack
 
 
+def shown(value: float) -> str:
+    """A number as verdicts show it."""
+    return f"{value:.4g}"
+
+
 def _state(claim: Claim, left: Cell, right: Cell) -> tuple[str, float | None]:
     """Whether a row holds, and the spread that it is held against."""
     distance = margin(claim, left.mean, right.mean)
     stds = [cell.std for cell in (left, right) if cell.std is not None]
     spread = math.hypot(*stds) if stds else None
-    if spread and abs(distance) <= spread:
+    strict = claim.direction in ("lower", "higher")
+    alike = strict and left.mean != right.mean and shown(left.mean) == shown(right.mean)
+    if alike or (spread and abs(distance) <= spread):
         return INCONCLUSIVE, spread
     rounding = 1e-12 * max(abs(left.mean), abs(right.mean))
-    strict = claim.direction in ("lower", "higher")
     holds = distance > 0 if strict else distance >= -rounding
     return ("holds" if holds else "fails"), spread
 

@@ -32,7 +32,8 @@ def use(device: str) -> None:
 def _keep_memory() -> None:
     """Keep the memory of freed tensors in the process, where the C library is glibc.
 
-    It hands each large one back to the kernel and asks for the next page by page: up to a third of a stage's time.
+    It hands each large one back to the kernel and asks for the next page by page: up to a third of a
+    stage's time.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
