@@ -32,7 +32,7 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
         panel = axes[critics.index(critic)][datasets.index(dataset)]
         for place, (method, curve) in enumerate(part.groupby("method", sort=False)):
             color, style = COLORS[place], ["-", "--", ":"][place % 3]
-            count = curve["images"].iloc[-1]
+            count = int(curve["images"].iloc[-1])
             label = f"{name_of(method)}, {count} image{'s' * (count != 1)}"
             panel.plot(curve["iteration"], curve["mean"], color=color, ls=style, lw=1.1, label=label)
             low, high = curve["mean"] - curve["std"], curve["mean"] + curve["std"]
