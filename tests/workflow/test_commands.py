@@ -63,8 +63,6 @@ def test_a_command_that_the_docs_show(folder, command):
 def check_snakemake(folder, arguments):
     if "--unlock" not in arguments:
         arguments = ["-n", *arguments]
-    if "--cores" not in arguments and "--workflow-profile" not in arguments:
-        arguments += ["--cores", "1"]
     folder.run("snakemake", *arguments)
 
 
