@@ -61,7 +61,8 @@ def jobs(folder: Path) -> dict:
     """Seconds and number of jobs of each rule, longest first, and their longest job."""
     found = defaultdict(list)
     for path in sorted((folder / "benchmarks" / "jobs").rglob("*.tsv")):
-        rule = path.relative_to(folder / "benchmarks" / "jobs").parts[1]
+        first, second, *_ = path.relative_to(folder / "benchmarks" / "jobs").parts
+        rule = first if first in ("download", "prepare") else second
         with path.open() as file:
             found[rule] += [float(row["s"]) for row in csv.DictReader(file, delimiter="\t")]
     ordered = sorted(found.items(), key=lambda item: -sum(item[1]))

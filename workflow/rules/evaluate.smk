@@ -82,7 +82,7 @@ for panel in cfg.stationarity:
         log:
             f"logs/{cfg.name}/stationarity-seed{{seed}}.log",
         benchmark:
-            f"benchmarks/jobs/{cfg.name}/stationarity-seed{{seed}}.tsv"
+            f"benchmarks/jobs/{cfg.name}/stationarity/seed{{seed}}.tsv"
         conda:
             "../../environment.yml"
         threads: THREADS

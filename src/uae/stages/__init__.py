@@ -5,6 +5,7 @@ The rules call them through `uae.cli`; they know nothing of Snakemake. `settings
 """
 
 import ctypes
+import gc
 import inspect
 from collections.abc import Callable
 
@@ -19,6 +20,7 @@ def use(device: str) -> None:
     """
     import torch
 
+    gc.enable()
     if device == "cuda":
         torch.backends.cudnn.allow_tf32 = False
     else:
