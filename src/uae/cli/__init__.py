@@ -25,7 +25,8 @@ from uae.errors import InputError
 
 
 def main() -> None:
-    gc.disable()  # imports leave no garbage, and looking for it takes a tenth of PyTorch's; `stages.use` enables it
+    # Imports leave no garbage, and looking for it takes a tenth of PyTorch's. `stages.use` enables it.
+    gc.disable()
     logging.basicConfig(level="WARNING", format="%(message)s", handlers=[RichHandler(console=console)])
     try:
         app(standalone_mode=True)
