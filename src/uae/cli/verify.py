@@ -53,24 +53,24 @@ def verify(
         raise typer.Exit(1)
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}"
-
-
 def row_text(claim: Any, row: Any) -> str:
     """One measured row: ours, what it is compared with, the spread and the runs."""
+    from uae.paper.claims import shown
+
     spread = f" ± {row.spread:.2g}" if row.spread is not None else ""
     sign = SIGNS[claim.direction]
     runs = f"{row.runs} run{'s' * (row.runs > 1)}"
-    compared = f"{_number(row.ours)} {sign} {_number(row.ours_other)}{spread}"
+    compared = f"{shown(row.ours)} {sign} {shown(row.ours_other)}{spread}"
     return f"{MARKS[row.state]} {row.label}: {compared} ({row.variant}, {runs})"
 
 
 def paper_text(claim: Any, rows: list[Any]) -> str:
     """The paper's numbers for the same rows, or what it shows where it prints no cell."""
+    from uae.paper.claims import shown
+
     sign = SIGNS[claim.direction]
     return "\n".join(
-        claim.paper or "–" if row.paper is None else f"{_number(row.paper)} {sign} {_number(row.paper_other)}"
+        claim.paper or "–" if row.paper is None else f"{shown(row.paper)} {sign} {shown(row.paper_other)}"
         for row in rows
     )
 

@@ -33,6 +33,7 @@ def write(results: Path, target: Path, scale: str, captions: Path | None = None)
         counts={name: n for name, n in claims.summary(verdicts).items() if n},
         tables=_tables(loaded),
         figures=_figures(results / "figures", captions),
+        shown=claims.shown,
         name_of=lambda key: tables.name_of(key, math=False),
         variants=_variants(loaded),
         seconds=_seconds(loaded).to_dict("records"),

@@ -20,7 +20,7 @@ def use(device: str) -> None:
     """
     import torch
 
-    gc.enable()
+    gc.enable()  # off until now, while modules were imported
     if device == "cuda":
         torch.backends.cudnn.allow_tf32 = False
     else:
