@@ -23,9 +23,9 @@ snakemake.benchmark.BENCHMARK_INTERVAL_SHORT = 5
 
 RESULTS = f"results/{cfg.name}"
 DEVICE = cfg.resolved_device
-# A job on the CPU gets a quarter of the cores, so that several run side by side.
-THREADS = max(1, workflow.cores // 4) if workflow.cores else 1
 GPU = int(DEVICE == "cuda")
+# A job on the CPU gets a quarter of the cores, so that several run side by side; one on a GPU launches kernels.
+THREADS = max(1, (workflow.cores or 1) // 4) if not GPU else 1
 
 if DEVICE == "cpu" and cfg.device == "auto" and workflow.is_main_process:
     logger.info("No GPU found: everything runs on the CPU.")

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from uae.models.adversarial import Adversarial
 from uae.training import loop
+from uae.training.graphs import Graphed
 from uae.training.losses import LOSSES
 from uae.training.optimizers import OPTIMIZERS
 
@@ -43,7 +44,8 @@ def fit(
     discriminator = OPTIMIZERS[optimizer](model.discriminator.parameters(), lr)
     generator = OPTIMIZERS[optimizer](encoder, lr)
 
-    def step(batch: Tensor, goal: Tensor, number: int) -> Tensor:
+    @Graphed
+    def update(batch: Tensor, goal: Tensor) -> Tensor:
         value = criterion(model(batch), goal)
         reconstruction.zero_grad(set_to_none=True)
         value.backward()
@@ -62,5 +64,8 @@ def fit(
         F.softplus(-model.discriminator(code)).mean().backward(inputs=encoder)
         generator.step()
         return value.detach()
+
+    def step(batch: Tensor, goal: Tensor, number: int) -> Tensor:
+        return update(batch, goal)
 
     return loop.run(model, [reconstruction, discriminator, generator], step, x, target, **options)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from uae.models.autoencoders import Autoencoder
 from uae.training import loop
+from uae.training.graphs import Graphed
 from uae.training.losses import LOSSES, sparsity_penalty
 from uae.training.optimizers import OPTIMIZERS
 
@@ -34,7 +35,8 @@ def fit(
     criterion = LOSSES[loss]
     stepper = OPTIMIZERS[optimizer](model.parameters(), lr)
 
-    def step(batch: Tensor, goal: Tensor, number: int) -> Tensor:
+    @Graphed
+    def update(batch: Tensor, goal: Tensor) -> Tensor:
         hidden = model.encoder(batch)
         value = criterion(model.decoder(hidden), goal)
         if sparsity_weight or l1:
@@ -43,5 +45,8 @@ def fit(
         value.backward()
         stepper.step()
         return value.detach()
+
+    def step(batch: Tensor, goal: Tensor, number: int) -> Tensor:
+        return update(batch, goal)
 
     return loop.run(model, [stepper], step, x, target, **options)

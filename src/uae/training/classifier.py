@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from uae.training import loop
+from uae.training.graphs import Graphed, rate, set_rate
 
 
 def fit(
@@ -31,16 +32,22 @@ def fit(
         classes = model(x[:1]).shape[1]
     for i in ((y < 0) | (y >= classes)).nonzero()[:1, 0].tolist():
         raise ValueError(f"sample {i}: the label {int(y[i])} is outside 0..{classes - 1}")
-    stepper = torch.optim.SGD(model.parameters(), lr, momentum, nesterov=True)
+    on_gpu = x.device.type == "cuda"
+    stepper = torch.optim.SGD(
+        model.parameters(), rate(lr, x.device), momentum, nesterov=True, fused=on_gpu or None
+    )
 
-    def step(rows: Tensor, _: Tensor, number: int) -> Tensor:
-        for group in stepper.param_groups:
-            group["lr"] = lr / (1 + decay * number)
-        value = F.cross_entropy(model(x[rows]), y[rows])
+    @Graphed
+    def update(batch: Tensor, labels: Tensor, current: float | Tensor) -> Tensor:
+        set_rate(stepper, current)
+        value = F.cross_entropy(model(batch), labels)
         stepper.zero_grad(set_to_none=True)
         value.backward()
         stepper.step()
         return value.detach()
+
+    def step(rows: Tensor, _: Tensor, number: int) -> Tensor:
+        return update(x[rows], y[rows], lr / (1 + decay * number))
 
     # The loop shuffles sample numbers: inputs and labels are looked up together.
     return loop.run(model, [stepper], step, torch.arange(len(x), device=x.device), **options)

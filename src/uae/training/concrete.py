@@ -11,6 +11,7 @@ from torch import Tensor
 
 from uae.models.concrete import Concrete
 from uae.training import loop
+from uae.training.graphs import Graphed
 from uae.training.losses import LOSSES
 from uae.training.optimizers import OPTIMIZERS
 
@@ -61,16 +62,20 @@ def fit(
     # Try i starts after epochs * (2^i - 1) epochs and ends where the next one starts.
     starts = [epochs * (2**i - 1) for i in range(tries + 1)]
 
-    def step(batch: Tensor, goal: Tensor, number: int) -> Tensor:
-        current = bisect_right(starts, number // steps) - 1
-        first, last = starts[current] * steps, starts[current + 1] * steps
-        done = (number + 1 - first) / (last - first)
-        model.select.temperature = temperature(done, start_temperature, end_temperature)
+    @Graphed
+    def update(batch: Tensor, goal: Tensor, temperature: float | Tensor) -> Tensor:
+        model.select.temperature = temperature
         value = criterion(model(batch), goal)
         stepper.zero_grad(set_to_none=True)
         value.backward()
         stepper.step()
         return value.detach()
+
+    def step(batch: Tensor, goal: Tensor, number: int) -> Tensor:
+        current = bisect_right(starts, number // steps) - 1
+        first, last = starts[current] * steps, starts[current + 1] * steps
+        done = (number + 1 - first) / (last - first)
+        return update(batch, goal, temperature(done, start_temperature, end_temperature))
 
     def settled(done: int) -> bool:
         """Whether the try that ends here is the last; if not, the next one's weights are drawn."""
@@ -84,7 +89,9 @@ def fit(
             return True
         with loop.seeded(seed, f"initialisation/{done}", x.device):
             model.initialise()
-        stepper.state.clear()
+        for moments in stepper.state.values():
+            for tensor in moments.values():
+                tensor.zero_()  # in place: a graph knows where they are
         return False
 
     return loop.run(

@@ -6,9 +6,14 @@ from collections.abc import Callable
 
 import torch
 
+def _on_gpu(parameters: list[torch.nn.Parameter]) -> dict[str, bool]:
+    """A GPU's updates are captured in a graph (`graphs.Graphed`): the number of steps must be there, too."""
+    return {"capturable": parameters[0].is_cuda}
+
+
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     # One kernel for all weights: the updates of an MLP cost as much as its products otherwise.
-    "adam": lambda p, lr: torch.optim.Adam(p, lr=lr, eps=1e-7, fused=True),
-    "rmsprop": lambda p, lr: torch.optim.RMSprop(p, lr=lr, alpha=0.9, eps=1e-7),
-    "adadelta": lambda p, lr: torch.optim.Adadelta(p, lr=lr, rho=0.95, eps=1e-7),
+    "adam": lambda p, lr: torch.optim.Adam(p := list(p), lr=lr, eps=1e-7, fused=True, **_on_gpu(p)),
+    "rmsprop": lambda p, lr: torch.optim.RMSprop(p := list(p), lr=lr, alpha=0.9, eps=1e-7, **_on_gpu(p)),
+    "adadelta": lambda p, lr: torch.optim.Adadelta(p := list(p), lr=lr, rho=0.95, eps=1e-7, **_on_gpu(p)),
 }

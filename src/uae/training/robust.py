@@ -12,25 +12,26 @@ from torch.nn import functional as F
 
 from uae import seeding
 from uae.training import loop
+from uae.training.graphs import Graphed, rate, set_rate
 
 
 @dataclass(frozen=True)
 class Adversary:
     """The inner maximisation: signed gradient steps in the L-infinity ball, without a look at the host.
 
-    eps, step_size: in units of the data, within `bounds`.  steps: gradient steps.
+    eps, step_size: in units of the data, within `bounds`; 0-dimensional tensors within a graph.
+    steps: gradient steps.
     beta: TRADES' weight of the robust term, 1 / lambda in its paper.
     """
 
-    eps: float
+    eps: float | Tensor
     steps: int
-    step_size: float
+    step_size: float | Tensor
     beta: float = 6.0
     bounds: tuple[float, float] = (0.0, 1.0)
 
-    def grown(self, done: int, steps: int) -> Adversary:
-        """The adversary after `done` of `steps` training steps over which its ball grows."""
-        share = min(1.0, (done + 1) / steps) if steps else 1.0
+    def grown(self, share: float | Tensor) -> Adversary:
+        """The adversary with this share of its ball and step size."""
         return replace(self, eps=share * self.eps, step_size=share * self.step_size)
 
     def ascend(self, loss: Callable[[Tensor], Tensor], x: Tensor, start: Tensor) -> Tensor:
@@ -44,46 +45,52 @@ class Adversary:
         return x_adv
 
 
-# A batch's random start, of the samples' shape: `seeding.uniform` or `normal` with the rest filled in.
-Draw = Callable[[Callable[..., Tensor]], Tensor]
-
-
-def madry(model: nn.Module, x: Tensor, y: Tensor, adversary: Adversary, draw: Draw) -> Tensor:
+def madry(model: nn.Module, x: Tensor, y: Tensor, adversary: Adversary, noise: Tensor) -> Tensor:
     """The cross-entropy of the worst samples found from a uniform start in the ball (Madry et al. 2018).
 
+    noise: uniform in [-1, 1), of x's shape.
     The attack sees the model in eval mode: dropout would blur its gradients.
     """
     model.eval()
-    start = x + adversary.eps * draw(seeding.uniform)
+    start = x + adversary.eps * noise
     x_adv = adversary.ascend(lambda a: F.cross_entropy(model(a), y, reduction="sum"), x, start)
     model.train()
     return F.cross_entropy(model(x_adv), y)
 
 
-def trades(model: nn.Module, x: Tensor, y: Tensor, adversary: Adversary, draw: Draw) -> Tensor:
+def trades(model: nn.Module, x: Tensor, y: Tensor, adversary: Adversary, noise: Tensor) -> Tensor:
     """Clean cross-entropy + beta KL(model(x) || model(x_adv)), largest in x_adv (Zhang et al. 2019, eq. 5).
 
+    noise: standard normal, of x's shape.
     The start is x plus normal noise of standard deviation 0.001, and the attack sees the model in eval
     mode, as in the authors' code.
     """
     model.eval()
-    with torch.no_grad():
-        target = F.softmax(model(x), dim=1)
+    # Not under `no_grad`: autocast would keep weights that have no gradient for the rest of the step.
+    target = F.softmax(model(x), dim=1).detach()
 
     def divergence(a: Tensor) -> Tensor:
         return F.kl_div(F.log_softmax(model(a), dim=1), target, reduction="sum")
 
-    x_adv = adversary.ascend(divergence, x, x + 0.001 * draw(seeding.normal))
+    x_adv = adversary.ascend(divergence, x, x + 0.001 * noise)
     model.train()
     out = model(x)
     robust = F.kl_div(F.log_softmax(model(x_adv), dim=1), F.softmax(out, dim=1), reduction="batchmean")
     return F.cross_entropy(out, y) + adversary.beta * robust
 
 
-OBJECTIVES = {"madry": madry, "trades": trades}
+def grown(done: int, steps: int) -> float:
+    """How much of its ball the adversary has after `done` of `steps` training steps over which it grows."""
+    return min(1.0, (done + 1) / steps) if steps else 1.0
+
+
+# The loss, and what its noise is drawn from
+OBJECTIVES = {"madry": (madry, seeding.uniform), "trades": (trades, seeding.normal)}
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": lambda p, lr, momentum, decay: torch.optim.Adam(p, lr=lr, weight_decay=decay, fused=True),
+    "adam": lambda p, lr, momentum, decay: torch.optim.Adam(
+        p, lr=lr, weight_decay=decay, fused=True, capturable=isinstance(lr, Tensor)
+    ),
     "sgd": lambda p, lr, momentum, decay: torch.optim.SGD(
         p, lr=lr, momentum=momentum, weight_decay=decay, fused=True
     ),
@@ -138,31 +145,35 @@ def fit(
     """
     if len(x) != len(y):
         raise ValueError(f"{len(x)} samples and {len(y)} labels")
-    loss_of, augment = OBJECTIVES[objective], AUGMENTATIONS[augmentation]
-    stepper = OPTIMIZERS[optimizer](model.parameters(), lr, momentum, weight_decay)
+    (loss_of, noise), augment = OBJECTIVES[objective], AUGMENTATIONS[augmentation]
+    stepper = OPTIMIZERS[optimizer](model.parameters(), rate(lr, x.device), momentum, weight_decay)
     layout = torch.channels_last if x.ndim == 4 else torch.contiguous_format
     device, seed = x.device.type, options["seed"]
     per_epoch = loop.steps_per_epoch(len(x), options["batch_size"])
 
-    def step(rows: Tensor, _: Tensor, number: int) -> Tensor:
-        epoch = number // per_epoch
-        for group in stepper.param_groups:
-            group["lr"] = lr * 0.1 ** sum(epoch >= milestone for milestone in milestones)
-        batch = x[rows]
-        if augment is not None:
-            batch = augment(batch, seeding.bits(seed, rows, f"augmentation/{epoch}", (3,)))
-        batch = batch.contiguous(memory_format=layout)
+    mixed = device == "cuda" and torch.cuda.is_bf16_supported()
 
-        def draw(noise: Callable[..., Tensor]) -> Tensor:
-            return noise(seed, rows, f"start/{epoch}", tuple(batch.shape[1:]), dtype=batch.dtype)
-
-        mixed = device == "cuda" and torch.cuda.is_bf16_supported()
+    @Graphed
+    def update(
+        batch: Tensor, labels: Tensor, start: Tensor, share: float | Tensor, current: float | Tensor
+    ) -> Tensor:
+        set_rate(stepper, current)
         with torch.autocast(device, torch.bfloat16, enabled=mixed):
-            value = loss_of(model, batch, y[rows], adversary.grown(number, warmup * per_epoch), draw)
+            value = loss_of(model, batch, labels, adversary.grown(share), start)
         stepper.zero_grad(set_to_none=True)
         value.backward()
         stepper.step()
         return value.detach()
+
+    def step(rows: Tensor, _: Tensor, number: int) -> Tensor:
+        epoch = number // per_epoch
+        batch = x[rows]
+        if augment is not None:
+            batch = augment(batch, seeding.bits(seed, rows, f"augmentation/{epoch}", (3,)))
+        batch = batch.contiguous(memory_format=layout)
+        start = noise(seed, rows, f"start/{epoch}", tuple(batch.shape[1:]), dtype=batch.dtype)
+        current = lr * 0.1 ** sum(epoch >= milestone for milestone in milestones)
+        return update(batch, y[rows], start, grown(number, warmup * per_epoch), current)
 
     # The loop shuffles and splits the samples' indices: labels and random numbers belong to them.
     return loop.run(model, [stepper], step, torch.arange(len(x), device=x.device), **options)
