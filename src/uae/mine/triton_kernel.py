@@ -184,11 +184,17 @@ def fits(count: int, hidden: int) -> bool:
 
 
 def train(
-    critics: Critics, x: Tensor, z: Tensor, perms: Tensor, tile: int = 64, warps: int = 8
+    critics: Critics,
+    x: Tensor,
+    z: Tensor,
+    perms: Tensor,
+    tile: int | None = None,
+    warps: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`critics.train(x, z, perms)` for vanilla critics.
 
-    tile: columns of the weights at a time, a power of two from 16 on; fewer where K is large.
+    tile: columns of the weights at a time, a power of two from 16 on.  warps: of a program, a power of two.
+    None: what was fastest on an H100 (benchmarks/uae_generation.py).
     """
     count, dim = x.shape[1:]
     (weight, bias), hidden = critics.params[0], critics.out.shape[1]
@@ -213,8 +219,8 @@ def train(
         grad_z,
         *(len(x), steps),
         **{"K": count, "D": dim, "H": hidden},
-        **{"ROWS": rows, "HIDDEN": _power(hidden), "TILE": max(16, min(tile, 4096 // rows))},
-        num_warps=warps,
+        **{"ROWS": rows, "HIDDEN": _power(hidden), "TILE": tile or (32 if rows <= 64 else 16)},
+        num_warps=warps or (4 if rows <= 64 else 16),
     )
     return value, grad_z
 

@@ -18,9 +18,9 @@ class Graphed:
     The graph holds the kernels of a step with inputs of the first call's shapes; others (an epoch's last,
     smaller batch) run as they are, and so do the first steps, and all steps on a CPU.
 
-    update: all that changes from step to step is in `inputs`; on a GPU numbers come as tensors. Weights, buffers
-        and optimiser states stay where they are. Random numbers come from PyTorch's default generator.
-        It never waits for the device.
+    update: all that changes from step to step is in `inputs`; on a GPU numbers come as tensors. Weights,
+        buffers and optimiser states stay where they are. Random numbers come from PyTorch's default
+        generator. It never waits for the device.
     """
 
     def __init__(self, update: Callable[..., Tensor]):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 
+
 def _on_gpu(parameters: list[torch.nn.Parameter]) -> dict[str, bool]:
     """A GPU's updates are captured in a graph (`graphs.Graphed`): the number of steps must be there, too."""
     return {"capturable": parameters[0].is_cuda}
