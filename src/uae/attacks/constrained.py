@@ -123,13 +123,15 @@ class ConstrainedAttack:
         raise NotImplementedError
 
     def _batch_size(self, images: Tensor, features: Features | None) -> int:
-        """As many samples as fit the memory to spend: 512 MiB, or a third of what a GPU has free.
+        """As many samples as fit the memory to spend: 512 MiB, or a third of a GPU's free memory up to 8 GiB.
+
+        More would not fill a GPU better, and jobs can share one.
 
         On the CPU no more than the features ask for: more would leave the cache.
         """
         budget, most = 2**29, CPU_SAMPLES if features is None else features.cpu_samples
         if images.device.type == "cuda":
-            budget, most = torch.cuda.mem_get_info(images.device)[0] // 3, len(images)
+            budget, most = min(torch.cuda.mem_get_info(images.device)[0] // 3, 2**33), len(images)
         need = 64 * images[0].numel() * images.itemsize  # activations of a small model
         if features is not None:
             with torch.no_grad():
