@@ -6,10 +6,10 @@ the same values in any batch, in any order and on any device.
 
 from __future__ import annotations
 
-import hashlib
-
 import torch
 from torch import Tensor
+
+from uae.seeds import derive
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _MIX1, _MIX2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
@@ -31,12 +31,6 @@ def _mix(x: Tensor) -> Tensor:
     x.bitwise_xor_(_shift(x, 30)).mul_(_signed(_MIX1))
     x.bitwise_xor_(_shift(x, 27)).mul_(_signed(_MIX2))
     return x.bitwise_xor_(_shift(x, 31))
-
-
-def derive(seed: int, purpose: str) -> int:
-    """A 63-bit seed for one purpose, for generators that take an integer."""
-    digest = hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
 
 
 def bits(seed: int, index: Tensor, purpose: str, shape: tuple[int, ...]) -> Tensor:

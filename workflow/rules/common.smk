@@ -38,9 +38,9 @@ wildcard_constraints:
 
 # The modules that each stage runs: an edit of one of them reruns exactly the stages that use it.
 SOURCES = {
-    "prepare": ["data/prepared.py", "data/readers", "data/transforms.py", "seeding.py"],
-    "train": ["models", "seeding.py", "stages/train.py", "training"],
-    "retrain": ["augment.py", "models", "seeding.py", "stages/train.py", "training"],
+    "prepare": ["data/prepared.py", "data/readers", "data/transforms.py", "seeding.py", "seeds.py"],
+    "train": ["models", "seeding.py", "seeds.py", "stages/train.py", "training"],
+    "retrain": ["augment.py", "models", "seeding.py", "seeds.py", "stages/train.py", "training"],
     "attack": [
         "attacks",
         "evaluation/stationarity.py",
@@ -49,6 +49,7 @@ SOURCES = {
         "models",
         "sampling.py",
         "seeding.py",
+        "seeds.py",
         "stages/generate.py",
     ],
     "evaluate": ["augment.py", "evaluation", "losses.py", "records.py", "stages/evaluate.py"],
@@ -58,6 +59,7 @@ SOURCES = {
         "contrastive.py",
         "models",
         "seeding.py",
+        "seeds.py",
         "stages/train.py",
         "training",
     ],
@@ -69,6 +71,7 @@ SOURCES = {
         "models",
         "sampling.py",
         "seeding.py",
+        "seeds.py",
         "stages/contrastive.py",
         "stages/generate.py",
     ],
@@ -83,7 +86,7 @@ SOURCES = {
         "stages/evaluate.py",
         "training",
     ],
-    "classifier": ["models", "seeding.py", "stages/classifier.py", "stages/train.py", "training"],
+    "classifier": ["models", "seeding.py", "seeds.py", "stages/classifier.py", "stages/train.py", "training"],
     "supervised": [
         "attacks",
         "losses.py",
@@ -91,6 +94,7 @@ SOURCES = {
         "models",
         "sampling.py",
         "seeding.py",
+        "seeds.py",
         "stages/classifier.py",
     ],
     "measure": ["evaluation", "losses.py", "mine", "records.py", "sampling.py", "stages/supervised.py"],
@@ -98,6 +102,7 @@ SOURCES = {
         "augment.py",
         "models",
         "seeding.py",
+        "seeds.py",
         "stages/robustness.py",
         "stages/train.py",
         "training",
@@ -113,6 +118,7 @@ SOURCES = {
         "records.py",
         "sampling.py",
         "seeding.py",
+        "seeds.py",
         "stages/robustness.py",
     ],
     "tables": [

@@ -21,7 +21,7 @@ def prepare(data: str, raw: Path, target: Path) -> None:
 
     Raises `DataError` naming the file that is missing or not what was published.
     """
-    from uae.data import fetch, readers, transforms  # not at the top: only this stage needs what they need
+    from uae.data import fetch, readers  # not at the top: only this stage needs what they need
 
     entry, limit = catalogue.lookup(data)
     for name, expected in entry.files.items():
@@ -41,6 +41,8 @@ def prepare(data: str, raw: Path, target: Path) -> None:
         arrays |= {"x_train": arrays["x_train"][rows], "y_train": arrays["y_train"][rows]}
     parts = catalogue.parse(data)
     if parts.transformed:
+        from uae.data import transforms  # with PyTorch, which the others do without
+
         arrays |= transforms.augmented(arrays["x_train"], arrays["y_train"], rows, parts)
     content = hashlib.sha256()
     for name in ARRAYS:
