@@ -67,7 +67,6 @@ def test_the_released_critic_trains_as_on_the_portable_path(map_shape):
     x, z = samples(6, 20)[:, :1]
     ours, theirs = critics("released", 20, 10, map_shape, 1), critics("released", 20, 10, map_shape, 1)
     ours.update = lambda *step: triton_kernel.update_stage(ours, *step)
-    ours.project = lambda *step: triton_kernel.project_stage(ours, *step)
     perms = permutations("", 3, 6)[:1]
     close(ours.train(x, z, perms), theirs.train(x, z, perms))
     close(everything(ours), everything(theirs))
@@ -135,7 +134,7 @@ from uae.mine import triton_kernel
 def compile(kernel, warps, **sizes):
     kinds = {"perms": "*i32", "inverses": "*i32", "samples": "i32", "steps": "i32"}
     kinds |= {"rate": "fp32", "root": "fp32"}
-    if kernel is not triton_kernel._train:
+    if kernel is triton_kernel._update:
         del kinds["samples"]
     kinds |= dict.fromkeys(sizes, "constexpr")
     signature = {name: kinds.get(name, "*fp32") for name in kernel.arg_names}
@@ -145,8 +144,6 @@ def compile(kernel, warps, **sizes):
     assert made.asm["cubin"] and made.metadata.shared <= 227 * 1024, made.metadata.shared
 
 compile(triton_kernel._train, 4, K=16, D=784, H=10, ROWS=16, HIDDEN=16, TILE=32)
-sizes = {"K": 16, "IN": 11664, "OUT": 512, "ROWS": 16, "TILE_IN": 64, "TILE_OUT": 32}
-compile(triton_kernel._project, 4, **sizes)
 for back in (True, False):
     sizes = {"K": 16, "IN": 11664, "OUT": 512, "ROWS": 16, "TILE_IN": 128, "TILE_OUT": 16}
     compile(triton_kernel._update, 4, BACKWARD=back, **sizes)

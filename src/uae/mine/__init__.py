@@ -96,7 +96,6 @@ class Estimator:
 
             if not vanilla:
                 self.critics.update = partial(triton_kernel.update_stage, self.critics)
-                self.critics.project = partial(triton_kernel.project_stage, self.critics)
             elif triton_kernel.fits(self.count, self.mine.hidden):
                 self.train = partial(triton_kernel.train, self.critics)
 

@@ -126,13 +126,9 @@ class Critics:
 
     def _forward(self, both: Tensor) -> list[Tensor]:
         activations = [both]
-        for i in range(len(self.layers)):
-            activations.append(self.project(i, activations[-1]))
+        for layer, (weight, bias) in zip(self.layers, self.params, strict=True):
+            activations.append(layer.forward(activations[-1], weight, bias))
         return activations
-
-    def project(self, i: int, h: Tensor) -> Tensor:
-        """The output of stage i for its input h."""
-        return self.layers[i].forward(h, *self.params[i])
 
     def _bound(self, projected: Tensor, perm: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The bound (N,), its gradient by the projections (2, N, K, H) and by `out` (N, H).

@@ -6,8 +6,7 @@ that run at one time (132 on an H100, 188 kB of state each for D = 784) keep the
 cache; device memory sees it once an evaluation, not once a step.
 
 `update` is a step of one linear stage of the released critic, in one pass over its weights and
-moments; the gradient, a product of two thin matrices, exists in registers only. `project` is the stage
-itself: a few samples times a large matrix, which a library's product reads at a quarter of the bandwidth.
+moments; the gradient, a product of two thin matrices, exists in registers only.
 
 The arithmetic is that of `critics.py`, in full float32 (no TF32). No call waits for the device.
 """
@@ -24,7 +23,6 @@ from uae.mine.critics import Critics, Linear
 
 BETA1, BETA2 = tl.constexpr(portable.BETA1), tl.constexpr(portable.BETA2)
 EPS = tl.constexpr(portable.EPS)
-LARGE = 32  # units of a stage that `project` is worth
 MAX_ROWS, MAX_HIDDEN = 512, 64  # of what `train` takes: more would not fit a multiprocessor's shared memory
 
 
@@ -175,30 +173,6 @@ def _update(
         tl.store(before + at, back, mask=of_samples)
 
 
-@triton.jit
-def _project(
-    samples, weight, bias, out,
-    K: tl.constexpr, IN: tl.constexpr, OUT: tl.constexpr,
-    ROWS: tl.constexpr, TILE_IN: tl.constexpr, TILE_OUT: tl.constexpr,
-):  # fmt: skip
-    i = tl.program_id(0).to(tl.int64)
-    k, d = tl.arange(0, ROWS), tl.arange(0, TILE_IN)
-    o = tl.program_id(1) * TILE_OUT + tl.arange(0, TILE_OUT)
-    rows, units = k < K, o < OUT
-    dtype: tl.constexpr = weight.dtype.element_ty
-    total = tl.zeros((ROWS, TILE_OUT), dtype)
-    for lo in range(0, IN, TILE_IN):
-        inside = lo + d < IN
-        h_at = samples + i * K * IN + k[:, None] * IN + (lo + d)[None, :]
-        w_at = weight + i * OUT * IN + o[:, None] * IN + (lo + d)[None, :]
-        h = tl.load(h_at, mask=rows[:, None] & inside[None, :], other=0.0)
-        w = tl.load(w_at, mask=units[:, None] & inside[None, :], other=0.0)
-        total = _dot(h, tl.trans(w), total)
-    total += tl.load(bias + i * OUT + o, mask=units, other=0.0)[None, :]
-    at = out + i * K * OUT + k[:, None] * OUT + o[None, :]
-    tl.store(at, total, mask=rows[:, None] & units[None, :])
-
-
 def _power(size: int) -> int:
     """The power of two that holds `size`; a product of matrices takes no fewer than 16."""
     return max(16, triton.next_power_of_2(size))
@@ -290,25 +264,3 @@ def update_stage(
     before = update(weight, m, v, h, grad, rate, root, back=i > 0)
     critics._ascend(bias, grad.sum(dim=-2), m_bias, v_bias, rate, root)
     return before
-
-
-def project(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """h @ weight.mT + bias: h (2, N, K, in), weight (2, N, out, in), bias (2, N, out); (2, N, K, out)."""
-    count, size = h.shape[-2:]
-    units, tile = weight.shape[-2], 32
-    out = h.new_empty(*h.shape[:-1], units)
-    _project[(h.shape[0] * h.shape[1], triton.cdiv(units, tile))](
-        *(h.contiguous(), weight, bias, out),
-        **{"K": count, "IN": size, "OUT": units},
-        **{"ROWS": _power(count), "TILE_IN": 64, "TILE_OUT": tile},
-        num_warps=4,
-        num_stages=4,
-    )
-    return out
-
-
-def project_stage(critics: Critics, i: int, h: Tensor) -> Tensor:
-    """`critics.project(...)`: large linear stages here, the others as ever."""
-    if isinstance(critics.layers[i], Linear) and critics.layers[i].units >= LARGE:
-        return project(h, *critics.params[i])
-    return Critics.project(critics, i, h)
