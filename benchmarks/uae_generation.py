@@ -172,7 +172,7 @@ def of_released(device: str, limits: Machine) -> dict:
 
 def tiles(n: int) -> dict:
     """The vanilla kernel's seconds on this GPU by (tile, warps): what its defaults should be."""
-    shapes = [(16, 4), (16, 8), (32, 4), (32, 8), (64, 8), (64, 16)]  # others spill their registers
+    shapes = [(16, 4), (16, 8), (32, 4), (32, 8), (64, 8)]  # others spill their registers
     train = critics(CONVOLUTIONAL, n, "cuda")
     return {
         f"tile {tile}, {warps} warps": seconds(lambda t=tile, w=warps: train(tile=t, warps=w), "cuda")

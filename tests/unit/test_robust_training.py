@@ -119,10 +119,10 @@ def test_robust_training_is_robust_where_standard_training_is_not(objective):
 
 def test_the_ball_grows_over_the_first_steps():
     adversary = Adversary(eps=0.3, steps=4, step_size=0.1)
-    balls = [adversary.grown(robust.grown(done, 4)).eps for done in range(6)]
+    balls = [adversary.grown(robust.ball_share(done, 4)).eps for done in range(6)]
     assert balls == pytest.approx([0.075, 0.15, 0.225, 0.3, 0.3, 0.3])
-    assert adversary.grown(robust.grown(1, 4)).step_size == pytest.approx(0.05)
-    assert adversary.grown(robust.grown(0, 0)) == adversary
+    assert adversary.grown(robust.ball_share(1, 4)).step_size == pytest.approx(0.05)
+    assert adversary.grown(robust.ball_share(0, 0)) == adversary
 
 
 def fit(model, epochs=4, objective="madry", **options):

@@ -112,6 +112,7 @@ def test_a_gpu_s_float32_takes_the_kernels_and_all_else_the_portable_path():
 
     assert kernels(engine(torch.float32, device="cuda")) == (triton_kernel.train, None)
     assert kernels(engine(torch.float32, "released", "cuda")) == (None, triton_kernel.update_stage)
+    assert kernels(engine(torch.float32, "released", "cuda", many=True)) == (None, None)
     assert kernels(engine(torch.float64, device="cuda")) == (None, None)
     assert kernels(engine(torch.float32, device="cuda", many=True)) == (None, None)
     assert kernels(engine(torch.float32, device="mps")) == (None, None)

@@ -94,9 +94,9 @@ class Estimator:
         elif x.device.type == "cuda" and x.dtype == torch.float32 and find_spec("triton"):
             from uae.mine import triton_kernel
 
-            if not vanilla:
+            if not vanilla and self.count <= triton_kernel.MAX_STAGE_ROWS:
                 self.critics.update = partial(triton_kernel.update_stage, self.critics)
-            elif triton_kernel.fits(self.count, self.mine.hidden):
+            elif vanilla and triton_kernel.fits(self.count, self.mine.hidden):
                 self.train = partial(triton_kernel.train, self.critics)
 
     def estimate(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:

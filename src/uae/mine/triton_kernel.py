@@ -1,9 +1,9 @@
 """The critics' training on a GPU, in Triton.
 
 `train` runs all steps of the vanilla critic in one launch, one program for each sample. A step goes
-once over the weights and moments: gradient, Adam and the next projection, tile by tile. The programs
-that run at one time (132 on an H100, 188 kB of state each for D = 784) keep their state in the L2
-cache; device memory sees it once an evaluation, not once a step.
+once over the weights and moments: gradient, Adam and the next projection, tile by tile. Registers leave
+room for two programs a multiprocessor: on an H100 their state (188 kB each for D = 784) is 50 MB, as much
+as the L2 cache.
 
 `update` is a step of one linear stage of the released critic, in one pass over its weights and
 moments; the gradient, a product of two thin matrices, exists in registers only.
@@ -23,7 +23,8 @@ from uae.mine.critics import Critics, Linear
 
 BETA1, BETA2 = tl.constexpr(portable.BETA1), tl.constexpr(portable.BETA2)
 EPS = tl.constexpr(portable.EPS)
-MAX_ROWS, MAX_HIDDEN = 512, 64  # of what `train` takes: more would not fit a multiprocessor's shared memory
+# Of what `train` and `update` take: more would not fit a multiprocessor's shared memory
+MAX_ROWS, MAX_HIDDEN, MAX_STAGE_ROWS = 512, 64, 256
 
 
 @triton.jit

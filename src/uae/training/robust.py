@@ -79,7 +79,7 @@ def trades(model: nn.Module, x: Tensor, y: Tensor, adversary: Adversary, noise: 
     return F.cross_entropy(out, y) + adversary.beta * robust
 
 
-def grown(done: int, steps: int) -> float:
+def ball_share(done: int, steps: int) -> float:
     """How much of its ball the adversary has after `done` of `steps` training steps over which it grows."""
     return min(1.0, (done + 1) / steps) if steps else 1.0
 
@@ -173,7 +173,7 @@ def fit(
         batch = batch.contiguous(memory_format=layout)
         start = noise(seed, rows, f"start/{epoch}", tuple(batch.shape[1:]), dtype=batch.dtype)
         current = lr * 0.1 ** sum(epoch >= milestone for milestone in milestones)
-        return update(batch, y[rows], start, grown(number, warmup * per_epoch), current)
+        return update(batch, y[rows], start, ball_share(number, warmup * per_epoch), current)
 
     # The loop shuffles and splits the samples' indices: labels and random numbers belong to them.
     return loop.run(model, [stepper], step, torch.arange(len(x), device=x.device), **options)
