@@ -170,3 +170,13 @@ def test_a_bad_record_is_named(saved, tmp_path):
 def test_rendering_and_configuration_need_no_torch():
     code = "import sys, uae.config, uae.paper.render, uae.paper.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_best_is_one_of_those_shown():
+    """Table 9's rows have the ablation's methods, too: a better one of those is not in the table."""
+    steps = ["mine-uae", "alpha-0.05-beta-0.5", "inner-steps-100"]
+    found = [record(name, test_error=e) for name, e in zip(steps, (0.003, 0.004, 0.001), strict=True)]
+    cells = tables.tidy("table4", found).assign(dataset="mnist-ablation")
+    (row,) = tables.body("table9", cells)[0]["rows"]
+    assert [cell["best"] for cell in row["cells"] if cell] == [True, False]
+    assert tables.plain(r"$\alpha$ = 0.01") == "α = 0.01"

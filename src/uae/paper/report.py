@@ -65,7 +65,9 @@ def _tables(loaded: list[records.Record]) -> list[dict[str, Any]]:
                 "title": layout["title"],
                 "caption": tables.caption(name, loaded),
                 "head": layout["head"],
-                "groups": groups if layout["rows"] != "method" else [],
+                "groups": [group | {"title": tables.plain(group["title"])} for group in groups]
+                if layout["rows"] != "method"
+                else [],
                 "heads": tables.plain_heads(groups),
                 "blocks": blocks,
                 "paper": tables.has_paper(name),

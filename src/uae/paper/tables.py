@@ -26,9 +26,12 @@ COLUMNS = [*KEYS, "value", "std", "n_seeds", "paper_value"]
 def name_of(key: str, math: bool = True) -> str:
     """A name for people; without `math`, in Unicode."""
     name = layouts()["names"].get(key, key)
-    if math:
-        return name
-    return functools.reduce(lambda text, item: text.replace(*item), layouts()["unicode"].items(), name)
+    return name if math else plain(name)
+
+
+def plain(text: str) -> str:
+    """The text with Unicode in TeX's place."""
+    return functools.reduce(lambda text, item: text.replace(*item), layouts()["unicode"].items(), text)
 
 
 def data_of(variant: str, title: str | None = None) -> str:
@@ -177,7 +180,8 @@ def body(table: str, cells: pd.DataFrame) -> list[dict[str, Any]]:
     block_keys = ["dataset", "variant", *layout["blocks"]] if layout["blocks"] else []
     block_keys = list(dict.fromkeys(block_keys))
     row_keys = [layout["rows"]] if block_keys else [layout["rows"], "variant"]
-    best = _best(cells, layout)
+    shown = {method for group in groups for method in group["methods"]}  # None: every method has a row
+    best = _best(cells if None in shown else cells[cells["method"].isin(shown)], layout)
     lines = list(cells.groupby(block_keys, sort=False)) if block_keys else [((), cells)]
     for key, block in lines:
         named = dict(zip(block_keys, key, strict=True))
@@ -264,17 +268,13 @@ def has_paper(table: str) -> bool:
 
 def plain_heads(groups: list[dict[str, Any]]) -> list[str]:
     """The heads of all columns without TeX."""
-    return [
-        functools.reduce(lambda text, item: text.replace(*item), layouts()["unicode"].items(), head)
-        for group in groups
-        for head in group["heads"]
-    ]
+    return [plain(head) for group in groups for head in group["heads"]]
 
 
 def _markdown(table: str, cells: pd.DataFrame, caption: str) -> str:
     layout, groups = layouts()["tables"][table], columns(table, cells)
     titles = [
-        "" if layout["rows"] == "method" else f"{group['title']}: "
+        "" if layout["rows"] == "method" else f"{plain(group['title'])}: "
         for group in groups
         for _ in group["heads"]
     ]
