@@ -13,8 +13,7 @@ include: "workflow/rules/metadata.smk"
 if cfg.records == "live":
 
     include: "workflow/rules/data.smk"
-    include: "workflow/rules/train.smk"
-    include: "workflow/rules/augment.smk"
+    include: "workflow/rules/reconstruction.smk"
     include: "workflow/rules/evaluate.smk"
     include: "workflow/rules/contrastive.smk"
     include: "workflow/rules/supervised.smk"

@@ -44,13 +44,13 @@ def test_the_tiny_scale_on_the_cluster(cluster, tmp_path):
     workspace.environment |= cluster
     workspace.run(
         "snakemake", "table4", "--workflow-profile", "profiles/slurm",
-        "--config", "device=cpu", "only=mnist/dense", "methods=[matched]", "figure5=[]",
-        "--set-resources", "train_mnist_dense:gpu=1", "retrain_mnist_dense_matched:gpu=1",
+        "--config", "device=cpu", "only=mnist/dense", "methods=[matched]", "figure5=[]", "together=false",
+        "--set-resources", "train_mnist_dense_original:gpu=1", "retrain_mnist_dense_matched:gpu=1",
         "--slurm-init-seconds-before-status-checks", "1",
     )  # fmt: skip
     assert (workspace.folder / "results" / "preview" / "tables" / "table4.csv").exists()
     found = jobs(cluster)
-    training = {"train_mnist_dense", "retrain_mnist_dense_matched"}
+    training = {"train_mnist_dense_original", "retrain_mnist_dense_matched"}
     assert set(found) == {"prepare", "evaluate_mnist_dense"} | training  # the table was rendered here
     assert {job["JobState"] for job in found.values()} == {"COMPLETED"}
     assert {job["TimeLimit"] for job in found.values()} == {"04:00:00"}

@@ -166,10 +166,16 @@ def test_methods_say_what_they_need(name, attacks, rounds, clean, sigma):
     )
 
 
-def test_a_job_is_one_round_or_one_thing():
+def test_a_job_is_a_step_or_all_of_a_row():
     cfg = config.load(BASE | {"scale": "paper"})
-    runs = cfg.runs(Row("svhn", "sparse"))
-    assert [len(job) for job in cfg.jobs(runs)] == [1] * len(runs)
-    together = cfg.model_copy(update={"together": True})
-    first, second = together.jobs(runs)
-    assert {run.method for run in second} == {"mine-uae-2", "matched-2"} and len(first) + 2 == len(runs)
+    row = Row("svhn", "sparse")
+    jobs, runs = cfg.jobs(row), cfg.runs(row)
+    assert {len(job) for job in jobs} == {len(step.things) for (step,) in jobs} == {1}
+    assert [run for ((stage, (run,)),) in jobs if stage == "retrain"] == runs
+    (together,) = cfg.model_copy(update={"together": True}).jobs(row)
+    assert [step.stage for step in together] == ["train", "generate", "retrain", "generate", "retrain"]
+    first, second = together[2].things, together[4].things
+    assert {run.method for run in second} == {"mine-uae-2", "matched-2"} and set(first + second) == set(runs)
+    steps = cfg.steps(row, together)
+    assert [step.get("attacked") for step in steps] == [None, "original", None, "mine-uae", None]
+    assert list(steps[3]["attacks"]) == ["mine-uae-2"]

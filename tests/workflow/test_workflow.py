@@ -86,7 +86,7 @@ def test_a_second_run_plans_nothing(workspace):
 RENDERING = {"render", "report"}
 MEASURING = {"evaluate", "examples"} | RENDERING
 # What is trained on augmented sets, SimCLR and robust models among it, and the second round's UAEs.
-AUGMENTED = {"retrain", "pretrain", "train", "generate", "attack"}
+AUGMENTED = {"make", "pretrain", "train", "attack"}
 
 
 @pytest.mark.parametrize(
@@ -116,28 +116,37 @@ def test_a_changed_setting_reruns_its_row_alone(workspace):
         "dense: {epochs: 2, retrain_epochs: 4",
     ):
         planned = workspace.planned()
-    assert {"retrain_mnist_dense_all", "evaluate_mnist_dense", "render_table4", "report"} <= planned
-    assert not [
-        rule for rule in planned if "convolutional" in rule or "svhn" in rule or rule[:11] == "train_mnist"
-    ]
+    assert {"make_mnist_dense", "evaluate_mnist_dense", "render_table4", "report"} <= planned
+    assert not [rule for rule in planned if "convolutional" in rule or "svhn" in rule]
+
+
+def test_with_a_job_for_each_step_a_retraining_is_changed_alone(workspace, tmp_path):
+    other = copy(tmp_path / "w")
+    row = ("--config", "only=mnist/dense", "methods=[mine-uae]", "together=false")
+    other.run("snakemake", "table4", "--cores", "2", *row)
+    old, new = (f"dense: {{epochs: 2, retrain_epochs: {epochs}" for epochs in (3, 4))
+    with other.edited("config/scales/preview.yaml", old, new):
+        planned = other.planned("table4", *row)
+    assert planned == {"retrain_mnist_dense_mine-uae", "evaluate_mnist_dense", "render_table4", "table4"}
 
 
 def test_a_changed_data_set_reruns_its_jobs_alone(workspace):
     block = "  svhn:\n    data: mnist-5k@"
     with workspace.edited("config/scales/preview.yaml", f"{block}40", f"{block}50"):
         planned = workspace.planned()
-    assert {"prepare", "train_svhn_sparse", "retrain_svhn_sparse_second"} <= planned
+    assert {"prepare", "make_svhn_sparse"} <= planned
     assert not [rule for rule in planned if "mnist" in rule]
 
 
 def test_partial_runs(workspace):
     one_seed = workspace.plan("table4", "--config", "only=mnist/dense", "seeds=[7]")
-    assert one_seed == {"train": 1, "generate": 1, "retrain": 1, "evaluate": 1, "render": 1, "table4": 1}
+    assert one_seed == {"make": 1, "evaluate": 1, "render": 1, "table4": 1}
     assert workspace.plan("table4") == workspace.plan("figure5") == {}
     target = f"{RESULTS}/uae/mnist/convolutional/mine-uae/seed7.safetensors"
-    assert workspace.plan(target) == {"train": 1, "generate": 1}
+    assert workspace.plan(target) == {"make": 1}
+    assert workspace.plan(target, "--config", "together=false") == {"train": 1, "generate": 1}
     alone = workspace.plan("table4", "--config", "only=mnist/dense", "together=false", "seeds=[7]")
-    assert alone["generate"] == 3 and alone["retrain"] == 6
+    assert (alone["train"], alone["generate"], alone["retrain"]) == (1, 3, 6)
 
 
 def test_a_bad_setting_stops_before_the_first_job(workspace):

@@ -41,7 +41,7 @@ SOURCES = {
     "prepare": ["data/prepared.py", "data/readers", "data/transforms.py", "seeding.py", "seeds.py"],
     "train": ["models", "seeding.py", "seeds.py", "stages/train.py", "training"],
     "retrain": ["augment.py", "models", "seeding.py", "seeds.py", "stages/train.py", "training"],
-    "attack": [
+    "generate": [
         "attacks",
         "evaluation/stationarity.py",
         "losses.py",
@@ -152,10 +152,14 @@ FIGURE_SOURCES = [
 ]
 
 
-def sources(stage):
-    """The files of src/uae that a stage runs; a figure's are its module and what all figures share."""
+def figure_sources(name):
+    return [*FIGURE_SOURCES, f"paper/figures/{name}.py"]
+
+
+def sources(*stages):
+    """The files of src/uae that stages run; a figure's are its module and what all figures share."""
     found = []
-    for name in SOURCES[stage] if stage in SOURCES else [*FIGURE_SOURCES, f"paper/figures/{stage}.py"]:
+    for name in sorted({name for stage in stages for name in SOURCES.get(stage) or figure_sources(stage)}):
         path = Path("src/uae") / name
         found += sorted(path.rglob("*.*")) if path.is_dir() else [path]
     return [str(path) for path in found if "__pycache__" not in path.parts]
@@ -190,23 +194,46 @@ def run_file(run):
     return f"{run.method}/seed{{seed}}" + (f"-draw{run.draw}" if run.draw is not None else "")
 
 
-def job_name(things):
-    """What a job does, for names: its one run or UAE set, or all of a round."""
-    names = [thing.name if isinstance(thing, Run) else thing for thing in things]
-    if len(names) == 1:
-        return names[0]
-    return "all" if Method(names[0]).rounds == 1 else "second"
+def stem(row, job):
+    """Where the log and the benchmark of a row's job lie in their folders: by what it does, or all."""
+    if len(job) > 1:
+        return f"make/{row.dataset}/{row.model}"
+    stage, (thing,) = job[0]
+    return f"{stage}/{row.dataset}/{row.model}/{getattr(thing, 'name', thing)}"
 
 
-def uae_sets(runs):
+def model_file(row, run):
+    return f"{files('checkpoints', row)}/{run_file(run)}.safetensors"
+
+
+def uae_file(row, attack):
+    return f"{files('uae', row)}/{attack}/seed{{seed}}.safetensors"
+
+
+def uae_files(row, runs):
     """The UAE sets that some runs are trained on."""
-    return list(dict.fromkeys(name for run in runs for name in Method(run.method).attacks))
+    names = dict.fromkeys(name for run in runs for name in Method(run.method).attacks)
+    return [uae_file(row, name) for name in names]
 
 
-def attacked(row, attack):
-    """The checkpoint that an attack is made on: the original, or in a second round the retrained one."""
-    method = Method(attack)
-    return f"{files('checkpoints', row)}/{method.base if method.rounds == 2 else 'original'}/seed{{seed}}.safetensors"
+def made(row, job):
+    """The files that a row's job writes."""
+    return [
+        uae_file(row, thing) if stage == "generate" else model_file(row, thing)
+        for stage, things in job
+        for thing in things
+    ]
+
+
+def needed(row, job):
+    """The files of the row's other jobs that a job reads."""
+    read = []
+    for stage, things in job:
+        if stage == "generate":
+            read += [model_file(row, Run(Method(attack).attacked, None)) for attack in things]
+        else:
+            read += uae_files(row, things)
+    return sorted(set(read) - set(made(row, job)))
 
 
 # The robustness experiments

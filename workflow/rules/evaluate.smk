@@ -6,11 +6,8 @@ for row in cfg.rows:
             f"evaluate_{row.dataset}_{row.model}"
         input:
             data=prepared(row),
-            checkpoints=[
-                f"{files('checkpoints', row)}/{run_file(run)}.safetensors"
-                for run in [Run("original", None), *cfg.runs(row)]
-            ],
-            uae=[f"{files('uae', row)}/{name}/seed{{seed}}.safetensors" for name in uae_sets(cfg.runs(row))],
+            checkpoints=[model_file(row, run) for run in [Run("original", None), *cfg.runs(row)]],
+            uae=uae_files(row, cfg.runs(row)),
             code=sources("evaluate"),
         output:
             [
@@ -47,8 +44,8 @@ for panel in cfg.panels:
             f"examples_{panel.dataset}_{panel.model}_{panel.method}"
         input:
             data=prepared(panel),
-            checkpoint=f"{files('checkpoints', panel)}/original/seed{{seed}}.safetensors",
-            uae=f"{files('uae', panel)}/{panel.method}/seed{{seed}}.safetensors",
+            checkpoint=model_file(panel, Run("original", None)),
+            uae=uae_file(panel, panel.method),
             code=sources("evaluate"),
         output:
             f"{files('records/figure5', panel)}/{panel.method}/seed{{seed}}.safetensors",
@@ -74,8 +71,8 @@ for panel in cfg.stationarity:
             "stationarity"
         input:
             data=prepared(panel),
-            checkpoint=f"{files('checkpoints', panel)}/original/seed{{seed}}.safetensors",
-            code=sources("attack"),
+            checkpoint=model_file(panel, Run("original", None)),
+            code=sources("generate"),
         output:
             along=f"{files('records/theorem1', panel)}/{panel.method}/seed{{seed}}.safetensors",
             record=f"{files('records/theorem1', panel)}/{panel.method}/seed{{seed}}.json",

@@ -10,45 +10,35 @@ import typer
 
 from uae.cli.common import Data, Device, Out, Seed, Settings, app, bar
 
-Folder = Annotated[Path, typer.Option(help="The row's folder of checkpoints, by method.")]
-Sets = Annotated[Path | None, typer.Option(help="The row's folder of UAE sets, by attack.")]
 Checkpoint = Annotated[Path, typer.Option(help="The attacked model.")]
 
 
 @app.command()
-def train(
+def make(
     data: Data,
-    checkpoints: Folder,
-    runs: Annotated[str, typer.Option(help="JSON list of method, draw and settings, from uae.config.")],
-    uae: Sets = None,
+    checkpoints: Annotated[Path, typer.Option(help="The row's folder of checkpoints, by method.")],
+    uae: Annotated[Path, typer.Option(help="The row's folder of UAE sets, by attack.")],
+    steps: Annotated[str, typer.Option(help="JSON list of trainings and attacks, from uae.config.")],
     seed: Seed = 0,
     device: Device = "cpu",
 ) -> None:
-    """Train autoencoders of one row, on the originals or on augmented sets."""
-    from uae.stages import train as stage
+    """Train autoencoders of one row, attack them and retrain them, step by step."""
+    for step in json.loads(steps):
+        if "runs" in step:
+            from uae.stages import train
 
-    with bar("train") as progress:
-        stage.train(
-            data, checkpoints, runs=json.loads(runs), uae=uae, seed=seed, device=device, progress=progress
-        )
+            with bar("train") as progress:
+                train.train(
+                    data, checkpoints, runs=step["runs"], uae=uae, seed=seed, device=device, progress=progress
+                )
+        else:
+            from uae.stages import generate
 
-
-@app.command()
-def generate(
-    data: Data,
-    checkpoint: Checkpoint,
-    out: Annotated[Path, typer.Option(help="The row's folder of UAE sets, by attack.")],
-    attacks: Annotated[str, typer.Option(help="JSON settings of each attack, from uae.config.")],
-    seed: Seed = 0,
-    device: Device = "cpu",
-) -> None:
-    """Attack every training sample and write the UAE sets."""
-    from uae.stages import generate as stage
-
-    with bar("attack") as progress:
-        stage.generate(
-            data, checkpoint, out, attacks=json.loads(attacks), seed=seed, device=device, progress=progress
-        )
+            attacked = checkpoints / step["attacked"] / f"seed{seed}.safetensors"
+            with bar("attack") as progress:
+                generate.generate(
+                    data, attacked, uae, attacks=step["attacks"], seed=seed, device=device, progress=progress
+                )
 
 
 @app.command()

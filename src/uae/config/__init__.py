@@ -56,6 +56,13 @@ class Run(NamedTuple):
         return self.method if self.draw is None else f"{self.method}-draw{self.draw}"
 
 
+class Step(NamedTuple):
+    """What is done for a row in one go, and of what: trainings, or attacks by name."""
+
+    stage: Literal["train", "generate", "retrain"]
+    things: list[Run] | list[str]
+
+
 class Config(Block):
     scale: str
     only: str
@@ -196,14 +203,32 @@ class Config(Block):
         sets += [source.method for source in self.uae_sources if (source.dataset, source.model) == row]
         return sorted(dict.fromkeys(sets), key=lambda name: Method(name).rounds)
 
-    def jobs(self, things: list[Run] | list[str]) -> list[list[Any]]:
-        """What one job does of a row's runs or attacks: one, or where jobs are short a whole round."""
-        if not self.together:
-            return [[thing] for thing in things]
-        rounds: dict[int, list[Any]] = {}
-        for thing in things:
-            rounds.setdefault(Method(getattr(thing, "method", thing)).rounds, []).append(thing)
-        return list(rounds.values())
+    def jobs(self, row: Row) -> list[list[Step]]:
+        """The jobs that make a row's models and UAE sets: one a step, or one in all where steps are short."""
+        steps = [Step("train", [Run("original", None)])]
+        attacks, runs = self.row_attacks(row), self.runs(row)
+        for number in sorted({Method(name).rounds for name in [*attacks, *self.row_methods(row)]}):
+            steps += [
+                Step("generate", [attack for attack in attacks if Method(attack).rounds == number]),
+                Step("retrain", [run for run in runs if Method(run.method).rounds == number]),
+            ]
+        if self.together:
+            return [[step for step in steps if step.things]]
+        return [[Step(stage, [thing])] for stage, things in steps for thing in things]
+
+    def steps(self, row: Row, job: list[Step]) -> list[dict[str, Any]]:
+        """What a job does, in order: the arguments of `uae.stages.train` or `generate`."""
+        return [
+            {
+                "attacked": Method(step.things[0]).attacked,
+                "attacks": {name: self.attacking(row.model, name) for name in step.things},
+            }
+            if step.stage == "generate"
+            else {
+                "runs": [run._asdict() | {"settings": self.training(row, run.method)} for run in step.things]
+            }
+            for step in job
+        ]
 
     # What each job is given. Only these settings decide whether it runs again.
 

@@ -126,6 +126,11 @@ class Method:
         """The UAE sets that the retraining needs, one a round."""
         return [self.base + suffix for suffix in ("", "-2")[: self.rounds]] if self.is_attack else []
 
+    @property
+    def attacked(self) -> str:
+        """The method of the model that an attack is made on: in a second round, the retrained one."""
+        return self.base if self.rounds == 2 else "original"
+
 
 def check_methods(key: str, methods: list[str], attacks: dict[str, Attack]) -> None:
     """Raise ValueError naming a method that is none, and the key where it stands."""
