@@ -6,7 +6,7 @@ for row in cfg.made_rows:
 
         rule:
             name:
-                stem(row, job).replace("/", "_")
+                "_".join(Path(stem(row, job)).parts)
             input:
                 needed(row, job),
                 data=prepared(row),
