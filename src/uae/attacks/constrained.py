@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
@@ -15,6 +17,7 @@ from torch import Tensor
 from uae import seeding
 from uae.attacks import checks
 from uae.attacks.result import AttackResult
+from uae.errors import BadFile
 from uae.mine import MINE, Estimator
 from uae.sampling import CPU_SAMPLES, Features, default_for
 
@@ -23,6 +26,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 log = logging.getLogger(__name__)
 
 STEPS_BETWEEN_REPORTS = 500  # of a long attack's progress within a chunk of samples
+SECONDS_BETWEEN_SAVES = 10.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ class ConstrainedAttack:
         index: Tensor | None = None,
         progress: Callable[[int, int], None] | None = None,
         trace: bool = False,
+        resume: Path | None = None,
+        tag: str = "",
     ) -> AttackResult:
         """Attack `images` (N, *shape), floats within `bounds`.
 
@@ -95,6 +101,9 @@ class ConstrainedAttack:
         `seed` and its `index` (0..N-1 unless given) alone, not on the batch it is in.
         progress: called with (samples done, samples in all); in a long attack also within a chunk.
         trace: also follow the attack: see the result's `trace` and `stationarity`.
+        resume: a file that holds the chunks done while the attack runs. If it exists when the attack starts,
+            the attack goes on from there; what deletes it is the caller's.
+        tag: names the model, data and settings; a file left under another tag, or half a file, is not used.
         Raises ValueError naming the sample for values that are not finite or out of bounds, a loss
         of the wrong shape or not finite, a model in training mode, or K < 2 compressed samples.
         """
@@ -104,8 +113,9 @@ class ConstrainedAttack:
             sampler = self.mi.samples or default_for(getattr(loss, "model", None))
             features = sampler.bind(getattr(loss, "model", None), images, seed)
         size = self.batch_size or self._batch_size(images, features)
-        parts = []
-        for start in range(0, len(images), size):
+        parts = _left(resume, tag, images.device)
+        saved = time.monotonic()
+        for start in range(sum(map(len, parts)), len(images), size):
             rows = slice(start, start + size)
             part = loss.subset(rows) if hasattr(loss, "subset") else loss
             problem = Problem(self, part, images[rows].detach(), seed, index[rows], features)
@@ -115,6 +125,9 @@ class ConstrainedAttack:
             parts.append(kept.result())
             if progress is not None:
                 progress(min(start + size, len(images)), len(images))
+            if resume is not None and time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
+                AttackResult.concatenate(parts, {"tag": tag}).save(resume)
+                saved = time.monotonic()
         result = AttackResult.concatenate(parts, {"attack": dataclasses.asdict(self), "seed": seed})
         checks.report_zero_gradients(log, result)
         return result
@@ -301,6 +314,20 @@ class Kept:
             trace=None if self.trace is None else self.trace.T.contiguous(),
             stationarity=self.stationarity,
         )
+
+
+def _left(resume: Path | None, tag: str, device: torch.device) -> list[AttackResult]:
+    """The samples that an earlier call had done, as one part; none where the file is not of this attack."""
+    if resume is None or not resume.exists():
+        return []
+    try:
+        part = AttackResult.load(resume)
+    except BadFile as error:
+        log.warning("%s; the attack starts again", error)
+        return []
+    if part.metadata["tag"] != tag:
+        return []
+    return [AttackResult(**{name: tensor.to(device) for name, tensor in part.tensors().items()})]
 
 
 def _scaled(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from uae.losses import CrossEntropy, Margin
 from uae.mine import MINE
 from uae.sampling import ConvolutionOutput, RandomSampling
 from uae.stages import Progress, use
+from uae.stages.generate import resuming, save
 from uae.stages.train import code
 from uae.training import classifier, steps_per_epoch
 
@@ -97,6 +99,7 @@ def attack(
         clock = records.Clock()
         settings, draw = entry["settings"], entry["draw"]
         rows = attacked[: settings["images"]]
+        target = records.path(folder, entry["name"], seed, draw, ".safetensors")
         result = run(
             model,
             x[rows],
@@ -106,6 +109,7 @@ def attack(
             seed=seed if draw is None else seeding.derive(seed, f"draw/{draw}"),
             index=rows,
             progress=progress and _noted(progress, entry["name"]),
+            **resuming(target, entry, seed, source.metadata["sha256"], storage.digest(checkpoint)),
         )
         outside = (result.adv - x[rows]).abs().max().item() - settings["settings"]["eps"]
         if outside > 1e-6 or not 0 <= result.adv.min() <= result.adv.max() <= 1:
@@ -117,13 +121,21 @@ def attack(
             "count": settings.get("random_sampling", {}).get("count", model.features[0].out_channels),
             "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
         }
-        result.save(records.path(folder, entry["name"], seed, draw, ".safetensors"))
+        save(result, target)
 
 
 def run(
-    model: nn.Module, x: Tensor, y: Tensor, settings: dict[str, Any], *, seed: int, index: Tensor, progress
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    settings: dict[str, Any],
+    *,
+    seed: int,
+    index: Tensor,
+    progress: Callable[[int, int], None] | None,
+    **resume: Any,
 ) -> AttackResult:
-    """One untargeted attack; settings: of an `AttackSet`."""
+    """One untargeted attack; settings: of an `AttackSet`. A long one is resumed, see `ConstrainedAttack`."""
     common = {"seed": seed, "index": index, "progress": progress}
     if settings["attack"] == "pgd":
         return PGD(**settings["settings"])(CrossEntropy(model, y), x, **common)
@@ -132,7 +144,7 @@ def run(
     mine = MINE(**settings["mine"], samples=samples)
     kind = {"minmax": MinMaxAttack, "penalty": PenaltyAttack}[settings["attack"]]
     result = kind(**settings["settings"], maximize_mi=True, mi=mine)(
-        Margin(model, y), x, **common, trace=settings.get("trace", False)
+        Margin(model, y), x, **common, **resume, trace=settings.get("trace", False)
     )
     result.stationarity = None  # Theorem 1's figure has its own attack
     return result

@@ -17,7 +17,7 @@ from uae.losses import CrossEntropy
 from uae.models.simclr import SimCLR
 from uae.stages import Progress, use
 from uae.stages.evaluate import describe
-from uae.stages.generate import attack_from
+from uae.stages.generate import attack_from, resuming, save
 from uae.training import linear
 
 
@@ -41,6 +41,7 @@ def generate(
         source.unit("train").to(device),
         seed=seed,
         progress=progress and (lambda done, total: progress(done, total, "samples")),
+        **resuming(target, settings, seed, source.metadata["sha256"], storage.digest(checkpoint)),
     )
     result.metadata |= {
         "loss": settings["loss"],
@@ -48,7 +49,7 @@ def generate(
         "variant": source.metadata["variant"],
         "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
     }
-    result.save(target)
+    save(result, target)
 
 
 def evaluate(

@@ -1,0 +1,77 @@
+"""An attack that is killed goes on from the last chunk that was saved, and ends as an unbroken one."""
+
+import logging
+
+import pytest
+import torch
+
+from uae import MINE, MinMaxAttack, models
+from uae.attacks import PenaltyAttack, constrained
+from uae.losses import Margin, Reconstruction
+from uae.sampling import RandomSampling
+
+IMAGES = torch.rand(7, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+SAMPLING = MINE(inner_steps=2, samples=RandomSampling(count=4, dim=8))
+
+
+class Killed(Exception):
+    pass
+
+
+def autoencoder():
+    torch.manual_seed(0)
+    return models.build("dense", (1, 8, 8), latent=4).eval()
+
+
+def minmax(**options):
+    attack = MinMaxAttack(steps=3, mi=SAMPLING, batch_size=2)
+    return attack(Reconstruction(autoencoder()), IMAGES, seed=5, trace=True, **options)
+
+
+def penalty(**options):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)).eval()
+    labels = model(IMAGES).argmax(1).detach()
+    attack = PenaltyAttack(steps=3, searches=2, mi=SAMPLING, maximize_mi=True, batch_size=2)
+    return attack(Margin(model, labels), IMAGES, seed=5, trace=True, **options)
+
+
+def until(samples: int, seen: list[int]):
+    def progress(done: int, _: int) -> None:
+        seen.append(done)
+        if done > samples:
+            raise Killed
+
+    return progress
+
+
+@pytest.fixture(autouse=True)
+def _save_every_chunk(monkeypatch):
+    monkeypatch.setattr(constrained, "SECONDS_BETWEEN_SAVES", -1.0)
+
+
+@pytest.mark.parametrize("attack", [minmax, penalty])
+def test_it_goes_on_and_ends_as_an_unbroken_one(attack, tmp_path):
+    path, seen = tmp_path / "x.partial", []
+    with pytest.raises(Killed):
+        attack(resume=path, tag="a", progress=until(4, []))
+    found = attack(resume=path, tag="a", progress=until(7, seen))
+    assert seen == [6, 7]  # four were done and saved, the fifth and sixth done but not
+    expected = attack()
+    for name, tensor in expected.tensors().items():
+        torch.testing.assert_close(getattr(found, name), tensor, rtol=0, atol=0, equal_nan=True)
+    assert found.metadata == expected.metadata
+
+
+def test_another_attack_or_half_a_file_is_not_taken(tmp_path, caplog):
+    path = tmp_path / "x.partial"
+    with pytest.raises(Killed):
+        minmax(resume=path, tag="a", progress=until(4, []))
+    kept, seen = path.read_bytes(), []
+    minmax(resume=path, tag="b", progress=until(7, seen))
+    assert seen == [2, 4, 6, 7]
+    path.write_bytes(kept[: len(kept) // 2])
+    with caplog.at_level(logging.WARNING):
+        minmax(resume=path, tag="a", progress=until(7, seen))
+    assert seen[4:] == [2, 4, 6, 7]
+    assert "x.partial" in caplog.text and "starts again" in caplog.text
