@@ -85,8 +85,8 @@ def test_a_second_run_plans_nothing(workspace):
 
 RENDERING = {"render", "report"}
 MEASURING = {"evaluate", "examples"} | RENDERING
-# What is trained on augmented sets, SimCLR and robust models among it, and the second round's UAEs.
-AUGMENTED = {"make", "pretrain", "train", "attack"}
+# What is trained on augmented sets, SimCLR and robust models among it, and what attacks those.
+AUGMENTED = {"make", "pretrain", "generate", "train", "attack"}
 
 
 @pytest.mark.parametrize(

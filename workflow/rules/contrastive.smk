@@ -1,4 +1,4 @@
-# SimCLR: `uae train` fits it as any other model.
+# SimCLR: `uae make` trains it as any other model.
 for row in cfg.contrastive_rows:
 
     PREPARED = f"data/prepared/{cfg.limited(cfg.contrastive.data, cfg.contrastive.train_limit)}.safetensors"
@@ -10,9 +10,7 @@ for row in cfg.contrastive_rows:
                 f"pretrain_{row.dataset}_{row.model}_{method}"
             input:
                 data=PREPARED,
-                uae=[
-                    f"{files('uae', row)}/{name}/seed{{seed}}.safetensors" for name in Method(method).attacks
-                ],
+                uae=[uae_file(row, name) for name in Method(method).attacks],
                 code=sources("pretrain"),
             output:
                 update(
@@ -29,14 +27,16 @@ for row in cfg.contrastive_rows:
                 gpu=GPU,
                 device=DEVICE,
             params:
-                runs=as_json([{"method": method, "settings": cfg.contrastive.training(method, DEVICE)}]),
+                steps=as_json(
+                    [{"runs": [{"method": method, "settings": cfg.contrastive.training(method, DEVICE)}]}]
+                ),
                 folder=folder("checkpoints", row),
                 uae=folder("uae", row),
             message:
                 f"Train {row.model} on {row.dataset}, {method}, seed {{wildcards.seed}}"
             shell:
-                "uae train --data {input.data} --checkpoints {params.folder} --uae {params.uae} --seed {wildcards.seed}"
-                " --runs {params.runs:q} --device {resources.device} > {log} 2>&1"
+                "uae make --data {input.data} --checkpoints {params.folder} --uae {params.uae}"
+                " --steps {params.steps:q} --seed {wildcards.seed} --device {resources.device} > {log} 2>&1"
 
     rule:
         name:

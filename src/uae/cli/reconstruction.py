@@ -22,7 +22,7 @@ def make(
     seed: Seed = 0,
     device: Device = "cpu",
 ) -> None:
-    """Train autoencoders of one row, attack them and retrain them, step by step."""
+    """Train the models of one row, attack them and retrain them, step by step."""
     for step in json.loads(steps):
         if "runs" in step:
             from uae.stages import train
