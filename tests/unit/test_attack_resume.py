@@ -48,6 +48,7 @@ def until(samples: int, seen: list[int]):
 @pytest.fixture(autouse=True)
 def _save_every_chunk(monkeypatch):
     monkeypatch.setattr(constrained, "SECONDS_BETWEEN_SAVES", -1.0)
+    monkeypatch.setattr(constrained, "SAVING_SHARE", float("inf"))
 
 
 @pytest.mark.parametrize("attack", [minmax, penalty])
@@ -61,6 +62,11 @@ def test_it_goes_on_and_ends_as_an_unbroken_one(attack, tmp_path):
     for name, tensor in expected.tensors().items():
         torch.testing.assert_close(getattr(found, name), tensor, rtol=0, atol=0, equal_nan=True)
     assert found.metadata == expected.metadata
+
+
+def test_it_asks_for_a_tag(tmp_path):
+    with pytest.raises(ValueError, match="needs a tag"):
+        minmax(resume=tmp_path / "x.partial")
 
 
 def test_another_attack_or_half_a_file_is_not_taken(tmp_path, caplog):

@@ -224,7 +224,7 @@ def test_a_cpu_gets_the_shorter_settings_and_a_gpu_the_published_ones():
     gpu, cpu = settings("paper"), settings("paper", device="cpu")
     row = Row("mnist", "madry")
     assert gpu.robust_model(row).fit.epochs == 84 and cpu.robust_model(row).fit.epochs < 84
-    assert cpu.robust_model(row).fit.lr == gpu.robust_model(row).fit.lr
+    assert gpu.robust_model(row).fit.lr == 1e-4 and cpu.robust_model(row).fit.lr == 1e-3
     assert cpu.robust_model(row).adversary.eps == 0.3
 
 

@@ -195,11 +195,18 @@ def run_file(run):
 
 
 def stem(row, job):
-    """Where the log and the benchmark of a row's job lie in their folders: by what it does, or all."""
+    """Where the log and the benchmark of a row's job lie in their folders: by its step, or `make` for all."""
     if len(job) > 1:
         return f"make/{row.dataset}/{row.model}"
     stage, (thing,) = job[0]
     return f"{stage}/{row.dataset}/{row.model}/{getattr(thing, 'name', thing)}"
+
+
+def doing(row, job):
+    """What a row's job does, for people."""
+    stages = ", ".join(dict.fromkeys(stage for stage, _ in job)).capitalize()
+    what = f" {Path(stem(row, job)).name}" if len(job) == 1 else ""
+    return f"{stages}{what}: {row.model} on {row.dataset}"
 
 
 def model_file(row, run):
@@ -252,7 +259,7 @@ def uae_of(runs):
         source = cfg.robustness.uaes[runs[0].dataset]
         seeds = cfg.row_seeds(source)
         seed = seeds[int(wildcards.seed) % len(seeds)]
-        return f"{files('uae', source)}/{source.method}/seed{seed}.safetensors"
+        return uae_file(source, source.method).format(seed=seed)
 
     return path
 
@@ -323,8 +330,8 @@ def unsupervised_example():
     panel = cfg.supervised.table1
     return {
         "data": prepared(panel),
-        "checkpoint": f"{files('checkpoints', panel)}/original/seed{{seed}}.safetensors",
-    } | {method: f"{files('uae', panel)}/{method}/seed{{seed}}.safetensors" for method in panel.methods}
+        "checkpoint": model_file(panel, Run("original", None)),
+    } | {method: uae_file(panel, method) for method in panel.methods}
 
 
 def unsupervised_json(wildcards):

@@ -30,7 +30,7 @@ for row in cfg.made_rows:
                 checkpoints=folder("checkpoints", row),
                 uae=folder("uae", row),
             message:
-                f"{stem(row, job)}, seed {{wildcards.seed}}"
+                f"{doing(row, job)}, seed {{wildcards.seed}}"
             shell:
                 "uae make --data {input.data} --checkpoints {params.checkpoints} --uae {params.uae}"
                 " --steps {params.steps:q} --seed {wildcards.seed} --device {resources.device} > {log} 2>&1"

@@ -26,7 +26,9 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 log = logging.getLogger(__name__)
 
 STEPS_BETWEEN_REPORTS = 500  # of a long attack's progress within a chunk of samples
+# What is done is saved after this long, and so seldom that saving takes this share of the time at most
 SECONDS_BETWEEN_SAVES = 10.0
+SAVING_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -101,20 +103,22 @@ class ConstrainedAttack:
         `seed` and its `index` (0..N-1 unless given) alone, not on the batch it is in.
         progress: called with (samples done, samples in all); in a long attack also within a chunk.
         trace: also follow the attack: see the result's `trace` and `stationarity`.
-        resume: a file that holds the chunks done while the attack runs. If it exists when the attack starts,
-            the attack goes on from there; what deletes it is the caller's.
-        tag: names the model, data and settings; a file left under another tag, or half a file, is not used.
+        resume: a file that holds the chunks done, in float32, while the attack runs. If it exists when the
+            attack starts, the attack goes on from there. The caller deletes it in the end.
+        tag: names model, data and settings; a file left under another tag, or half a file, is not used.
         Raises ValueError naming the sample for values that are not finite or out of bounds, a loss
         of the wrong shape or not finite, a model in training mode, or K < 2 compressed samples.
         """
         index = checks.check_call(loss, images, index, self.bounds)
+        if resume is not None and not tag:
+            raise ValueError(f"resume={resume} needs a tag, or it could go on from another attack's samples")
         features = None
         if self.mi is not None:
             sampler = self.mi.samples or default_for(getattr(loss, "model", None))
             features = sampler.bind(getattr(loss, "model", None), images, seed)
         size = self.batch_size or self._batch_size(images, features)
         parts = _left(resume, tag, images.device)
-        saved = time.monotonic()
+        due = time.monotonic() + SECONDS_BETWEEN_SAVES
         for start in range(sum(map(len, parts)), len(images), size):
             rows = slice(start, start + size)
             part = loss.subset(rows) if hasattr(loss, "subset") else loss
@@ -125,9 +129,10 @@ class ConstrainedAttack:
             parts.append(kept.result())
             if progress is not None:
                 progress(min(start + size, len(images)), len(images))
-            if resume is not None and time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
+            if resume is not None and start + size < len(images) and (now := time.monotonic()) > due:
                 AttackResult.concatenate(parts, {"tag": tag}).save(resume)
-                saved = time.monotonic()
+                taken = time.monotonic() - now
+                due = now + taken + max(SECONDS_BETWEEN_SAVES, taken / SAVING_SHARE)
         result = AttackResult.concatenate(parts, {"attack": dataclasses.asdict(self), "seed": seed})
         checks.report_zero_gradients(log, result)
         return result
@@ -325,7 +330,7 @@ def _left(resume: Path | None, tag: str, device: torch.device) -> list[AttackRes
     except BadFile as error:
         log.warning("%s; the attack starts again", error)
         return []
-    if part.metadata["tag"] != tag:
+    if part.metadata.get("tag") != tag:
         return []
     return [AttackResult(**{name: tensor.to(device) for name, tensor in part.tensors().items()})]
 

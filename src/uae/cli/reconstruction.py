@@ -23,22 +23,18 @@ def make(
     device: Device = "cpu",
 ) -> None:
     """Train the models of one row, attack them and retrain them, step by step."""
+    from uae.stages.generate import generate
+    from uae.stages.train import train
+
+    common = {"seed": seed, "device": device}
     for step in json.loads(steps):
         if "runs" in step:
-            from uae.stages import train
-
             with bar("train") as progress:
-                train.train(
-                    data, checkpoints, runs=step["runs"], uae=uae, seed=seed, device=device, progress=progress
-                )
+                train(data, checkpoints, runs=step["runs"], uae=uae, progress=progress, **common)
         else:
-            from uae.stages import generate
-
             attacked = checkpoints / step["attacked"] / f"seed{seed}.safetensors"
             with bar("attack") as progress:
-                generate.generate(
-                    data, attacked, uae, attacks=step["attacks"], seed=seed, device=device, progress=progress
-                )
+                generate(data, attacked, uae, attacks=step["attacks"], progress=progress, **common)
 
 
 @app.command()

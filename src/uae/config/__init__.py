@@ -204,7 +204,7 @@ class Config(Block):
         return sorted(dict.fromkeys(sets), key=lambda name: Method(name).rounds)
 
     def jobs(self, row: Row) -> list[list[Step]]:
-        """The jobs that make a row's models and UAE sets: one a step, or one in all where steps are short."""
+        """The jobs that make a row's models and UAE sets: one for each training or set, or one in all."""
         steps = [Step("train", [Run("original", None)])]
         attacks, runs = self.row_attacks(row), self.runs(row)
         for number in sorted({Method(name).rounds for name in [*attacks, *self.row_methods(row)]}):
@@ -217,18 +217,18 @@ class Config(Block):
         return [[Step(stage, [thing])] for stage, things in steps for thing in things]
 
     def steps(self, row: Row, job: list[Step]) -> list[dict[str, Any]]:
-        """What a job does, in order: the arguments of `uae.stages.train` or `generate`."""
-        return [
-            {
-                "attacked": Method(step.things[0]).attacked,
-                "attacks": {name: self.attacking(row.model, name) for name in step.things},
-            }
-            if step.stage == "generate"
-            else {
-                "runs": [run._asdict() | {"settings": self.training(row, run.method)} for run in step.things]
-            }
-            for step in job
-        ]
+        """What a job does, in order: trainings (`runs`), or `attacks` on the model of method `attacked`."""
+        done = []
+        for stage, things in job:
+            if stage == "generate":
+                done += [
+                    {"attacked": Method(name).attacked, "attacks": {name: self.attacking(row.model, name)}}
+                    for name in things
+                ]
+            else:
+                runs = [run._asdict() | {"settings": self.training(row, run.method)} for run in things]
+                done.append({"runs": runs})
+        return done
 
     # What each job is given. Only these settings decide whether it runs again.
 

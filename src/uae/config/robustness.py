@@ -90,7 +90,7 @@ class Model(Block):
     minmax: MinMax | None = None
     sanity: Sanity | None = None
     shown: Annotated[int, Field(ge=0)] = 0  # images of Figure 6
-    cpu: dict[str, Any] = Field({})  # what is smaller on a CPU, by the same keys
+    cpu: dict[str, Any] = Field({})  # what differs on a CPU, by the same keys
 
     @model_validator(mode="after")
     def _whole(self) -> Model:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,7 @@ from uae.losses import CrossEntropy, Margin
 from uae.mine import MINE
 from uae.sampling import ConvolutionOutput, RandomSampling
 from uae.stages import Progress, use
-from uae.stages.generate import resuming, save
-from uae.stages.train import code
+from uae.stages.resume import ATTACK, TRAINING, resuming, written
 from uae.training import classifier, steps_per_epoch
 
 
@@ -42,8 +39,6 @@ def train(
     network, arguments, epochs = (fitting.pop(key) for key in ("network", "arguments", "epochs"))
     torch.manual_seed(seeding.derive(seed, "initialisation"))
     model = models.build(network, tuple(x.shape[1:]), **arguments).to(device)
-    resume = target.with_suffix(".partial")
-    tag = json.dumps([settings, seed, source.metadata["sha256"], code()], sort_keys=True)
     history = classifier.fit(
         model,
         x.contiguous(memory_format=torch.channels_last),
@@ -51,9 +46,8 @@ def train(
         **fitting,
         epochs=epochs,
         seed=seed,
-        resume=resume,
-        tag=hashlib.sha256(tag.encode()).hexdigest(),
         progress=progress and (lambda done, loss: progress(done, epochs, f"epochs, loss {loss:.4f}")),
+        **resuming(target, TRAINING, settings, seed, source.metadata["sha256"]),
     )
     metadata = {
         "network": network,
@@ -70,7 +64,7 @@ def train(
         "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
     }
     checkpoints.save(target, model, metadata)
-    resume.unlink(missing_ok=True)
+    written(target)
 
 
 def attack(
@@ -109,7 +103,9 @@ def attack(
             seed=seed if draw is None else seeding.derive(seed, f"draw/{draw}"),
             index=rows,
             progress=progress and _noted(progress, entry["name"]),
-            **resuming(target, entry, seed, source.metadata["sha256"], storage.digest(checkpoint)),
+            **resuming(
+                target, ATTACK, entry, seed, device, source.metadata["sha256"], storage.digest(checkpoint)
+            ),
         )
         outside = (result.adv - x[rows]).abs().max().item() - settings["settings"]["eps"]
         if outside > 1e-6 or not 0 <= result.adv.min() <= result.adv.max() <= 1:
@@ -121,7 +117,8 @@ def attack(
             "count": settings.get("random_sampling", {}).get("count", model.features[0].out_channels),
             "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
         }
-        save(result, target)
+        result.save(target)
+        written(target)
 
 
 def run(

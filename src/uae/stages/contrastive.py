@@ -17,7 +17,8 @@ from uae.losses import CrossEntropy
 from uae.models.simclr import SimCLR
 from uae.stages import Progress, use
 from uae.stages.evaluate import describe
-from uae.stages.generate import attack_from, resuming, save
+from uae.stages.generate import attack_from
+from uae.stages.resume import ATTACK, resuming, written
 from uae.training import linear
 
 
@@ -41,7 +42,9 @@ def generate(
         source.unit("train").to(device),
         seed=seed,
         progress=progress and (lambda done, total: progress(done, total, "samples")),
-        **resuming(target, settings, seed, source.metadata["sha256"], storage.digest(checkpoint)),
+        **resuming(
+            target, ATTACK, settings, seed, device, source.metadata["sha256"], storage.digest(checkpoint)
+        ),
     )
     result.metadata |= {
         "loss": settings["loss"],
@@ -49,7 +52,8 @@ def generate(
         "variant": source.metadata["variant"],
         "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
     }
-    save(result, target)
+    result.save(target)
+    written(target)
 
 
 def evaluate(

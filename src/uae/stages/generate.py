@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
-import uae
 from uae import checkpoints, records, storage
-from uae.attacks import AttackResult, MinMaxAttack
+from uae.attacks import MinMaxAttack
 from uae.data import prepared
 from uae.evaluation.stationarity import best_so_far, slope
 from uae.losses import Reconstruction
 from uae.mine import MINE
 from uae.sampling import ConvolutionOutput, RandomSampling
 from uae.stages import Progress, use
+from uae.stages.resume import ATTACK, resuming, written
 
 
 def attack_from(settings: dict[str, Any]) -> MinMaxAttack:
@@ -29,22 +27,6 @@ def attack_from(settings: dict[str, Any]) -> MinMaxAttack:
             samples = RandomSampling(**settings["random_sampling"])
         mine = MINE(**settings["mine"], samples=samples)
     return MinMaxAttack(**settings["attack"], mi=mine)
-
-
-CODE = ("attacks/*.py", "contrastive.py", "losses.py", "mine/*.py", "models/*.py", "sampling.py", "seed*.py")
-
-
-def resuming(target: Path, *inputs: Any) -> dict[str, Any]:
-    """Where an attack keeps what is done until it has written `target`, and the tag of inputs and code."""
-    folder = Path(uae.__file__).parent
-    code = [storage.digest(path) for pattern in CODE for path in sorted(folder.glob(pattern))]
-    tag = hashlib.sha256(json.dumps([*inputs, code], sort_keys=True).encode()).hexdigest()
-    return {"resume": target.with_suffix(".partial"), "tag": tag}
-
-
-def save(result: AttackResult, target: Path) -> None:
-    result.save(target)
-    target.with_suffix(".partial").unlink(missing_ok=True)
 
 
 def generate(
@@ -73,14 +55,17 @@ def generate(
             x,
             seed=seed,
             progress=progress and _noted(progress, name),
-            **resuming(target, settings, seed, source.metadata["sha256"], storage.digest(checkpoint)),
+            **resuming(
+                target, ATTACK, settings, seed, device, source.metadata["sha256"], storage.digest(checkpoint)
+            ),
         )
         result.metadata |= {
             "checkpoint": storage.digest(checkpoint),
             "variant": source.metadata["variant"],
             "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
         }
-        save(result, target)
+        result.save(target)
+        written(target)
 
 
 def _noted(progress: Progress, name: str):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from uae.evaluation import robustness
 from uae.evaluation.robustness import Rate
 from uae.mine import MINE
 from uae.stages import Progress, use
-from uae.stages.train import code
+from uae.stages.resume import TRAINING, resuming, written
 from uae.training import classifier, robust, steps_per_epoch
 
 Run = dict[str, Any]
@@ -69,7 +67,7 @@ def train(
             metadata |= {"steps": steps, "history": history}
         metadata["provenance"] = clock.provenance(settings, records.device_name(device)).model_dump()
         checkpoints.save(target, model, metadata)
-        target.with_suffix(".partial").unlink(missing_ok=True)
+        written(target)
 
 
 def _fitted(
@@ -89,14 +87,12 @@ def _fitted(
         x, y = augment.augmented(x, extra), y.repeat(2)  # an example has the label of its original
     torch.manual_seed(seeding.derive(seed, "initialisation"))
     model = models.build(settings["network"], tuple(x.shape[1:]), **settings["arguments"]).to(x.device)
-    inputs = [settings, run["method"], seed, data, uae and storage.digest(uae), code()]
     epochs, name = settings["fit"]["epochs"], f"{run['dataset']}/{run['model']}/{run['method']}"
     options = settings["fit"] | {
         "seed": seed,
-        "resume": target.with_suffix(".partial"),
-        "tag": hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest(),
         "progress": progress and (lambda done, loss: progress(done, epochs, f"{name}: loss {loss:.4f}")),
     }
+    options |= resuming(target, TRAINING, settings, run["method"], seed, data, uae and storage.digest(uae))
     if settings["adversary"] is None:
         return model, classifier.fit(model, x, y, **options)
     return model, robust.fit(model, x, y, adversary=robust.Adversary(**settings["adversary"]), **options)

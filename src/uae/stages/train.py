@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from uae import augment, augmentations, checkpoints, contrastive, models, records, seeding, storage, training
+from uae import augment, checkpoints, models, records, seeding, storage, training
 from uae.attacks import AttackResult
 from uae.config import Method
 from uae.data import prepared
 from uae.stages import Progress, use
-
-
-def code() -> list[str]:
-    """Checksums of the code that trains: a state left by other code is not resumed."""
-    files = [
-        path for package in (models, training) for path in sorted(Path(package.__file__).parent.glob("*.py"))
-    ]
-    files += [Path(module.__file__) for module in (augmentations, contrastive)]
-    return [storage.digest(path) for path in files]
+from uae.stages.resume import TRAINING, resuming, written
 
 
 def train(
@@ -57,8 +47,6 @@ def train(
         )
         torch.manual_seed(seeding.derive(seed, "initialisation"))
         model = models.build(network, tuple(x.shape[1:]), **arguments).to(device)
-        tag = [settings, method.name, seed, draw, source.metadata["sha256"], *map(storage.digest, sets)]
-        resume = target.with_suffix(".partial")
         history = training.FITS[kind](
             model,
             inputs,
@@ -66,9 +54,13 @@ def train(
             **fitting,
             epochs=epochs,
             seed=seed,
-            resume=resume,
-            tag=hashlib.sha256(json.dumps([tag, code()]).encode()).hexdigest(),
             progress=progress and _noted(progress, epochs, method.name),
+            **resuming(
+                target,
+                TRAINING,
+                [settings, method.name, seed, draw, source.metadata["sha256"]],
+                [storage.digest(path) for path in sets],
+            ),
         )
         metadata = {
             "network": network,
@@ -88,7 +80,7 @@ def train(
             "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
         }
         checkpoints.save(target, model, metadata)
-        resume.unlink(missing_ok=True)
+        written(target)
 
 
 def augmented(

@@ -1,0 +1,44 @@
+"""What a killed training or attack goes on from: a file beside the one that it writes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import uae
+from uae import storage
+
+# The files of `uae` that train and that attack: a state left by other code is not resumed.
+TRAINING = ("augmentations.py", "contrastive.py", "models/*.py", "training/*.py")
+ATTACK = (
+    "attacks/*.py",
+    "augmentations.py",
+    "contrastive.py",
+    "losses.py",
+    "mine/*.py",
+    "models/*.py",
+    "sampling.py",
+    "seed*.py",
+)
+
+
+def resuming(target: Path, code: tuple[str, ...], *inputs: Any) -> dict[str, Any]:
+    """The options `resume` and `tag` of a training or an attack whose result goes to `target`.
+
+    inputs: JSON values, everything that decides on the result besides the code.
+    """
+    folder = Path(uae.__file__).parent
+    digests = [storage.digest(path) for pattern in code for path in sorted(folder.glob(pattern))]
+    tag = hashlib.sha256(json.dumps([inputs, digests], sort_keys=True).encode()).hexdigest()
+    return {"resume": _partial(target), "tag": tag}
+
+
+def written(target: Path) -> None:
+    """Called when `target` is there: what was kept until then is deleted."""
+    _partial(target).unlink(missing_ok=True)
+
+
+def _partial(target: Path) -> Path:
+    return target.with_suffix(".partial")
