@@ -71,7 +71,12 @@ def run(tmp_path_factory):
         {"model": "madry", "methods": ["original"], "settings": COMPARED},
     ]
     rows = [row | {"dataset": "mnist", "data": str(data)} for row in rows]
-    robustness.attack(folder / "checkpoints", folder / "records", rows=rows, seed=0)
+    seen = []
+    robustness.attack(
+        folder / "checkpoints", folder / "records", rows=rows, seed=0,
+        progress=lambda done, total, note: seen.append((done, total)),
+    )  # fmt: skip
+    assert seen == [(done, 10) for done in range(1, 11)]  # 3 models and 2 attacks on another, at 2 eps each
     return folder
 
 

@@ -115,12 +115,24 @@ def attack(
     under <results>/figure6.
     """
     use(device)
-    for done, row in enumerate(rows):
+    total = sum(len(row["methods"]) * _attacks(row["settings"]) for row in rows)
+    done = 0
+
+    def attacked(note: str) -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total, f"attacks, {note}")
+
+    for row in rows:
         subjects = [_Subject(folder, row, method, seed, device) for method in row["methods"]]
         for subject in subjects:
-            _measure(subject, row["settings"], folder, results)
-        if progress is not None:
-            progress(done + 1, len(rows), f"{row['dataset']}/{row['model']}")
+            _measure(subject, row["settings"], folder, results, attacked)
+
+
+def _attacks(settings: dict[str, Any]) -> int:
+    """How many attacks, at one eps each, are made on a model, but for the checks."""
+    return len(settings["eps"]) * (1 if settings["minmax"] is None else 2)
 
 
 class _Subject:
@@ -182,7 +194,13 @@ def load(
     )
 
 
-def _measure(subject: _Subject, settings: dict[str, Any], folder: Path, results: Path) -> None:
+def _measure(
+    subject: _Subject,
+    settings: dict[str, Any],
+    folder: Path,
+    results: Path,
+    attacked: Callable[[str], None],
+) -> None:
     eps, shown, grids = settings["eps"], settings["shown"], {}
 
     def curve(name: str, count: int | None, attack: robustness.Attack) -> list[Rate]:
@@ -191,6 +209,7 @@ def _measure(subject: _Subject, settings: dict[str, Any], folder: Path, results:
 
         def keeping(model: nn.Module, x: Tensor, y: Tensor, bound: float) -> AttackResult:
             kept.append(attack(model, x, y, bound))
+            attacked(f"{subject.dataset}/{subject.name}/{subject.method}: {name}, eps {bound:.3g}")
             return kept[-1]
 
         rates = robustness.curve(subject.model, subject.x[:count], subject.y[:count], keeping, eps)
