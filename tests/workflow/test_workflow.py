@@ -147,6 +147,9 @@ def test_partial_runs(workspace):
     assert workspace.plan(target, "--config", "together=false") == {"train": 1, "generate": 1}
     alone = workspace.plan("table4", "--config", "only=mnist/dense", "together=false", "seeds=[7]")
     assert (alone["train"], alone["generate"], alone["retrain"]) == (1, 3, 6)
+    figure9 = workspace.planned("figure9", "--config", "together=false", "robustness={seeds: [7]}")
+    assert "attack_robust_mnist-adversarial-training" in figure9
+    assert not [rule for rule in figure9 if "madry" in rule or "trades" in rule or "classifier" in rule]
 
 
 def test_a_bad_setting_stops_before_the_first_job(workspace):

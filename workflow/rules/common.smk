@@ -303,6 +303,12 @@ def every(kind, suffix="json"):
     return RECORDS[kind]
 
 
+def shown(figure):
+    """The records of a figure of paper/items.yaml."""
+    records = every(figure["records"], "*")
+    return [path for path in records if figure.get("model") in (None, Path(path).parts[-3])]
+
+
 # The supervised experiments
 
 

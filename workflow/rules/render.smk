@@ -1,11 +1,7 @@
 from uae.paper.layouts import items
 
 TABLES = {name: kind for name, kind in items()["tables"].items() if has_rows(name, kind)}
-FIGURES = {
-    name: (item["records"], item["numbers"])
-    for name, item in items()["figures"].items()
-    if every(item["records"], "*")
-}
+FIGURES = {name: item for name, item in items()["figures"].items() if shown(item)}
 
 
 for name, kind in TABLES.items():
@@ -42,13 +38,13 @@ for name, kind in TABLES.items():
             "uae render {params.name} {params.records} --out {params.folder} > {log} 2>&1"
 
 
-for name, (kind, suffix) in FIGURES.items():
+for name, item in FIGURES.items():
 
     rule:
         name:
             f"render_{name}"
         input:
-            records=every(kind, "*"),
+            records=shown(item),
             code=sources(name),
         output:
             report(
@@ -58,7 +54,7 @@ for name, (kind, suffix) in FIGURES.items():
                 labels={"figure": name},
             ),
             f"{RESULTS}/figures/{name}.png",
-            f"{RESULTS}/figures/{name}.{suffix}",
+            f"{RESULTS}/figures/{name}.{item['numbers']}",
         log:
             f"logs/{cfg.name}/render/{name}.log",
         benchmark:
