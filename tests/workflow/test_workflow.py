@@ -85,8 +85,8 @@ def test_a_second_run_plans_nothing(workspace):
 
 RENDERING = {"render", "report"}
 MEASURING = {"evaluate", "examples"} | RENDERING
-# What is trained on augmented sets, SimCLR and robust models among it, and what reads those. Here a row is one job, so
-# its original is made again, too, and what attacks or measures that.
+# What is trained on augmented sets, SimCLR and robust models among it, and what reads those. Here a row is
+# one job, so its original is made again, too, and what attacks or measures that.
 AUGMENTED = {"make", "pretrain", "generate", "train", "attack", "measure", "stationarity"}
 
 
