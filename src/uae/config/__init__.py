@@ -11,11 +11,11 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from uae.config.blocks import Block, Count, TrainLimit, merge
 from uae.config.contrastive import Contrastive
+from uae.config.files import ROOT, SCALES, explain, read_yaml, scale_file
 from uae.config.reconstruction import (
     Attack,
     Budget,
@@ -33,9 +33,6 @@ from uae.data import catalogue
 from uae.errors import ConfigError
 
 __all__ = ["ROOT", "SCALES", "Config", "Method", "Robust", "Row", "load", "merge", "read_yaml"]
-
-ROOT = Path(__file__).parents[3]
-SCALES = ROOT / "config" / "scales"
 
 
 class Row(NamedTuple):
@@ -344,27 +341,6 @@ class Config(Block):
         return self.data_name(Row(source.dataset, source.model))
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: must be a mapping of keys to values")
-    return content
-
-
-def scale_file(scale: str) -> Path:
-    """config/scales/<scale>.yaml, or the path itself."""
-    path = Path(scale) if scale.endswith((".yaml", ".yml")) else SCALES / f"{scale}.yaml"
-    if not path.exists():
-        known = ", ".join(sorted(p.stem for p in SCALES.glob("*.yaml")))
-        raise ConfigError(f"scale: {scale!r} is neither one of {known} nor the path of a scale file")
-    return path
-
-
 def load(settings: dict[str, Any] | None = None) -> Config:
     """The configuration; `settings` is config/config.yaml with any overrides on top (Snakemake's)."""
     base = read_yaml(ROOT / "config" / "config.yaml")
@@ -379,40 +355,4 @@ def load(settings: dict[str, Any] | None = None) -> Config:
         return Config.model_validate(merged)
     except ValidationError as error:
         layers = {scale: scale_settings, ROOT / "config" / "config.yaml": base}
-        raise ConfigError(_explain(error, settings, layers)) from None
-
-
-def _get(mapping: Any, keys: tuple[Any, ...]) -> Any:
-    for key in keys:
-        try:
-            mapping = mapping[key]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return mapping
-
-
-def _explain(error: ValidationError, settings: dict[str, Any], layers: dict[Path, dict[str, Any]]) -> str:
-    """One line a mistake: where it stands, the key, what was given, what is allowed."""
-    lines = []
-    for item in error.errors():
-        keys = item["loc"]
-        stated = [_get(layer, keys) is not None for layer in (settings, *layers.values())]
-        if keys[:1] == ("attacks",) and not any(stated):
-            continue  # taken over from `attack`, and reported there
-        places = [path for path, layer in layers.items() if _get(layer, keys) is not None]
-        overridden = places and _get(settings, keys) not in (None, _get(layers[places[0]], keys))
-        place = "the command line or --configfile" if overridden or not places else _relative(places[0])
-        if item["type"] == "missing":
-            place = _relative(next(iter(layers)))
-        if not keys:  # a check of several keys, which names them
-            lines.append(str(item["ctx"]["error"]))
-            continue
-        key = ".".join(map(str, keys))
-        given = "" if item["type"] == "missing" else f", given {item['input']!r}"
-        message = "no such key" if item["type"] == "extra_forbidden" else item["msg"]
-        lines.append(f"{place}: {key}: {message}{given}")
-    return "bad configuration\n  " + "\n  ".join(lines)
-
-
-def _relative(path: Path) -> str:
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+        raise ConfigError(explain(error, settings, layers)) from None
