@@ -115,6 +115,15 @@ def algorithm_3(one, searches, steps, alpha, restart):
 MINE = uae.MINE(inner_steps=INNER, lr=LR)
 
 
+class Counting(losses.Margin):
+    """Writes down how many samples go back through the model."""
+
+    def __call__(self, x_adv, x):
+        if x_adv.requires_grad:
+            self.asked.append(len(x_adv))
+        return super().__call__(x_adv, x)
+
+
 def agrees(result, i, x, kept, best):
     assert bool(result.success[i]) is (kept is not None)
     expected = x if kept is None else x + kept[0]
@@ -129,9 +138,12 @@ def test_minmax_agrees_with_algorithm_1(setting, targeted, kappa):
     model, x, y = setting
     targets = (y + 1) % 3 if targeted else None
     attack = uae.MinMaxAttack(0.6, steps=12, alpha=0.2, beta=0.5, mi=MINE, maximize_mi=True, kappa=kappa)
-    result = attack(losses.Margin(model, y, targeted, targets), x, seed=SEED, trace=True)
+    loss = Counting(model, y, targeted, targets)
+    loss.asked = []
+    result = attack(loss, x, seed=SEED, trace=True)
     assert result.success.sum() > 0
     assert result.trace.shape == (6, 12)
+    assert loss.asked[0] == 6 and 0 < min(loss.asked) < 3  # most are successes then: f+ has no gradient
     for i in range(len(x)):
         target = int(targets[i]) if targeted else None
         one = OneSample(model, x[i], y[i], i, 0.6, target, kappa)

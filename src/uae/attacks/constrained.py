@@ -121,8 +121,7 @@ class ConstrainedAttack:
         due = time.monotonic() + SECONDS_BETWEEN_SAVES
         for start in range(sum(map(len, parts)), len(images), size):
             rows = slice(start, start + size)
-            part = loss.subset(rows) if hasattr(loss, "subset") else loss
-            problem = Problem(self, part, images[rows].detach(), seed, index[rows], features)
+            problem = Problem(self, _of(loss, rows), images[rows].detach(), seed, index[rows], features)
             done = progress and _scaled(progress, start, len(problem.x), len(images), self.total_steps)
             kept = Kept(problem, trace, done)
             self._search(problem, kept)
@@ -191,6 +190,8 @@ class Problem:
         everyone = torch.ones(len(x), dtype=torch.bool, device=x.device)
         self.eligible = loss.eligible(x) if hasattr(loss, "eligible") else everyone
         self.threshold = self.clean if getattr(loss, "relative", True) else torch.zeros_like(self.clean)
+        self.flat = self.eligible.clone()  # whose criterion has had no gradient so far
+        self.few = False  # whether the last evaluation asked for less than half of the gradients
         self.restart()
 
     def restart(self) -> None:
@@ -232,17 +233,12 @@ class Problem:
         return moved.flatten(1).square().sum(1) + point.f.clamp(min=0).square()
 
     def __call__(self, delta: Tensor) -> Point:
-        with torch.enable_grad():
-            x_adv = (self.x + delta).requires_grad_()
-            value = self.loss(x_adv, self.x)
-            checks.check_loss(value, len(delta))
-            grad = checks.gradient(value, x_adv)
-        value = value.detach()
-        f = value - self.threshold + self.attack.kappa
+        x_adv = self.x + delta
+        f, value, grad = self._criterion(x_adv)
         if self.features is None:
             return Point(f, grad, -value, -grad, torch.full_like(value, math.nan), value)
         with torch.enable_grad():
-            adv_features = self.features.compute(x_adv, self.calls)
+            adv_features = self.features.compute(x_adv.requires_grad_(), self.calls)
         if self.features.redrawn:
             with torch.no_grad():
                 self.clean_features = self.features.compute(self.x, self.calls).contiguous()
@@ -251,6 +247,44 @@ class Problem:
         (grad_mi,) = torch.autograd.grad(adv_features, x_adv, grad_features)
         sign = -1 if self.attack.maximize_mi else 1
         return Point(f, grad, sign * mi, sign * grad_mi, mi, value)
+
+    def _criterion(self, x_adv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """f and the loss, (N,), and the loss's gradient by x_adv.
+
+        Nobody asks for the gradient where f <= 0, once it is known not to be zero everywhere: f+ has none
+        there. While that holds for most samples, the others alone go back through the model.
+        """
+        if self.few:
+            with torch.no_grad():
+                value = self.loss(x_adv, self.x)
+            checks.check_loss(value, len(x_adv))
+        else:
+            value, grad = _differentiate(self.loss, x_adv, self.x)
+        f = value - self.threshold + self.attack.kappa
+        # Of the L2-UAE the loss is the similarity, too. On a GPU the look at f would wait for the device.
+        if self.features is not None and self.x.device.type == "cpu":
+            asked = (f > 0) | self.flat
+            if self.few:
+                grad, rows = torch.zeros_like(x_adv), asked.nonzero()[:, 0]
+                if len(rows):
+                    grad[rows] = _differentiate(_of(self.loss, rows), x_adv[rows], self.x[rows])[1]
+            self.few = 2 * int(asked.sum()) < len(asked)
+        self.flat &= (grad.flatten(1) == 0).all(1)
+        return f, value, grad
+
+
+def _of(loss: Loss, rows: slice | Tensor) -> Loss:
+    """The loss of some of the samples."""
+    return loss.subset(rows) if hasattr(loss, "subset") else loss
+
+
+def _differentiate(loss: Loss, x_adv: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss (N,) and its gradient by x_adv."""
+    x_adv = x_adv.detach().requires_grad_()
+    with torch.enable_grad():
+        value = loss(x_adv, x)
+        checks.check_loss(value, len(x))
+        return value.detach(), checks.gradient(value, x_adv)
 
 
 class Kept:
@@ -263,7 +297,6 @@ class Kept:
         self.delta, self.mi = torch.zeros_like(x), torch.full_like(clean, math.nan)
         self.f, self.loss = torch.full_like(clean, math.inf), clean.clone()
         self.step = torch.zeros_like(problem.index)
-        self.flat = problem.eligible.clone()
         # NaN is looked for once, at the end: a look at each step would stall a GPU.
         self.broken_loss, self.broken_mi = torch.zeros_like(clean), torch.zeros_like(clean)
         self.trace = clean.new_full((self.attack.total_steps, len(x)), math.nan) if trace else None
@@ -294,7 +327,6 @@ class Kept:
             torch.where(better, point.loss, self.loss),
             torch.where(better, step, self.step),
         )
-        self.flat &= (point.grad_f.flatten(1) == 0).all(1)
         self.broken_loss, self.broken_mi = (
             self.broken_loss + 0 * point.f,
             self.broken_mi + 0 * point.similarity,
@@ -315,7 +347,7 @@ class Kept:
             step=self.step,
             index=problem.index,
             eligible=problem.eligible,
-            zero_gradient=self.flat,
+            zero_gradient=problem.flat,
             trace=None if self.trace is None else self.trace.T.contiguous(),
             stationarity=self.stationarity,
         )

@@ -90,6 +90,7 @@ class Estimator:
         if vanilla and x.device.type == "cpu":
             from uae.mine import kernel
 
+            kernel.pad(self.critics)
             self.train = partial(kernel.train, self.critics)
         elif x.device.type == "cuda" and x.dtype == torch.float32 and find_spec("triton"):
             from uae.mine import triton_kernel

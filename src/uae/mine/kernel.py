@@ -204,12 +204,19 @@ def _padded(tensor: Tensor, rows: int, columns: int) -> Tensor:
     return nn.functional.pad(tensor, pad) if any(pad) else tensor.contiguous()
 
 
+def pad(critics: Critics) -> None:
+    """Pad the weights and moments to whole blocks, once: `train` takes them as they are."""
+    columns = 2 * WIDTH // critics.out.itemsize
+    for tensors in (critics.params[0], critics.first[0], critics.second[0]):
+        tensors[0] = _padded(tensors[0], UNITS, columns)
+
+
 def train(critics: Critics, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor, Tensor]:
-    """`critics.train(x, z, perms)` for vanilla critics on the CPU; threads share the samples."""
-    columns = 2 * WIDTH // x.itemsize
-    state = [critics.params[0][0], critics.first[0][0], critics.second[0][0]]
-    weights = [_padded(t, UNITS, columns) for t in state]
-    xs, zs = _padded(x, ROWS, columns), _padded(z, ROWS, columns)
+    """`critics.train(x, z, perms)` for vanilla critics on the CPU, after `pad`; threads share the samples."""
+    (weight, bias), (m_weight, m_bias), (v_weight, v_bias) = (
+        [tensor.numpy() for tensor in state[0]] for state in (critics.params, critics.first, critics.second)
+    )
+    xs, zs = (_padded(t, ROWS, weight.shape[-1]) for t in (x, z))
     schedule = critics.schedule(perms.shape[1] - 1)
     critics.steps += len(schedule)
     hyper = [(BETA1, 1 - BETA1, BETA2, 1 - BETA2, EPS, *step) for step in schedule]
@@ -217,26 +224,23 @@ def train(critics: Critics, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor
     args = (
         xs.numpy(),
         zs.numpy(),
-        weights[0].numpy(),
-        critics.params[0][1].numpy(),
+        weight,
+        bias,
         critics.out.numpy(),
-        (weights[1].numpy(), critics.first[0][1].numpy(), critics.out_first.numpy()),
-        (weights[2].numpy(), critics.second[0][1].numpy(), critics.out_second.numpy()),
+        (m_weight, m_bias, critics.out_first.numpy()),
+        (v_weight, v_bias, critics.out_second.numpy()),
         perms.to(torch.int32).numpy(),
-        np.array(hyper, xs.numpy().dtype).reshape(-1, 7),
+        np.array(hyper, weight.dtype).reshape(-1, 7),
         value.numpy(),
         grad_z.numpy(),
     )
     bounds = np.linspace(0, len(x), min(torch.get_num_threads(), len(x)) + 1).astype(int)
 
     def work(start: int, stop: int) -> None:
-        count, hidden = xs.shape[1], weights[0].shape[2]
+        count, hidden = xs.shape[1], weight.shape[2]
         shapes = (2, count, hidden), (2, count, hidden), (2, hidden), (count,)
-        _train(start, stop, *args, tuple(np.zeros(shape, value.numpy().dtype) for shape in shapes))
+        _train(start, stop, *args, tuple(np.zeros(shape, weight.dtype) for shape in shapes))
 
     with ThreadPoolExecutor(max(len(bounds) - 1, 1)) as pool:
         list(pool.map(work, bounds[:-1], bounds[1:]))
-    for tensor, padded in zip(state, weights, strict=True):
-        if padded is not tensor:
-            tensor.copy_(padded[..., : tensor.shape[-2], : tensor.shape[-1]])
     return value, grad_z[:, : x.shape[1], : x.shape[2]]
