@@ -5,7 +5,8 @@ an attack succeeds where f <= 0. The threshold is the loss of the clean sample, 
 the loss says `relative = False`: then it is 0.
 
 An attack takes its samples in chunks. A loss that knows something about each sample, such as its
-label, has a method `subset(rows)` that gives the loss of these rows alone. One with a method
+label, has a method `subset(rows)` that gives the loss of these rows alone; its length, where it has
+one, must be the number of samples. One with a method
 `eligible(x)` says which samples an attack may count: for a classifier, those it classifies correctly.
 """
 
@@ -81,11 +82,13 @@ class Classification:
             for i in (self.targets == self.labels).nonzero()[:1, 0].tolist():
                 raise ValueError(f"sample {i}: the target {int(targets[i])} is the label")
 
+    def __len__(self) -> int:
+        return len(self.labels)
+
     def subset(self, rows: slice | Tensor) -> Classification:
         part = copy.copy(self)
-        part.labels = self.labels[rows]
-        part.targets = None if self.targets is None else self.targets[rows]
-        part.samples = self.samples[rows.cpu() if isinstance(rows, Tensor) else rows]
+        part.labels, part.samples = _rows(self.labels, rows), _rows(self.samples, rows)
+        part.targets = None if self.targets is None else _rows(self.targets, rows)
         return part
 
     def eligible(self, x: Tensor) -> Tensor:
@@ -166,6 +169,11 @@ class CrossEntropy(Classification):
         if self.targets is None:
             return F.cross_entropy(logits, self._like(self.labels, logits), reduction="none")
         return -F.cross_entropy(logits, self._like(self.targets, logits), reduction="none")
+
+
+def _rows(values: Tensor, rows: slice | Tensor) -> Tensor:
+    """Some of the values; labels may lie on the host and the rows on a GPU."""
+    return values[rows.to(values.device) if isinstance(rows, Tensor) else rows]
 
 
 def _gap(logits: Tensor, labels: Tensor) -> Tensor:

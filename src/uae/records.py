@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import platform
 import resource
 import subprocess
@@ -25,8 +26,9 @@ PACKAGES = ("torch", "numpy", "numba", "uae-repro")
 METRICS = {
     "test_error": "mean squared reconstruction error per feature on the test set",
     "train_error": "mean squared reconstruction error per feature on the original training set",
-    "asr": "attack success rate, in [0, 1]: training samples with a loss no greater than the original's, or "
-    "attacked test images that the classifier gets wrong",
+    "asr": "attack success rate, in [0, 1]: training samples for which the attack found an iterate (Gaussian "
+    "augmentation: whose noisy copy is one) with a loss no greater than the original's, or attacked test "
+    "images that the classifier gets wrong",
     "epochs": "training epochs",
     "steps": "gradient steps",
     "n_train": "training samples before augmentation",
@@ -46,7 +48,7 @@ METRICS = {
     "certainty": "mean over the selected features of their selection's probability, 1 where all is settled",
     "distinct_features": "selected features that differ from one another",
     "n_attacked": "attacked samples; of a classifier, test images that it classifies correctly",
-    "zero_gradients": "attacked samples whose loss had no gradient at any iterate",
+    "zero_gradients": "attacked samples, successes too, whose loss had no gradient at any iterate",
     "mi_late_gain": "mean rise of the best mutual information in the second half of the iterations, in nats",
     "mi_itself": "mean mutual information of originals with themselves, in nats",
     "mi_adv": "mean mutual information of originals with their examples, by the estimator of mi_itself",
@@ -109,6 +111,9 @@ class Record(BaseModel):
     def save(self, path: str | Path) -> None:
         if unknown := {name for name in self.metrics if name.partition("@")[0] not in METRICS}:
             raise ValueError(f"{path}: metrics without a meaning in records.METRICS: {sorted(unknown)}")
+        for name, value in self.metrics.items():
+            if not math.isfinite(value):
+                raise InputError(f"{path}: the metric {name} is {value}")
         content = self.model_dump()
         content["checksum"] = _checksum(content)
         text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)

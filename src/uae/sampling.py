@@ -101,8 +101,10 @@ class ConvolutionOutput:
         )
 
     def _module(self, model: nn.Module | None) -> nn.Module:
-        if model is None:
-            raise ValueError("convolution output needs a loss with a `model`; use RandomSampling instead")
+        if not isinstance(model, nn.Module):
+            raise ValueError(
+                "convolution output needs a loss with a `model`, an nn.Module; use RandomSampling instead"
+            )
         if self.layer is not None:
             try:
                 return model.get_submodule(self.layer)
@@ -137,7 +139,11 @@ def _output_of(module: nn.Module, model: nn.Module, x: Tensor) -> Tensor:
     raise ValueError(f"the forward pass of {type(model).__name__} never reaches {module}")
 
 
-def default_for(model: nn.Module | None) -> ConvolutionOutput | RandomSampling:
-    """The paper's rule: the first convolution's output whenever there is one, else random sampling."""
-    has_convolution = model is not None and any(isinstance(m, CONVOLUTIONS) for m in model.modules())
+def default_for(model: object) -> ConvolutionOutput | RandomSampling:
+    """The paper's rule: the first convolution's output whenever there is one, else random sampling.
+
+    A model that is no nn.Module, such as a function, shows no convolution: random sampling.
+    """
+    modules = model.modules() if isinstance(model, nn.Module) else ()
+    has_convolution = any(isinstance(module, CONVOLUTIONS) for module in modules)
     return ConvolutionOutput() if has_convolution else RandomSampling()

@@ -111,7 +111,17 @@ def test_one_compressed_sample_is_refused(model):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"eps": -1}, {"eps": 0}, {"steps": 0}, {"beta": -0.1}, {"bounds": (1, 0)}, {"init": "x"}]
+    "settings",
+    [
+        {"eps": -1},
+        {"eps": 0},
+        {"steps": 0},
+        {"beta": -0.1},
+        {"bounds": (1, 0)},
+        {"init": "x"},
+        {"batch_size": 0},
+        {"batch_size": -1},
+    ],
 )
 def test_settings_out_of_range(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
@@ -130,6 +140,30 @@ def test_without_a_convolution_random_sampling_is_taken():
     with pytest.raises(ValueError, match="no convolution: use RandomSampling"):
         attack(losses.Reconstruction(dense), images())
     result = uae.MinMaxAttack(steps=1, mi=uae.MINE(inner_steps=1))(losses.Reconstruction(dense), images())
+    assert result.mi[result.success].isfinite().all()
+
+
+def test_of_a_function_random_sampling_is_taken():
+    """It is no nn.Module: nothing shows a convolution."""
+    loss = losses.Reconstruction(lambda x: x / 2)
+    results = [
+        uae.MinMaxAttack(steps=2, mi=uae.MINE(inner_steps=1, samples=samples))(loss, images())
+        for samples in (None, uae.RandomSampling())
+    ]
+    assert torch.equal(results[0].adv, results[1].adv) and results[0].success.any()
+    with pytest.raises(ValueError, match=r"an nn\.Module; use RandomSampling"):
+        uae.MinMaxAttack(mi=uae.MINE(samples=uae.ConvolutionOutput()))(loss, images())
+
+
+@pytest.mark.parametrize("critic", ["vanilla", "released"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_images_in_half_precision(model, dtype, critic):
+    """The critics compute in single precision: in half of it Adam's moments vanish."""
+    mine = uae.MINE(critic=critic, inner_steps=3)
+    pair = [torch.rand(2, 5, 12, generator=torch.Generator().manual_seed(i)).to(dtype) for i in (0, 1)]
+    torch.testing.assert_close(mine(*pair), mine(*(x.float() for x in pair)).to(dtype))
+    result = uae.MinMaxAttack(steps=3, mi=mine)(losses.Reconstruction(model.to(dtype)), images().to(dtype))
+    assert result.adv.dtype == dtype and result.success.any()
     assert result.mi[result.success].isfinite().all()
 
 

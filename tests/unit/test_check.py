@@ -12,7 +12,7 @@ from tests.unit.test_paper import record
 from uae import storage
 from uae.check import damaged
 from uae.cli import app
-from uae.errors import BadFile
+from uae.errors import BadFile, InputError
 from uae.records import read
 
 
@@ -85,6 +85,14 @@ def test_the_command_names_and_deletes(results, tmp_path, monkeypatch):
     shutil.copy(results / "tables" / "table4.csv", results / "uae" / "a.safetensors")
     assert CliRunner().invoke(app, ["check", "--scale", "tiny"]).exit_code == 1
     assert (results / "uae" / "a.safetensors").exists()
-    assert CliRunner().invoke(app, ["check", "--scale", "tiny", "--delete"]).exit_code == 0
+    deleted = CliRunner().invoke(app, ["check", "--scale", "tiny", "--delete"])
+    assert deleted.exit_code == 0
+    again = "snakemake --cores all results/tiny/uae/a.safetensors --config scale=tiny"
+    assert again in " ".join(deleted.output.split())
     assert not (results / "uae" / "a.safetensors").exists()
     assert CliRunner().invoke(app, ["check", "--scale", "tiny"]).exit_code == 0
+
+
+def test_a_scale_that_is_not_there_is_named(tmp_path):
+    error = CliRunner().invoke(app, ["check", "--scale", "papre", "--results", str(tmp_path)]).exception
+    assert isinstance(error, InputError) and f"{tmp_path / 'papre'}: no such folder" in str(error)

@@ -106,6 +106,16 @@ def test_a_difference_within_the_seeds_spread_is_inconclusive(uae, original, exp
     assert found.rows[0].runs == min(len(uae), len(original))
 
 
+def test_means_are_over_the_seeds_that_both_sides_have():
+    """Seed 1 is kinder to every method, but one of them has seed 0 alone."""
+    loaded = [record("mine-uae", seed=i, test_error=v) for i, v in enumerate([0.40, 0.30])]
+    row = verdict([*loaded, record("original", seed=0, test_error=0.39)]).rows[0]
+    assert (row.ours, row.ours_other, row.runs) == (0.40, 0.39, 1)
+    assert row.state == "inconclusive"  # the spread is that of all runs
+    apart = [record("mine-uae", seed=1, test_error=0.3), record("original", seed=0, test_error=0.4)]
+    assert verdict(apart).verdict == claims.NOT_RUN
+
+
 def test_the_spread_of_an_improvement_is_carried_over():
     """To first order: (a/b)·√((s_a/a)² + (s_b/b)²)."""
     loaded = [record("original", seed=s, test_error=v) for s, v in enumerate([0.39, 0.41])]
@@ -187,7 +197,8 @@ def test_the_authors_settings_take_the_place_of_the_papers_words():
     assert released.verdict == claims.REPRODUCED
     assert (released.rows[0].paper, released.rows[0].paper_other) == (0.00256, 0.00294)
     about_others = claim(cells={"method": "ga-0.01"})
-    assert claims.evaluate(loaded, [about_others], "released") == []
+    against_others = claim(cells={"method": "ga-0.01"}, than={"method": "mine-uae"})
+    assert claims.evaluate(loaded, [about_others, against_others], "released") == []
 
 
 def test_every_claim_follows_from_the_papers_own_cells():

@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from typer.testing import CliRunner
 
 import uae
 import uae.models
+from uae.cli import app
+from uae.errors import InputError
+from uae.stages import own
 
 FACTORY = """
 import torch
@@ -96,7 +100,7 @@ def test_other_objectives(folder, objective):
         (["--model", "mine:autoencoder", "--data", "none.npz"], "none.npz"),
         (
             ["--model", "mine:autoencoder", "--data", "images.npz", "--array", "z"],
-            "no array 'z'; it has x, y, colour, bad",
+            "images.npz: lacks z; it has x, y, colour, bad",
         ),
         (["--model", "mine:autoencoder", "--data", "images.npz", "--array", "bad"], "sample 0: a value of 2"),
         (["--model", "mine:autoencoder", "--data", "images.npz", "--eps", "-1"], "eps must be above 0"),
@@ -125,3 +129,31 @@ def test_a_mistake_is_one_message(folder, arguments, message):
     assert done.returncode == 1
     assert message in done.stderr and "Traceback" not in done.stderr
     assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cut.npz", "not a whole .npz file"),
+        ("empty.npy", "No data left"),
+        ("text.npy", "numpy.str_"),
+        ("half.safetensors", "bfloat16"),
+    ],
+)
+def test_a_file_that_holds_no_images_is_named(folder, name, message):
+    (folder / "cut.npz").write_bytes((folder / "images.npz").read_bytes()[:-30])
+    (folder / "empty.npy").touch()
+    np.save(folder / "text.npy", np.array(["a", "b"]))
+    save_file({"x": torch.zeros(2, 3, dtype=torch.bfloat16)}, folder / "half.safetensors")
+    with pytest.raises(InputError, match=f"{name}.*{message}"):
+        own.load_images(folder / name)
+
+
+@pytest.mark.parametrize(
+    ("device", "message"), [("gpu", "'gpu' is none of cpu, cuda"), ("cuda", "cuda: PyTorch finds no GPU")]
+)
+def test_a_device_that_is_not_there_is_named(monkeypatch, device, message):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    arguments = ["attack", "--model", "m:f", "--data", "x.npz", "--out", "y", "--device", device]
+    error = CliRunner().invoke(app, arguments).exception
+    assert isinstance(error, InputError) and f"--device {message}" in str(error)

@@ -1,13 +1,21 @@
 """The configuration: both scales fit, and a mistake is named with its file and key."""
 
+import inspect
+import json
+import math
+from typing import get_args
+
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 import uae
-from uae import config
-from uae.config import Method, Row
+from uae import config, models, training
+from uae.cli import app
+from uae.config import Method, Row, blocks, reconstruction, robustness
 from uae.errors import ConfigError
 from uae.stages.generate import attack_from
+from uae.training import classifier, loop, robust
 
 BASE = config.read_yaml(config.ROOT / "config" / "config.yaml")
 
@@ -48,6 +56,16 @@ def test_the_paper_scale_has_the_papers_settings():
     assert grid | {(0.01, 0.1)} == {(a, b) for a in (0.01, 0.05) for b in (0.05, 0.1, 0.5)}  # Table 9
 
 
+def concrete(**over):
+    """Settings of one row of the tables."""
+    return {"reconstruction": {"mnist": {"models": {"concrete": over}}}}
+
+
+def robust_model(**over):
+    """Settings of a robustness model without an adversary."""
+    return {"robustness": {"models": {"mnist": {"classifier": over}}}}
+
+
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
@@ -70,7 +88,28 @@ def test_the_paper_scale_has_the_papers_settings():
             {"figure5": [{"dataset": "mnist", "model": "gan", "method": "mine-uae"}]},
             ["figure5", "no gan on mnist"],
         ),
+        ({"supervised": {"inception": "nowhere.pth"}}, ["supervised.inception", "nowhere.pth: no such file"]),
         ({"scale": "papre"}, ["scale", "papre", "paper, preview"]),
+        ({"attacks": {"mine-uae": 5}}, ["attacks.mine-uae", "given 5", "command line"]),
+        ({"attack": {"alpha": math.inf}}, ["attack.alpha", "finite number", "given inf"]),
+        ({"attack": {"mi_floor": math.inf}}, ["attack.mi_floor", "finite number"]),
+        ({"supervised": {"figure3": {"eps": []}}}, ["supervised.figure3.eps", "at least 1 item"]),
+        (robust_model(eps=[]), ["robustness.models.mnist.classifier.eps", "at least 1 item"]),
+        (robust_model(eps=[math.inf]), ["mnist.classifier.eps.0", "finite number"]),
+        (robust_model(eps=["1e999"]), ["mnist.classifier.eps.0", "'1e999' is neither a number"]),
+        (robust_model(network="cw"), ["robustness.models.mnist.classifier.network", "'madry'", "given 'cw'"]),
+        (robust_model(fit={"milestones": [3]}), ["classifier", "fit.milestones: a training without an"]),
+        (
+            {"robustness": {"models": {"mnist": {"madry": {"fit": {"decay": 0.1}}}}}},
+            ["robustness.models.mnist.madry", "fit.decay: a training with an adversary"],
+        ),
+        ({"models": {"dense": {"network": "denes"}}}, ["models.dense.network", "'dense', ", "given 'denes'"]),
+        ({"models": {"dense": {"tries": 3}}}, ["models.dense.tries: the training 'autoencoder' takes"]),
+        (concrete(patience=3), ["mnist.models.concrete.patience: the training 'concrete' takes"]),
+        (
+            concrete(methods=["matched"], also=["mine-uae-2"]),
+            ["mnist.models.concrete: 'mine-uae-2' attacks the model of 'mine-uae', which is not"],
+        ),
     ],
 )
 def test_a_mistake_on_the_command_line(change, parts):
@@ -105,6 +144,35 @@ def test_a_mistake_in_a_scale_file(tmp_path, edit, parts):
     for part in parts:
         assert part in str(error.value)
     assert "command line" not in str(error.value)
+
+
+def test_what_the_configuration_knows_of_networks_and_trainings_is_so():
+    """It is written out there, as the library imports torch."""
+
+    def taken(fit, block):
+        names = set(inspect.signature(fit).parameters)
+        names |= set(loop.Options.__annotations__) if "options" in names else set()
+        return names & set(block.model_fields)
+
+    assert get_args(blocks.Network) == tuple(models.NETWORKS)
+    for name, fit in training.FITS.items():
+        assert taken(fit, reconstruction.Fit) == reconstruction.TAKEN[name], name
+    standard, adversarial = (taken(module.fit, robustness.Fit) for module in (classifier, robust))
+    assert standard - adversarial == robustness.STANDARD
+    assert adversarial - standard == robustness.ADVERSARIAL
+
+
+def test_uae_config_merges_files_as_snakemake_does(tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text("scale: paper\nreconstruction: {mnist: {models: {concrete: {tries: 3}}}}")
+    files = ["--configfile", str(config.ROOT / "config" / "cpu.yaml"), "--configfile", str(own)]
+    found = json.loads(CliRunner().invoke(app, ["config", *files]).stdout)
+    assert found["scale"] == "paper" and found["reconstruction"]["cifar10"]["data"] == "cifar10-jpeg"
+    tries = [found["reconstruction"][name]["models"]["concrete"]["tries"] for name in ("mnist", "isolet")]
+    assert tries == [3, 2]
+    own.write_text("attack: {stepz: 3}")
+    error = CliRunner().invoke(app, ["config", "--scale", "paper", *files]).exception
+    assert isinstance(error, ConfigError) and "--configfile: attack.stepz: no such key" in str(error)
 
 
 @pytest.mark.parametrize("content", ["a: [1", "- 1", ""])

@@ -131,10 +131,11 @@ def test_figure5_is_drawn_and_the_same_twice(tmp_path, count):
     arrays = {name: rng.random((count, 1, 8, 8), dtype=np.float32) for name in names}
     arrays |= {"norm": rng.random(count), "mi": rng.random(count), "index": np.arange(count)}
     metadata = {"dataset": "mnist", "method": "mine-uae", "variant": "v", "title": "t", "seed": 0, "asr": 0.5}
-    storage.write_tensors(tmp_path / "g.safetensors", arrays, metadata)
+    source = tmp_path / "mnist" / "convolutional" / "mine-uae" / "seed0.safetensors"
+    storage.write_tensors(source, arrays, metadata)
     contents = []
     for folder in ("a", "b"):
-        render.render("figure5", [tmp_path / "g.safetensors"], tmp_path / folder)
+        render.render("figure5", [source], tmp_path / folder)
         contents.append(
             [(tmp_path / folder / f"figure5.{s}").read_bytes() for s in ("pdf", "png", "safetensors")]
         )

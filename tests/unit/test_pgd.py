@@ -142,8 +142,17 @@ def test_gradients_of_zero_are_reported(setting, caplog):
         result = uae.PGD(0.1, steps=3, random_start=False)(losses.CrossEntropy(model, y), x)
     assert result.zero_gradient.tolist() == [True, False] * 3
     assert result.metadata["zero_gradients"] == 3
-    assert "gradient of 3 of 6 samples is zero at every step (the first is sample 0)" in caplog.text
+    assert "for 3 of 6 samples the gradient is zero at every step and the attack fails" in caplog.text
     assert torch.equal(result.adv[::2], x[::2])
+
+
+def test_successes_without_a_gradient_are_counted_and_no_cause_to_warn(caplog):
+    """An unsupervised loss that is the same everywhere is met by every sample, whatever its gradient."""
+    attack = uae.MinMaxAttack(steps=2, mi=uae.MINE(inner_steps=1, samples=uae.RandomSampling(4, 4)))
+    with caplog.at_level(logging.WARNING):
+        result = attack(lambda x_adv, x: x_adv.new_ones(len(x)), torch.rand(3, 1, 4, 4))
+    assert result.success.all() and result.metadata["zero_gradients"] == 3
+    assert not caplog.text
 
 
 @pytest.mark.parametrize("constant", [lambda x: x.detach().mean(), lambda x: (0 * x).sum()])
@@ -166,6 +175,7 @@ def test_a_model_without_any_gradient_is_reported(attack, constant):
         ({"eps": 0}, "eps must be above 0"),
         ({"eps": 0.1, "steps": 0}, "steps must"),
         ({"eps": 0.1, "step_size": 0}, "step_size must"),
+        ({"eps": 0.1, "batch_size": 0}, "batch_size must be at least 1 or None, got 0"),
         ({"eps": 0.1, "restarts": 2, "random_start": False}, "restarts = 2"),
         ({"eps": 0.1, "bounds": (1, 0)}, "bounds"),
     ],
@@ -199,6 +209,9 @@ def test_bad_labels_name_their_sample(setting, loss):
         loss(model, y.float())
     with pytest.raises(ValueError, match="for 9 labels"):
         loss(model, y[:9])(x, x)
+    for other in (attack, uae.MinMaxAttack(steps=1)):  # nine of them would fit the chunk
+        with pytest.raises(ValueError, match="labels for 120 samples: need one for each of 9"):
+            other(loss(model, y), x[:9])
 
 
 def test_probabilities_are_refused_unless_one_insists(setting):

@@ -15,11 +15,11 @@ from uae import checkpoints, config, records, storage, training
 from uae.attacks import AttackResult
 from uae.config import Row
 from uae.data import prepared
-from uae.errors import ConfigError
+from uae.errors import ConfigError, InputError
 from uae.evaluation import robustness as measures
 from uae.paper import claims, render, tables
 from uae.paper.figures import figure6, figure7, figure9
-from uae.stages import robustness
+from uae.stages import robustness, train
 from uae.training import classifier
 
 BASE = config.read_yaml(config.ROOT / "config" / "config.yaml")
@@ -102,6 +102,15 @@ def test_a_model_is_trained_on_what_its_method_says(run):
             torch.testing.assert_close(found.state_dict()[name], weight)
         assert metadata["n_train"] == 40 and len(metadata["history"]) == 6
         assert metadata["steps"] == 6 * training.steps_per_epoch(40 * len(inputs), 4)
+
+
+def test_uaes_that_are_not_given_are_asked_for(run):
+    """Else the model would see the originals twice and be called by the UAEs' name."""
+    runs = [of("classifier", "mine-uae") | {"data": str(run / "data.safetensors")}]
+    with pytest.raises(InputError, match="mnist/classifier, mine-uae: needs a UAE set"):
+        robustness.train(run / "none", runs=runs)
+    with pytest.raises(InputError, match=r"mine-uae: needs the folder of the UAE sets \(mine-uae\)"):
+        train.train(run / "data.safetensors", run / "none", runs=[{"method": "mine-uae", "settings": {}}])
 
 
 def test_the_records_are_the_rates_of_the_attacks(run):
@@ -231,6 +240,14 @@ def test_a_cpu_gets_the_shorter_settings_and_a_gpu_the_published_ones():
     assert gpu.robust_model(row).fit.epochs == 84 and cpu.robust_model(row).fit.epochs < 84
     assert gpu.robust_model(row).fit.lr == 1e-4 and cpu.robust_model(row).fit.lr == 1e-3
     assert cpu.robust_model(row).adversary.eps == 0.3
+
+
+def test_a_robust_model_takes_the_uaes_of_its_seed_where_there_are_any():
+    row = Row("mnist", "convolutional")
+    of_row = {"mnist": {"models": {"convolutional": {"seeds": [1, 2]}}}}
+    cfg = settings("paper", reconstruction=of_row)
+    assert [cfg.nearest_seed(row, seed) for seed in range(4)] == [1, 1, 2, 2]
+    assert [settings("paper").nearest_seed(row, seed) for seed in range(3)] == [0, 0, 0]
 
 
 def test_only_asks_for_a_model_and_what_it_is_made_from():

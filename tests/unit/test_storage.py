@@ -1,13 +1,15 @@
 """Files are whole or absent."""
 
+import math
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from tests.unit.test_paper import record
 from uae import storage
-from uae.errors import BadFile
+from uae.errors import BadFile, InputError
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path):
@@ -68,3 +70,11 @@ def test_a_missing_array_is_named(tmp_path):
     storage.write_tensors(path, {"a": np.zeros(1)}, {})
     with pytest.raises(BadFile, match="lacks adv, mi; it has a"):
         storage.read_tensors(path, "adv", "mi", "a")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_record_names_the_metric_that_is_no_number(tmp_path, value):
+    path = tmp_path / "seed0.json"
+    with pytest.raises(InputError, match=f"seed0.json: the metric asr is {value}"):
+        record("mine-uae", asr=value).save(path)
+    assert not path.exists()

@@ -43,7 +43,6 @@ SOURCES = {
     "retrain": ["augment.py", "models", "seeding.py", "seeds.py", "stages/train.py", "training"],
     "generate": [
         "attacks",
-        "evaluation/stationarity.py",
         "losses.py",
         "mine",
         "models",
@@ -52,7 +51,17 @@ SOURCES = {
         "seeds.py",
         "stages/generate.py",
     ],
-    "evaluate": ["augment.py", "evaluation", "losses.py", "records.py", "stages/evaluate.py"],
+    "stationarity": ["evaluation/stationarity.py", "records.py"],
+    "evaluate": [
+        "augment.py",
+        "evaluation",
+        "losses.py",
+        "models",
+        "records.py",
+        "seeding.py",
+        "seeds.py",
+        "stages/evaluate.py",
+    ],
     "pretrain": [
         "augment.py",
         "augmentations.py",
@@ -81,7 +90,10 @@ SOURCES = {
         "contrastive.py",
         "evaluation",
         "losses.py",
+        "models",
         "records.py",
+        "seeding.py",
+        "seeds.py",
         "stages/contrastive.py",
         "stages/evaluate.py",
         "training",
@@ -89,6 +101,7 @@ SOURCES = {
     "classifier": ["models", "seeding.py", "seeds.py", "stages/classifier.py", "stages/train.py", "training"],
     "supervised": [
         "attacks",
+        "evaluation/robustness.py",
         "losses.py",
         "mine",
         "models",
@@ -97,7 +110,17 @@ SOURCES = {
         "seeds.py",
         "stages/classifier.py",
     ],
-    "measure": ["evaluation", "losses.py", "mine", "records.py", "sampling.py", "stages/supervised.py"],
+    "measure": [
+        "evaluation",
+        "losses.py",
+        "mine",
+        "models",
+        "records.py",
+        "sampling.py",
+        "seeding.py",
+        "seeds.py",
+        "stages/supervised.py",
+    ],
     "train_robust": [
         "augment.py",
         "models",
@@ -112,6 +135,7 @@ SOURCES = {
     "attack_robust": [
         "attacks",
         "evaluation/robustness.py",
+        "intervals.py",
         "losses.py",
         "mine",
         "models",
@@ -141,6 +165,7 @@ SOURCES = {
 }
 FIGURE_SOURCES = [
     "data/catalogue.yaml",
+    "evaluation/stationarity.py",
     "intervals.py",
     "paper/figures/__init__.py",
     "paper/layouts.py",
@@ -251,15 +276,13 @@ def robust_checkpoint(run):
 
 
 def uae_of(runs):
-    """The UAE set that some of a data set's runs are trained with, of the same seed where its row has that."""
+    """The UAE set that some of a data set's runs are trained with."""
 
     def path(wildcards):
         if not any(run.method == "mine-uae" for run in runs):
             return []
         source = cfg.robustness.uaes[runs[0].dataset]
-        seeds = cfg.row_seeds(source)
-        seed = seeds[int(wildcards.seed) % len(seeds)]
-        return uae_file(source, source.method).format(seed=seed)
+        return uae_file(source, source.method).format(seed=cfg.nearest_seed(source, int(wildcards.seed)))
 
     return path
 

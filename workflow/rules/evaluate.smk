@@ -72,7 +72,7 @@ for panel in cfg.stationarity:
         input:
             data=prepared(panel),
             checkpoint=model_file(panel, Run("original", None)),
-            code=sources("generate"),
+            code=sources("generate", "stationarity"),
         output:
             along=f"{files('records/theorem1', panel)}/{panel.method}/seed{{seed}}.safetensors",
             record=f"{files('records/theorem1', panel)}/{panel.method}/seed{{seed}}.json",

@@ -1,4 +1,4 @@
-# A row is a classifier on a data set. Its attacks are made one method a job, measured one table or figure a job.
+# A row is a classifier on a data set. Its attacks are made one a job, measured one table or figure a job.
 for row in cfg.classifiers:
 
     rule:

@@ -10,11 +10,21 @@ from torch import Tensor
 from uae.attacks.result import AttackResult
 
 
+def check_settings(bounds: tuple[float, float], batch_size: int | None) -> None:
+    """Raise ValueError where a setting that every attack has is out of range."""
+    if not bounds[0] < bounds[1]:
+        raise ValueError(f"bounds must be (low, high), got {bounds}")
+    if batch_size is not None and not batch_size >= 1:
+        raise ValueError(f"batch_size must be at least 1 or None, got {batch_size}")
+
+
 def check_call(loss: object, images: Tensor, index: Tensor | None, bounds: tuple[float, float]) -> Tensor:
     """Check images and model; the samples' indices, 0..N-1 unless given, on the images' device."""
     check_images(images, bounds)
     check_model(loss)
     index = torch.arange(len(images)) if index is None else index
+    if hasattr(loss, "__len__") and len(loss) != len(images):  # a part of the labels would fit a chunk
+        raise ValueError(f"the loss has labels for {len(loss)} samples: need one for each of {len(images)}")
     if index.shape != (len(images),):
         raise ValueError(f"index has shape {tuple(index.shape)}: need one index for each of {len(images)}")
     return index.to(images.device)
@@ -75,13 +85,13 @@ def gradient(values: Tensor, x: Tensor) -> Tensor:
 
 
 def report_zero_gradients(log: logging.Logger, result: AttackResult) -> None:
-    """Count in the metadata, and log, the samples whose gradient was zero at every iterate."""
-    stuck = result.index[result.zero_gradient].tolist()
-    result.metadata["zero_gradients"] = len(stuck)
+    """Count in the metadata the samples whose gradient was zero at every iterate; warn of the failed ones."""
+    result.metadata["zero_gradients"] = int(result.zero_gradient.sum())
+    stuck = result.index[result.zero_gradient & ~result.success].tolist()
     if stuck:
         log.warning(
-            "the gradient of %d of %d samples is zero at every step (the first is sample %d): "
-            "that these attacks fail says nothing about the model",
+            "for %d of %d samples the gradient is zero at every step and the attack fails (the first is "
+            "sample %d): this says nothing about the model",
             len(stuck),
             len(result),
             stuck[0],

@@ -78,8 +78,7 @@ class ConstrainedAttack:
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: {getattr(self, name)!r} is not one of {', '.join(known)}")
-        if not self.bounds[0] < self.bounds[1]:
-            raise ValueError(f"bounds must be (low, high), got {self.bounds}")
+        checks.check_settings(self.bounds, self.batch_size)
 
     @property
     def total_steps(self) -> int:
@@ -153,8 +152,9 @@ class ConstrainedAttack:
         if features is not None:
             with torch.no_grad():
                 _, count, dim = features.compute(images[:1], 0).shape
-            need += self.mi.state_bytes(dim, features.map_shape, images.itemsize)
-            need += (6 * count * dim + 8 * count * (self.mi.inner_steps + 1)) * images.itemsize
+            itemsize = max(4, images.itemsize)  # of the critics
+            need += self.mi.state_bytes(dim, features.map_shape, itemsize)
+            need += (6 * count * dim + 8 * count * (self.mi.inner_steps + 1)) * itemsize
         return max(1, min(len(images), most, budget // need))
 
 

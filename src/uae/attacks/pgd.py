@@ -50,8 +50,7 @@ class PGD:
             raise ValueError(f"step_size must be above 0 or None, got {self.step_size}")
         if self.restarts > 1 and not self.random_start:
             raise ValueError(f"restarts = {self.restarts} without a random start repeat the same attack")
-        if not self.bounds[0] < self.bounds[1]:
-            raise ValueError(f"bounds must be (low, high), got {self.bounds}")
+        checks.check_settings(self.bounds, self.batch_size)
 
     @property
     def step(self) -> float:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from uae.cli.common import app, console
+from uae.errors import InputError
 
 
 @app.command()
@@ -21,14 +22,18 @@ def check(
     """Look for files that were truncated, emptied or changed, and name them."""
     from uae.check import damaged
 
-    found = list(damaged(results / scale))
+    folder = results / scale
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; run the experiments, or give --scale or --results")
+    found = list(damaged(folder))
     for path, reason in found:
         console.print(f"{path}: {reason}", markup=False, highlight=False, soft_wrap=True)
         if delete:
             path.unlink()
     if found and delete:
         console.print(f"{len(found)} deleted; make them again: snakemake --cores all", end=" ")
-        console.print(*(path for path, _ in found), markup=False, highlight=False, soft_wrap=True)
+        paths = (path for path, _ in found)
+        console.print(*paths, f"--config scale={scale}", markup=False, highlight=False, soft_wrap=True)
     elif found:
         console.print(f"{len(found)} damaged; uae check --scale {scale} --delete removes them")
         raise typer.Exit(1)

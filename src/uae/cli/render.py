@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from pathlib import Path
 from typing import Annotated
 
@@ -43,9 +44,20 @@ def report(
 
 
 @app.command()
-def config(scale: str = "preview") -> None:
+def config(
+    scale: Annotated[
+        str | None, typer.Option(help="preview, paper, or a scale file; else what the files say.")
+    ] = None,
+    configfile: Annotated[
+        list[Path] | None,
+        typer.Option(help="Settings on top of config/config.yaml; given several times, the later win."),
+    ] = None,
+) -> None:
     """Print the configuration of a scale, checked."""
     from uae import config as configuration
 
-    base = configuration.read_yaml(configuration.ROOT / "config" / "config.yaml")
-    print(configuration.load(base | {"scale": scale}).model_dump_json(indent=2))
+    files = [configuration.ROOT / "config" / "config.yaml", *(configfile or [])]
+    settings = reduce(configuration.merge, map(configuration.read_yaml, files))
+    if scale is not None:
+        settings["scale"] = scale
+    print(configuration.load(settings).model_dump_json(indent=2))

@@ -25,7 +25,9 @@ from uae.config.reconstruction import (
     Panel,
     Recipe,
     Stationarity,
+    check_fit,
     check_methods,
+    check_rounds,
 )
 from uae.config.robustness import Model, Robust, Robustness, Source
 from uae.config.supervised import AttackSet, Supervised
@@ -84,13 +86,17 @@ class Config(Block):
     @model_validator(mode="after")
     def _references(self) -> Config:
         check_methods("methods", self.methods, self.attacks)
+        for name, recipe in self.models.items():
+            check_fit(f"models.{name}", recipe, recipe.training)
         for dataset, block in self.reconstruction.items():
             for model, budget in block.models.items():
                 if model not in self.models:
                     raise ValueError(f"reconstruction.{dataset}.models.{model}: no such model under `models`")
+                where = f"reconstruction.{dataset}.models.{model}"
+                check_fit(where, budget, self.models[model].training)
                 for key in ("methods", "also"):
-                    where = f"reconstruction.{dataset}.models.{model}.{key}"
-                    check_methods(where, getattr(budget, key) or [], self.attacks)
+                    check_methods(f"{where}.{key}", getattr(budget, key) or [], self.attacks)
+                check_rounds(where, self.row_methods(Row(dataset, model)))
         for dataset, source in self.robustness.uaes.items():
             if source.model not in getattr(self.reconstruction.get(source.dataset), "models", {}):
                 raise ValueError(
@@ -175,6 +181,11 @@ class Config(Block):
 
     def row_seeds(self, row: Row | Panel) -> list[int]:
         return self.budget(row).seeds or self.seeds
+
+    def nearest_seed(self, row: Row | Panel, seed: int) -> int:
+        """The row's own seed of that number; where it has none, its seeds take turns."""
+        seeds = self.row_seeds(row)
+        return seed if seed in seeds else seeds[seed % len(seeds)]
 
     def row_methods(self, row: Row) -> list[str]:
         """The row's methods, without the original."""
@@ -350,7 +361,10 @@ def load(settings: dict[str, Any] | None = None) -> Config:
     merged = merge(scale_settings, settings)
     base_attack, attacks = merged.get("attack"), merged.get("attacks")
     if isinstance(base_attack, dict) and isinstance(attacks, dict):
-        merged["attacks"] = {name: merge(base_attack, over or {}) for name, over in attacks.items()}
+        merged["attacks"] = {
+            name: merge(base_attack, over or {}) if isinstance(over, dict | None) else over
+            for name, over in attacks.items()
+        }
     try:
         return Config.model_validate(merged)
     except ValidationError as error:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from uae.data import catalogue
 
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[FiniteFloat, Field(gt=0)]
+NotNegative = Annotated[FiniteFloat, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+
+# The names of `uae.models.NETWORKS`: written out, as that module imports torch
+Network = Literal[
+    "dense",
+    "sparse",
+    "convolutional",
+    "adversarial",
+    "concrete",
+    "carlini-wagner",
+    "madry",
+    "resnet18",
+    "wide-resnet",
+    "simclr",
+]
 
 
 class Block(BaseModel):

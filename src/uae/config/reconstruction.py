@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, FiniteFloat
 
-from uae.config.blocks import Block, Count, NotNegative, Positive, TrainLimit, known_data
+from uae.config.blocks import Block, Count, Network, NotNegative, Positive, TrainLimit, known_data
 
 
 class Fit(Block):
-    """How a network is fitted; which of these a training takes is its own matter (`uae.training`)."""
+    """How a network is fitted; `TAKEN` has which of these a training takes."""
 
     loss: Literal["mse", "bce"] | None = None
     optimizer: Literal["adam", "rmsprop", "adadelta"] | None = None
@@ -26,10 +26,20 @@ class Fit(Block):
     tries: Count | None = None
 
 
+# The settings that each training's `fit` takes (`uae.training`)
+_SHARED, _STOPPING = {"lr", "batch_size"}, {"patience", "min_delta", "keep_best"}
+TAKEN = {
+    "autoencoder": _SHARED | _STOPPING | {"loss", "optimizer", "sparsity", "sparsity_weight", "l1"},
+    "adversarial": _SHARED | _STOPPING | {"loss", "optimizer"},
+    "concrete": _SHARED | {"loss", "optimizer", "tries"},
+    "simclr": _SHARED | _STOPPING,
+}
+
+
 class Recipe(Fit):
     """How a model is built and trained."""
 
-    network: str
+    network: Network
     training: Literal["autoencoder", "adversarial", "concrete", "simclr"] = "autoencoder"
     samples: Literal["convolution", "random"]
     activation: str | None = None  # the module after the first convolution; its output is `released`'s
@@ -68,7 +78,7 @@ class Attack(Block):
     init: Literal["zeros", "noise"]
     keep: Literal["best", "last"]
     on_failure: Literal["original", "best"]
-    mi_floor: float | None
+    mi_floor: FiniteFloat | None
     squared: bool
     after_activation: bool
     critic: Literal["vanilla", "released"]
@@ -140,4 +150,23 @@ def check_methods(key: str, methods: list[str], attacks: dict[str, Attack]) -> N
             raise ValueError(
                 f"{key}: {name!r} is not matched, ga-<sigma above 0>, or one of `attacks`: "
                 f"{', '.join(attacks)} (each also as <attack>-2 and <attack>-to-clean)"
+            )
+
+
+def check_fit(key: str, fit: Fit, training: str) -> None:
+    """Raise ValueError naming a setting that the training does not take."""
+    for name in Fit.model_fields:
+        if getattr(fit, name) is not None and name not in TAKEN[training]:
+            raise ValueError(
+                f"{key}.{name}: the training {training!r} takes {', '.join(sorted(TAKEN[training]))} alone"
+            )
+
+
+def check_rounds(key: str, methods: list[str]) -> None:
+    """Raise ValueError naming a method of two rounds whose first round is not among a row's methods."""
+    for method in map(Method, methods):
+        if method.is_attack and method.rounds == 2 and method.base not in methods:
+            raise ValueError(
+                f"{key}: {method.name!r} attacks the model of {method.base!r}, which is not one of the row's "
+                f"methods: {', '.join(methods)}"
             )

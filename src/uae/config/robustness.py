@@ -8,18 +8,18 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from uae.config.blocks import Block, Count, NotNegative, Positive, TrainLimit, known_data, merge
+from uae.config.blocks import Block, Count, Network, NotNegative, Positive, TrainLimit, known_data, merge
 
 
 def _fraction(value: Any) -> Any:
     """A bound may be written as it is published: 8/255."""
     try:
         return float(Fraction(value.replace(" ", ""))) if isinstance(value, str) else value
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ArithmeticError):  # not one, / 0, too large
         raise ValueError(f"{value!r} is neither a number nor a fraction such as 8/255") from None
 
 
-Bound = Annotated[float, BeforeValidator(_fraction), Field(gt=0)]
+Bound = Annotated[Positive, BeforeValidator(_fraction)]
 
 
 class Adversary(Block):
@@ -45,6 +45,11 @@ class Fit(Block):
     milestones: list[Count] | None = None
     augmentation: Literal["none", "crop-flip"] | None = None
     warmup: Annotated[int, Field(ge=0)] | None = None
+
+
+# What only the training without an adversary takes, and only the one with it
+STANDARD = {"decay"}
+ADVERSARIAL = {"objective", "optimizer", "weight_decay", "milestones", "augmentation", "warmup"}
 
 
 class PGD(Block):
@@ -78,13 +83,13 @@ class Model(Block):
 
     data: Annotated[str, AfterValidator(known_data)] | None = None  # null: that of the UAEs' row
     train_limit: TrainLimit | None = None  # in place of the run's
-    network: str
+    network: Network
     arguments: dict[str, Any] = Field({})
     fit: Fit
     adversary: Adversary | None = None
     checkpoint: str | None = None  # a published TRADES file in place of training
     methods: list[Literal["original", "mine-uae", "matched"]] = Field(["original"])
-    eps: list[Bound]
+    eps: Annotated[list[Bound], Field(min_length=1)]
     images: Count
     pgd: PGD
     minmax: MinMax | None = None
@@ -98,6 +103,9 @@ class Model(Block):
             raise ValueError("an adversary needs fit.objective, madry or trades, and the other way round")
         if self.adversary is not None and self.fit.optimizer is None:
             raise ValueError("fit.optimizer: adversarial training needs adam or sgd")
+        foreign, which = (ADVERSARIAL, "without") if self.adversary is None else (STANDARD, "with")
+        if wrong := sorted(self.fit.model_dump(exclude_none=True).keys() & foreign):
+            raise ValueError(f"fit.{wrong[0]}: a training {which} an adversary does not take it")
         if self.checkpoint is not None and not Path(self.checkpoint).is_file():
             raise ValueError(f"checkpoint: {self.checkpoint}: no such file")
         if self.sanity is not None and self.adversary is None:

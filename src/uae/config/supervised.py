@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field, model_validator
@@ -90,7 +91,7 @@ class Table2(Budget):
 
 class Figure3(Budget):
     dataset: str
-    eps: list[Positive]
+    eps: Annotated[list[Positive], Field(min_length=1)]
     pgd_steps: Count
     shown: Count
 
@@ -112,12 +113,19 @@ class AttackSet(NamedTuple):
 
     @property
     def job(self) -> str:
-        """The sets of one job: a method at every eps."""
-        return f"{self.item}-{self.method}" + (f"-draw{self.draw}" if self.draw is not None else "")
+        return f"{self.item}-{self.name}" + (f"-draw{self.draw}" if self.draw is not None else "")
+
+
+def _there(weights: str | None) -> str | None:
+    """An address is looked at where it is used."""
+    if weights is not None and "://" not in weights and not Path(weights).is_file():
+        raise ValueError(f"{weights}: no such file")
+    return weights
 
 
 class Supervised(Block):
-    inception: str | None  # path or address of the weights that FID is defined on
+    # Path or address of the weights that FID is defined on
+    inception: Annotated[str | None, AfterValidator(_there)]
     training: Training
     attack: Common
     compared: dict[str, Compared]

@@ -78,8 +78,10 @@ class Estimator:
                 "the marginal is the joint and the estimate is always 0"
             )
         self.mine, self.seed, self.index, self.calls = mine, seed, index, 0
+        # Half precision is too coarse: Adam's second moments are below the smallest float16.
+        self.dtype = torch.promote_types(x.dtype, torch.float32)
         layers = stages(mine.critic, dim, map_shape, mine.hidden)
-        self.critics = Critics(layers, mine.hidden, mine.lr, seed, index, x.dtype)
+        self.critics = Critics(layers, mine.hidden, mine.lr, seed, index, self.dtype)
         self.train = self.critics.train
         if mine.engine == "auto":
             self._accelerate(x)
@@ -92,7 +94,7 @@ class Estimator:
 
             kernel.pad(self.critics)
             self.train = partial(kernel.train, self.critics)
-        elif x.device.type == "cuda" and x.dtype == torch.float32 and find_spec("triton"):
+        elif x.device.type == "cuda" and self.dtype == torch.float32 and find_spec("triton"):
             from uae.mine import triton_kernel
 
             if not vanilla and self.count <= triton_kernel.MAX_STAGE_ROWS:
@@ -106,4 +108,5 @@ class Estimator:
             self.seed, self.index, f"permutation/{self.calls}", self.mine.inner_steps + 1, self.count
         )
         self.calls += 1
-        return self.train(x, z, perms)
+        value, grad = self.train(x.to(self.dtype), z.to(self.dtype), perms)
+        return value.to(x.dtype), grad.to(x.dtype)

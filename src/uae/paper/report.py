@@ -10,7 +10,6 @@ import jinja2
 import pandas as pd
 
 from uae import records, storage
-from uae.data import catalogue
 from uae.paper import claims, tables
 
 HERE = Path(__file__).parent
@@ -120,7 +119,7 @@ def _variants(loaded: list[records.Record]) -> list[tuple[str, str, str, str, bo
     for dataset, variant, title, n in found:
         numbers.setdefault((dataset, variant, title), []).extend([] if n is None else [n])
     return [
-        (*key, ", ".join(f"{n:,.0f}" for n in sorted(set(ns))) or "–", catalogue.complete(key[1]))
+        (*key, ", ".join(f"{n:,.0f}" for n in sorted(set(ns))) or "–", tables.complete(key[1]))
         for key, ns in sorted(numbers.items())
     ]
 

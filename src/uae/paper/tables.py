@@ -47,6 +47,14 @@ def data_of(variant: str, title: str | None = None) -> str:
     return f"stand-in: {variant}" if title.startswith("stand-in") else variant
 
 
+def complete(variant: str) -> bool:
+    """Whether data are all of the paper's; data of one's own are what they are."""
+    try:
+        return catalogue.complete(variant)
+    except DataError:
+        return True
+
+
 def tidy(table: str, records: list[Record]) -> pd.DataFrame:
     """One row a cell: mean and standard deviation over the runs, beside the paper's number.
 
@@ -238,16 +246,15 @@ def _best(cells: pd.DataFrame, layout: dict[str, Any]) -> dict[tuple, str]:
 
 
 def caption(table: str, records: list[Record]) -> str:
-    """The layout's caption, and what the records' settings say of its `notes`."""
+    """The layout's caption, what the records' settings say of its `notes`, and which data are incomplete."""
     layout = layouts()["tables"][table]
     text = [layout["caption"].strip()]
+    records = [r for r in records if wanted(table, r.experiment, r.dataset, r.model, r.method)]
     for title, key in layout.get("notes", {}).items():
-        found = {
-            str(r.settings[key])
-            for r in records
-            if wanted(table, r.experiment, r.dataset, r.model, r.method) and key in r.settings
-        }
+        found = {str(r.settings[key]) for r in records if key in r.settings}
         text += [f"{title}: {', '.join(sorted(found))}."] if found else []
+    smaller = {r.variant: r.title for r in records if not complete(r.variant)}
+    text += [f"Data {variant}: {title}." for variant, title in sorted(smaller.items())]
     return " ".join(text)
 
 
@@ -315,6 +322,9 @@ def _tex_escape(text: str) -> str:
         ("‖δ‖₂", r"$\|\delta\|_2$"),
         ("ε", r"$\epsilon$"),
         ("×", r"$\times$"),
+        ("σ", r"$\sigma$"),
+        ("°", r"$^\circ$"),
+        ("²", r"$^2$"),
     ):
         text = text.replace(old, new)
     return text

@@ -14,7 +14,16 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from uae import losses, storage
+from uae.data.readers import common
 from uae.errors import InputError
+
+
+def check_device(device: str) -> None:
+    """Raise InputError unless `device` is cpu, or cuda where there is a GPU."""
+    if device not in ("cpu", "cuda"):
+        raise InputError(f"--device {device!r} is none of cpu, cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: PyTorch finds no GPU; take --device cpu")
 
 
 def load_model(factory: str, checkpoint: Path | None = None, device: str = "cpu") -> nn.Module:
@@ -68,14 +77,16 @@ def load_labels(path: Path, array: str = "y") -> Tensor:
 
 
 def _load(path: Path, array: str) -> Tensor:
+    """Raises InputError naming a file that is damaged, lacks the array, or holds a type unknown to torch."""
     try:
-        if path.suffix == ".safetensors":
-            arrays = storage.read_tensors(path)[0]
+        if path.suffix == ".npy":
+            values = np.load(path, allow_pickle=False)
+        elif path.suffix == ".safetensors":
+            values = storage.read_tensors(path, array)[0][array]
         else:
-            loaded = np.load(path, allow_pickle=False)
-            arrays = {array: loaded} if path.suffix == ".npy" else dict(loaded)
-    except (OSError, ValueError) as error:
+            (values,) = common.arrays(path, array)
+        return torch.from_numpy(values)
+    except InputError:
+        raise
+    except (OSError, ValueError, TypeError, EOFError) as error:
         raise InputError(f"--data {path}: {error}") from None
-    if array not in arrays:
-        raise InputError(f"--data {path}: no array {array!r}; it has {', '.join(arrays)}")
-    return torch.from_numpy(arrays[array])

@@ -11,7 +11,7 @@ import uae
 from uae import storage
 
 # The files of `uae` that train and that attack: a state left by other code is not resumed.
-TRAINING = ("augmentations.py", "contrastive.py", "models/*.py", "training/*.py")
+TRAINING = ("augment*.py", "contrastive.py", "models/*.py", "seed*.py", "training/*.py")
 ATTACK = (
     "attacks/*.py",
     "augmentations.py",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from uae import augment, checkpoints, losses, models, records, seeding, storage, upstream
 from uae.attacks import PGD, AttackResult, MinMaxAttack
 from uae.data import prepared
+from uae.errors import InputError
 from uae.evaluation import robustness
 from uae.evaluation.robustness import Rate
 from uae.mine import MINE
@@ -81,6 +82,8 @@ def _fitted(
     progress: Progress | None,
 ) -> tuple[nn.Module, list[float]]:
     settings = run["settings"]
+    if run["method"] == "mine-uae" and uae is None:
+        raise InputError(f"{run['dataset']}/{run['model']}, mine-uae: needs a UAE set")
     uae = uae if run["method"] == "mine-uae" else None
     if run["method"] != "original":
         extra = x if uae is None else AttackResult.load(uae).adv

@@ -12,6 +12,7 @@ from uae import augment, checkpoints, models, records, seeding, storage, trainin
 from uae.attacks import AttackResult
 from uae.config import Method
 from uae.data import prepared
+from uae.errors import InputError
 from uae.stages import Progress, use
 from uae.stages.resume import TRAINING, resuming, written
 
@@ -38,7 +39,9 @@ def train(
         clock = records.Clock()
         method, draw, settings = Method(run["method"]), run.get("draw"), run["settings"]
         target = records.path(folder, method.name, seed, draw, ".safetensors")
-        sets = [records.path(uae, name, seed, None, ".safetensors") for name in method.attacks] if uae else []
+        if method.attacks and uae is None:
+            raise InputError(f"{method.name}: needs the folder of the UAE sets ({', '.join(method.attacks)})")
+        sets = [records.path(uae, name, seed, None, ".safetensors") for name in method.attacks]
         inputs, outputs = augmented(x, method, sets, seed, draw)
 
         fitting = {"batch_size": None} | settings

@@ -25,7 +25,8 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
     loaded = [read(path) for path in inputs]
     numbers = rates(loaded)
     figure, axes = plt.subplots(figsize=(width, 0.75 * width))
-    for style, (method, line) in enumerate(numbers.groupby("method", sort=False)):
+    several = numbers["variant"].nunique() > 1
+    for style, ((variant, method), line) in enumerate(numbers.groupby(["variant", "method"], sort=False)):
         axes.errorbar(
             line["eps"],
             line["asr"],
@@ -35,13 +36,14 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
             ms=3.5,
             lw=1,
             capsize=2,
-            label=LABELS.get(method, name_of(method)),
+            label=LABELS.get(method, name_of(method)) + (f", {variant}" if several else ""),
         )
     axes.set_xlabel(r"$\epsilon$")
     axes.set_ylabel("attack success rate")
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlim(left=0)
     first = loaded[0]
+    data = sorted({data_of(r.variant, r.title) for r in loaded})
     attacked = sorted({int(r.metrics["n_attacked"]) for r in loaded})
     images = f"{attacked[0]}" if len(attacked) == 1 else f"{attacked[0]} to {attacked[-1]}"
     width_of = int(first.metrics["width"])
@@ -50,7 +52,7 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
     )
     epochs = sorted({int(r.metrics["epochs"]) for r in loaded})
     axes.set_title(
-        f"{name_of(first.dataset)} (data: {data_of(first.variant, first.title)}), {images} images\n"
+        f"{name_of(first.dataset)} (data: {', '.join(data)}), {images} images\n"
         f"{network}, {' to '.join(map(str, dict.fromkeys((epochs[0], epochs[-1]))))} epochs",
         fontsize=7,
     )

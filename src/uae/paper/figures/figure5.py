@@ -18,8 +18,9 @@ WIDTH = TWO_COLUMNS
 def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, Any], dict[str, Any]]]:
     """Original, MINE-UAE, perturbation and both reconstructions; columns are samples.
 
-    Each input holds one data set's images (`uae.stages.evaluate.examples`).
+    Each input holds one row's images (`uae.stages.evaluate.examples`): <data set>/<model>/<method>/seed<k>.
     """
+    names = [p.parts[-4:-1] for p in inputs]
     grids = [
         storage.read_tensors(p, "original", "uae", "original_reconstruction", "uae_reconstruction")
         for p in inputs
@@ -36,7 +37,7 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, 
     titles = 0.34
     height = len(grids) * (len(rows) * cell + titles)
     figure = plt.figure(figsize=(width, height))
-    for g, (arrays, metadata) in enumerate(grids):
+    for g, ((dataset, model, method), (arrays, metadata)) in enumerate(zip(names, grids, strict=True)):
         delta = arrays["uae"] - arrays["original"]
         extent = float(np.abs(delta).max()) if delta.size else 1.0
         images = [
@@ -52,7 +53,7 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, 
         figure.text(
             0,
             top,
-            f"{name_of(metadata['method'])} on {name_of(metadata['dataset'])} "
+            f"{name_of(method)}, {name_of(model).lower()} autoencoder on {name_of(dataset)} "
             f"(data: {data_of(metadata['variant'], metadata['title'])}), seed {metadata['seed']}, "
             f"ASR {100 * metadata['asr']:.2f}%; "
             rf"perturbation: grey is 0, black and white are $\mp${extent:.2g}{found}",
@@ -78,8 +79,8 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, 
                 fontsize=5,
             )
     plotted = {
-        f"{metadata['dataset']}/{metadata['method']}/{name}": array
-        for arrays, metadata in grids
+        f"{'/'.join(row)}/{name}": array
+        for row, (arrays, _) in zip(names, grids, strict=True)
         for name, array in arrays.items()
     }
     return figure, (plotted, {"grids": [metadata for _, metadata in grids]})
