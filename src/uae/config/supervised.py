@@ -132,7 +132,7 @@ class Supervised(Block):
     classifiers: dict[str, Classifier]
     table1: Table1
     table2: Table2
-    table3: dict[str, dict[Literal["vanilla", "released"], Budget]]
+    table3: dict[str, dict[Literal["vanilla", "released"], Budget | None]]  # null: not with this critic
     searches: Count  # of the penalty attack; they share the steps of Table 3
     figure3: Figure3
 
@@ -145,7 +145,7 @@ class Supervised(Block):
             raise ValueError("supervised: table1 and figure3 attack one classifier: of the same dataset")
         for dataset, budgets in self.table3.items():
             for critic, budget in budgets.items():
-                if budget.steps % self.searches:
+                if budget and budget.steps % self.searches:
                     raise ValueError(
                         f"supervised.table3.{dataset}.{critic}.steps: {budget.steps} is not a multiple of "
                         f"the {self.searches} searches"
@@ -176,7 +176,7 @@ class Supervised(Block):
     def compared_methods(self, dataset: str) -> list[str]:
         """The methods of Table 3 on one data set: those whose critic has a budget there."""
         budgets = self.table3.get(dataset, {})
-        return [name for name, method in self.compared.items() if method.critic in budgets]
+        return [name for name, method in self.compared.items() if budgets.get(method.critic)]
 
     def measuring(self, item: str, dataset: str) -> dict[str, Any]:
         """The settings of what is measured for one table or figure (`uae.stages.supervised`)."""
