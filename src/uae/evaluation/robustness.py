@@ -85,35 +85,21 @@ def curve(
     y: Tensor,
     attack: Attack,
     eps: Sequence[float],
-    progress: Callable[[int, int], None] | None = None,
 ) -> list[Rate]:
     """The attack success rate at each eps, each attacked anew (Figures 7 to 10).
 
     x, y: correctly classified samples (see `attacked`): an image that the model already gets wrong
     is never a success.
     """
-    rates = []
-    for done, bound in enumerate(eps, 1):
-        rates.append(rate(model, attack(model, x, y, bound).adv, y, bound))
-        if progress is not None:
-            progress(done, len(eps))
-    return rates
-
-
-# What a check says of one model, by name; the rule for each is in `flags`.
-FLAGS = {
-    "asr_falls": "the success rate falls with eps beyond the intervals",
-    "loss_falls": "the mean loss of the adversarial examples falls with eps beyond the intervals",
-    "unbounded_fails": "an unbounded attack (the largest eps) does not reach every image",
-    "transfer_wins": "examples made on another model succeed more often than white-box PGD",
-    "restarts_matter": "20 restarts find more than the interval of a single run allows",
-}
+    return [rate(model, attack(model, x, y, bound).adv, y, bound) for bound in eps]
 
 
 def flags(
     rates: Sequence[Rate], *, unbounded: Rate, transfer: Rate, single: Rate, restarts: Rate
 ) -> dict[str, bool]:
     """Signs of masked gradients or of a weak attack (Athalye et al. 2018, section 3.1); True is bad.
+
+    Each is named as in `records.METRICS`, which says what it means: flag_<name>.
 
     rates: white-box PGD over rising eps.  unbounded: at an eps that covers the data's range.
     transfer, single, restarts: at one and the same eps, examples of another model, white-box PGD once

@@ -88,11 +88,6 @@ class Concrete(Autoencoder):
         return self.select.features
 
     @property
-    def distinct(self) -> int:
-        """How many different features are selected, at most K."""
-        return len(self.features.unique())
-
-    @property
     def certainty(self) -> float:
         """The mean over the K outputs of the largest selection probability, in (0, 1]."""
         return self.select.logits.detach().softmax(dim=1).amax(dim=1).mean().item()
