@@ -65,6 +65,16 @@ def test_the_tidy_table():
     assert asr.loc["ga-0.01", "value"] == 0.5 and asr.loc["mine-uae", "paper_value"] == 0.9986
 
 
+def test_a_caption_says_which_data_are_incomplete():
+    """`svhn-10k` alone would not tell that the images are others than the paper's; an own set is what it is."""
+    names = ("svhn-10k@2000+flip", "svhn-10k@2000", "mnist", "mine")
+    text = tables.caption("table4", [record("original", variant=name) for name in names])
+    wanted = (
+        r"Data svhn-10k@2000: 10,000 SVHN digits \(the first of its test split.*2,000 of 8,000.*samples\.$"
+    )
+    assert re.search(wanted, text) and text.count(" Data ") == 1
+
+
 def test_what_the_paper_does_not_know_is_shown_last():
     """A user's own data set, model and noise level."""
     own = [

@@ -253,8 +253,8 @@ def caption(table: str, records: list[Record]) -> str:
     for title, key in layout.get("notes", {}).items():
         found = {str(r.settings[key]) for r in records if key in r.settings}
         text += [f"{title}: {', '.join(sorted(found))}."] if found else []
-    smaller = {r.variant: r.title for r in records if not complete(r.variant)}
-    text += [f"Data {variant}: {title}." for variant, title in sorted(smaller.items())]
+    smaller = {r.variant.partition("+")[0] for r in records if not complete(r.variant)}
+    text += [f"Data {variant}: {catalogue.describe(variant)}." for variant in sorted(smaller)]
     return " ".join(text)
 
 
@@ -320,10 +320,10 @@ def _tex_escape(text: str) -> str:
         ("↓", r"$\downarrow$"),
         ("–", "--"),
         ("‖δ‖₂", r"$\|\delta\|_2$"),
+        ("₂", "$_2$"),
         ("ε", r"$\epsilon$"),
         ("×", r"$\times$"),
         ("σ", r"$\sigma$"),
-        ("°", r"$^\circ$"),
         ("²", r"$^2$"),
     ):
         text = text.replace(old, new)
