@@ -66,7 +66,7 @@ def test_the_tidy_table():
 
 
 def test_a_caption_says_which_data_are_incomplete():
-    """`svhn-10k` alone would not tell that the images are others than the paper's; an own set is what it is."""
+    """`svhn-10k` alone would not tell that its images are not the paper's; an own set is what it is."""
     names = ("svhn-10k@2000+flip", "svhn-10k@2000", "mnist", "mine")
     text = tables.caption("table4", [record("original", variant=name) for name in names])
     wanted = (
