@@ -34,7 +34,7 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, 
     ]
     columns = max(max(len(arrays["original"]) for arrays, _ in grids), 1)
     cell = width / (columns + 1.6)
-    titles = 0.34
+    titles = 0.46  # inches: two lines above the images, the norms below
     height = len(grids) * (len(rows) * cell + titles)
     figure = plt.figure(figsize=(width, height))
     for g, ((dataset, model, method), (arrays, metadata)) in enumerate(zip(names, grids, strict=True)):
@@ -55,7 +55,7 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, 
             top,
             f"{name_of(method)}, {name_of(model).lower()} autoencoder on {name_of(dataset)} "
             f"(data: {data_of(metadata['variant'], metadata['title'])}), seed {metadata['seed']}, "
-            f"ASR {100 * metadata['asr']:.2f}%; "
+            f"ASR {100 * metadata['asr']:.2f}%\n"
             rf"perturbation: grey is 0, black and white are $\mp${extent:.2g}{found}",
             va="top",
             fontsize=7,
