@@ -47,12 +47,12 @@ class Case:
     inner_steps: int = 20
 
     def layers(self) -> list[tuple[int, int, int]]:
-        """(rows, in, out) of the matrix products of one side; a convolution's rows are its patches."""
+        """(rows, in, out) of the matrix products of one side, H rows of it; a convolution's are patches."""
         found = []
         for layer in stages(self.critic, self.dim, self.map_shape, self.hidden):
             units, size = layer.shapes()["weight"]
             patches = layer.units // layer.filters if isinstance(layer, Convolution) else 1
-            found.append((self.count * patches, size, units))
+            found.append((self.hidden * patches, size, units))
         return found
 
     @property
@@ -68,22 +68,23 @@ class Case:
         """Of both sides, without the biases and the output."""
         return 2 * sum(size * units for _, size, units in self.layers())
 
-    def forward(self) -> int:
-        """Operations of both sides' projections."""
-        return 2 * sum(2 * rows * size * units for rows, size, units in self.layers())
+    def projection(self) -> int:
+        """Operations that project the samples of both sides on the units."""
+        return 2 * 2 * self.count * self.dim * self.hidden
 
     def scores(self) -> int:
         """Of the output layer: every marginal score, and the mean of the joint ones."""
         return 2 * (self.count + 1) * self.hidden
 
     def step_products(self) -> int:
-        """Of one critic step: forward, the weights' gradient, backward through all but the first layer."""
-        backward = 2 * sum(2 * rows * size * units for rows, size, units in self.layers()[1:])
-        return 2 * self.forward() + backward + self.scores()
+        """Of one critic step: the samples on the units and the units' gradient on the samples; then, for all
+        stages but the last, H rows up, the weights' gradient, and H rows down the moved weights."""
+        stages = 2 * sum(3 * 2 * rows * size * units for rows, size, units in self.layers()[:-1])
+        return 2 * self.projection() + stages + self.scores()
 
     def evaluation_products(self) -> int:
-        """After the steps: the bound, and its gradient through the perturbed side."""
-        return self.forward() + self.scores() + self.forward() // 2
+        """After the steps: the bound, and its gradient by the perturbed side."""
+        return self.projection() + self.scores() + self.projection() // 2
 
     def adam(self) -> int:
         return ADAM * self.weights
@@ -99,8 +100,8 @@ class Case:
         return 3 * FLOAT * self.weights
 
     def step_bytes(self) -> int:
-        """Of one step whose state is not on chip: read and written once, and read again to go forward
-        where a layer's input is not known before the layer below has moved."""
+        """Of one step whose state is not on chip: read and written once, and the weights read once more
+        where rows go up through them, before the last stage's have moved."""
         again = FLOAT * self.weights if len(self.layers()) > 1 else 0
         return 2 * self.state_bytes() + again + 2 * FLOAT * self.count * self.dim
 

@@ -17,6 +17,7 @@ import uae
 from tests import naive
 from uae import losses, models, seeding
 from uae.mine import Estimator, kernel
+from uae.mine import critics as portable
 from uae.mine.critics import Critics, stages
 
 triton_kernel = pytest.importorskip("uae.mine.triton_kernel", reason="no Triton for this platform")
@@ -66,7 +67,7 @@ def test_the_vanilla_critic_trains_as_on_the_portable_path(count, dim, hidden):
 def test_the_released_critic_trains_as_on_the_portable_path(map_shape):
     x, z = samples(6, 20)[:, :1]
     ours, theirs = critics("released", 20, 10, map_shape, 1), critics("released", 20, 10, map_shape, 1)
-    ours.update = lambda *step: triton_kernel.update_stage(ours, *step)
+    ours.update_stage = triton_kernel.update_stage
     perms = permutations("", 3, 6)[:1]
     close(ours.train(x, z, perms), theirs.train(x, z, perms))
     close(everything(ours), everything(theirs))
@@ -109,15 +110,18 @@ def test_a_gpu_s_float32_takes_the_kernels_and_all_else_the_portable_path():
 
     def kernels(made):
         train = getattr(made.train, "func", None)
-        return train, getattr(vars(made.critics).get("update"), "func", None)
+        step = made.critics.update_stage
+        return train, None if step is portable.update_stage else getattr(step, "func", step)
 
     assert kernels(engine(torch.float32, device="cuda")) == (triton_kernel.train, None)
     assert kernels(engine(torch.float32, "released", "cuda")) == (None, triton_kernel.update_stage)
-    assert kernels(engine(torch.float32, "released", "cuda", many=True)) == (None, None)
+    assert kernels(engine(torch.float32, "released", "cuda", many=True)) == (None, triton_kernel.update_stage)
+    assert kernels(engine(torch.float32, "released", "cuda", hidden=65)) == (None, None)
     assert kernels(engine(torch.float64, device="cuda")) == (None, None)
     assert kernels(engine(torch.float32, device="cuda", many=True)) == (None, None)
     assert kernels(engine(torch.float32, device="mps")) == (None, None)
     assert kernels(engine(torch.float32, device="cpu")) == (kernel.train, None)
+    assert kernels(engine(torch.float32, "released", device="cpu")) == (None, kernel.update_stage)
 
 
 class _On:
@@ -146,9 +150,9 @@ def compile(kernel, warps, **sizes):
     assert made.asm["cubin"] and made.metadata.shared <= 227 * 1024, made.metadata.shared
 
 compile(triton_kernel._train, 4, K=16, D=784, H=10, ROWS=16, HIDDEN=16, TILE=32)
-for back in (True, False):
-    sizes = {"K": 16, "IN": 11664, "OUT": 512, "ROWS": 16, "TILE_IN": 128, "TILE_OUT": 16}
-    compile(triton_kernel._update, 4, BACKWARD=back, **sizes)
+for hidden, rows in ((10, 16), (64, 64)):
+    sizes = {"H": hidden, "IN": 11664, "OUT": 512, "ROWS": rows, "TILE_IN": 128, "TILE_OUT": 16}
+    compile(triton_kernel._update, 4, **sizes)
 """
 
 

@@ -34,8 +34,8 @@ class MINE:
     lr: learning rate of the critic's Adam; the default is the released code's.
     samples: how a sample becomes K compressed samples. None: the output of the model's first
         convolution where it has one, otherwise random sampling, as section 3.1 advises.
-    engine: `auto` takes the compiled loop for vanilla critics on the CPU and the Triton kernels on
-        CUDA, where there are any; `portable` forces batched products. All give the same numbers.
+    engine: `auto` takes the compiled kernels, numba's on the CPU and Triton's on CUDA, where there are any;
+        `portable` forces batched products. All give the same numbers.
 
     >>> x = torch.rand(3, 16, 64, generator=torch.Generator().manual_seed(0))
     >>> MINE(inner_steps=200, lr=1e-2)(x, x).shape
@@ -89,16 +89,19 @@ class Estimator:
     def _accelerate(self, x: Tensor) -> None:
         """Take the kernels of the device, where there are any. Imported here: both are slow to import."""
         vanilla = self.mine.critic == "vanilla"
-        if vanilla and x.device.type == "cpu":
+        if x.device.type == "cpu":
             from uae.mine import kernel
 
-            kernel.pad(self.critics)
-            self.train = partial(kernel.train, self.critics)
+            if vanilla:
+                kernel.pad(self.critics)
+                self.train = partial(kernel.train, self.critics)
+            else:
+                kernel.lay_out(self.critics)
         elif x.device.type == "cuda" and self.dtype == torch.float32 and find_spec("triton"):
             from uae.mine import triton_kernel
 
-            if not vanilla and self.count <= triton_kernel.MAX_STAGE_ROWS:
-                self.critics.update = partial(triton_kernel.update_stage, self.critics)
+            if not vanilla and self.mine.hidden <= triton_kernel.MAX_HIDDEN:
+                self.critics.update_stage = triton_kernel.update_stage
             elif vanilla and triton_kernel.fits(self.count, self.mine.hidden):
                 self.train = partial(triton_kernel.train, self.critics)
 

@@ -1,9 +1,12 @@
-"""The vanilla critic's inner loop on the CPU, compiled by numba.
+"""The critics' training on the CPU, compiled by numba.
 
-One call trains the critics of many samples for `inner_steps` steps and then evaluates them. The
+**Vanilla**: one call trains the critics of many samples for `inner_steps` steps and then evaluates them. The
 weights and both Adam moments of a sample stay in the core's L2 cache for all steps. A step passes
 over them once, for the gradient and Adam together, and once more over the weights to project; both
 passes hold ten sums in registers, so that arithmetic and not loading bounds them.
+
+**Released**: a step of a large stage goes once over its weights and moments, ten inputs at a time, and
+pulls the units' weights down to these inputs as soon as theirs have moved. Memory bounds it.
 
 The arithmetic is that of `critics.py`, which is the portable path and the place to read it. Rows,
 units and dimensions are padded with zeros to whole blocks of registers: padding gets no gradient
@@ -13,17 +16,21 @@ and stays zero.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import torch
 from numba import njit
 from torch import Tensor, nn
 
-from uae.mine.critics import BETA1, BETA2, EPS, Critics
+from uae.mine import critics as portable
+from uae.mine.critics import BETA1, BETA2, EPS, Critics, Linear
 from uae.mine.simd import WIDTH, divide, fma, lanes, load, multiply, spread, sqrt, store, total
 
 ROWS, UNITS = 2, 5  # a block: ten sums, two or five operands and one more fill the 16 registers
+INPUTS = 2 * UNITS  # of a large stage at a time: whole blocks of both passes
 
 # Python's error model would put a branch on a zero divisor into the loops, and no branch vectorises.
 # Not all of fast-math: a NaN must stay a NaN for the attack to report it.
@@ -198,17 +205,45 @@ def _train(start, stop, x, z, weight, bias, out, first, second, perms, hyper, va
                     row[d] += g * w[d]
 
 
+@compiled
+def _update(start, stop, weight, first, second, rows, before, after, pulled, hyper):
+    """`update_stage` of the inputs start..stop - 1, whole blocks; shapes as `lay_out`'s buffers have them."""
+    for i in range(len(weight)):
+        for d in range(start, stop, INPUTS):
+            w, m, v = weight[i, d : d + INPUTS], first[i, d : d + INPUTS], second[i, d : d + INPUTS]
+            _ascend(before[i], rows[i, :, d : d + INPUTS], w, m, v, hyper)
+            _project(w, after[i], pulled[i, d : d + INPUTS])
+
+
 def _padded(tensor: Tensor, rows: int, columns: int) -> Tensor:
     """Zeros added until the last two sizes are multiples; the tensor itself if they are."""
     pad = (0, -tensor.shape[-1] % columns, 0, -tensor.shape[-2] % rows)
     return nn.functional.pad(tensor, pad) if any(pad) else tensor.contiguous()
 
 
+def _share(work: Callable[[int, int], None], count: int, block: int = 1) -> None:
+    """work(start, stop) on as many threads as torch has; together they do 0..count - 1, in whole blocks."""
+    blocks = count // block
+    bounds = np.linspace(0, blocks, min(torch.get_num_threads(), blocks) + 1).astype(int) * block
+    with ThreadPoolExecutor(max(len(bounds) - 1, 1)) as pool:
+        list(pool.map(work, bounds[:-1], bounds[1:]))
+
+
+def _hyper(schedule: list[tuple[float, float]], like: Tensor) -> np.ndarray:
+    """What `_adam` needs at each step, (steps, 7)."""
+    hyper = [(BETA1, 1 - BETA1, BETA2, 1 - BETA2, EPS, *step) for step in schedule]
+    return torch.tensor(hyper, dtype=like.dtype).reshape(-1, 7).numpy()
+
+
+def _columns(like: Tensor) -> int:
+    """Two registers' elements."""
+    return 2 * WIDTH // like.itemsize
+
+
 def pad(critics: Critics) -> None:
     """Pad the weights and moments to whole blocks, once: `train` takes them as they are."""
-    columns = 2 * WIDTH // critics.out.itemsize
     for tensors in (critics.params[0], critics.first[0], critics.second[0]):
-        tensors[0] = _padded(tensors[0], UNITS, columns)
+        tensors[0] = _padded(tensors[0], UNITS, _columns(critics.out))
 
 
 def train(critics: Critics, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor, Tensor]:
@@ -219,7 +254,6 @@ def train(critics: Critics, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor
     xs, zs = (_padded(t, ROWS, weight.shape[-1]) for t in (x, z))
     schedule = critics.schedule(perms.shape[1] - 1)
     critics.steps += len(schedule)
-    hyper = [(BETA1, 1 - BETA1, BETA2, 1 - BETA2, EPS, *step) for step in schedule]
     value, grad_z = x.new_empty(len(x)), torch.empty_like(zs)
     args = (
         xs.numpy(),
@@ -230,17 +264,53 @@ def train(critics: Critics, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor
         (m_weight, m_bias, critics.out_first.numpy()),
         (v_weight, v_bias, critics.out_second.numpy()),
         perms.to(torch.int32).numpy(),
-        np.array(hyper, weight.dtype).reshape(-1, 7),
+        _hyper(schedule, x),
         value.numpy(),
         grad_z.numpy(),
     )
-    bounds = np.linspace(0, len(x), min(torch.get_num_threads(), len(x)) + 1).astype(int)
 
     def work(start: int, stop: int) -> None:
         count, hidden = xs.shape[1], weight.shape[2]
         shapes = (2, count, hidden), (2, count, hidden), (2, hidden), (count,)
         _train(start, stop, *args, tuple(np.zeros(shape, weight.dtype) for shape in shapes))
 
-    with ThreadPoolExecutor(max(len(bounds) - 1, 1)) as pool:
-        list(pool.map(work, bounds[:-1], bounds[1:]))
+    _share(work, len(x))
     return value, grad_z[:, : x.shape[1], : x.shape[2]]
+
+
+def lay_out(critics: Critics) -> None:
+    """Lay a released critic's large stages out input by input, once; `critics.update_stage` from then on."""
+    buffers = {}
+    for i, layer in enumerate(critics.layers[:-1]):
+        if isinstance(layer, Linear):
+            states = critics.params[i], critics.first[i], critics.second[i]
+            buffers[i] = [_padded(tensors[0].mT, INPUTS, _columns(critics.out)) for tensors in states]
+            for tensors, buffer in zip(states, buffers[i], strict=True):
+                tensors[0] = buffer[..., : layer.size, : layer.units].mT
+    critics.update_stage = partial(update_stage, buffers)
+
+
+def update_stage(
+    buffers: dict[int, list[Tensor]],
+    critics: Critics,
+    i: int,
+    rows: Tensor,
+    ones: Tensor,
+    pulled: list[Tensor | None],
+    rate: float,
+    root: float,
+) -> Tensor:
+    """`critics.update_stage(...)`, after `lay_out`: large linear stages here, other weights as ever."""
+    if i not in buffers:
+        return portable.update_stage(critics, i, rows, ones, pulled, rate, root)
+    bias, m_bias, v_bias = critics.params[i][1], critics.first[i][1], critics.second[i][1]
+    _, grad_bias = critics.layers[i].gradients(rows[..., :0], ones, pulled[0])
+    critics.ascend(bias, grad_bias, m_bias, v_bias, rate, root)
+    columns = _columns(rows)
+    before, after = _padded(pulled[0], 1, columns), _padded(pulled[1], UNITS, columns)
+    state = [buffer.flatten(0, 1).numpy() for buffer in buffers[i]]
+    out = rows.new_empty(*buffers[i][0].shape[:3], after.shape[2])
+    args = [t.flatten(0, 1).numpy() for t in (_padded(rows, 1, INPUTS), before, after, out)]
+    hyper = _hyper([(rate, root)], rows)[0]
+    _share(lambda start, stop: _update(start, stop, *state, *args, hyper), out.shape[2], INPUTS)
+    return out[..., : rows.shape[-1], : rows.shape[-2]].mT

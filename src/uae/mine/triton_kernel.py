@@ -24,7 +24,7 @@ from uae.mine.critics import Critics, Linear
 BETA1, BETA2 = tl.constexpr(portable.BETA1), tl.constexpr(portable.BETA2)
 EPS = tl.constexpr(portable.EPS)
 # Of what `train` and `update` take: more would not fit a multiprocessor's shared memory
-MAX_ROWS, MAX_HIDDEN, MAX_STAGE_ROWS = 512, 64, 256
+MAX_ROWS, MAX_HIDDEN = 512, 64
 
 
 @triton.jit
@@ -147,31 +147,31 @@ def _train(
 
 @triton.jit
 def _update(
-    samples, grad, weight, first, second, before, rate, root,
-    K: tl.constexpr, IN: tl.constexpr, OUT: tl.constexpr,
-    ROWS: tl.constexpr, TILE_IN: tl.constexpr, TILE_OUT: tl.constexpr, BACKWARD: tl.constexpr,
+    samples, pulled, after, weight, first, second, out, rate, root,
+    H: tl.constexpr, IN: tl.constexpr, OUT: tl.constexpr,
+    ROWS: tl.constexpr, TILE_IN: tl.constexpr, TILE_OUT: tl.constexpr,
 ):  # fmt: skip
     i = tl.program_id(0).to(tl.int64)
-    k, o = tl.arange(0, ROWS), tl.arange(0, TILE_OUT)
+    r, o = tl.arange(0, ROWS), tl.arange(0, TILE_OUT)
     d = tl.program_id(1) * TILE_IN + tl.arange(0, TILE_IN)
     inside = d < IN
-    of_samples = (k < K)[:, None] & inside[None, :]
+    of_inputs = (r < H)[:, None] & inside[None, :]
     dtype: tl.constexpr = weight.dtype.element_ty
-    at = i * K * IN + k[:, None] * IN + d[None, :]
-    h = tl.load(samples + at, mask=of_samples, other=0.0)
-    back = tl.zeros((ROWS, TILE_IN), dtype)
+    at = i * H * IN + r[:, None] * IN + d[None, :]
+    rows = tl.load(samples + at, mask=of_inputs, other=0.0)
+    pull = tl.zeros((ROWS, TILE_IN), dtype)
     for lo in range(0, OUT, TILE_OUT):
         units = lo + o < OUT
-        grad_at = grad + i * K * OUT + k[:, None] * OUT + (lo + o)[None, :]
-        g = tl.load(grad_at, mask=(k < K)[:, None] & units[None, :], other=0.0)
+        of_units = (r < H)[:, None] & units[None, :]
+        pulled_at = i * H * OUT + r[:, None] * OUT + (lo + o)[None, :]
+        was = tl.load(pulled + pulled_at, mask=of_units, other=0.0)
+        now = tl.load(after + pulled_at, mask=of_units, other=0.0)
         state = i * OUT * IN + (lo + o)[:, None] * IN + d[None, :]
         mask = units[:, None] & inside[None, :]
-        step = _dot(tl.trans(g), h, tl.zeros((TILE_OUT, TILE_IN), dtype))
-        w, _moved = _ascend(weight, first, second, state, mask, step, rate, root)
-        if BACKWARD:  # through the weights before they moved
-            back = _dot(g, w, back)
-    if BACKWARD:
-        tl.store(before + at, back, mask=of_samples)
+        grad = _dot(tl.trans(was), rows, tl.zeros((TILE_OUT, TILE_IN), dtype))
+        _w, moved = _ascend(weight, first, second, state, mask, grad, rate, root)
+        pull = _dot(now, moved, pull)
+    tl.store(out + at, pull, mask=of_inputs)
 
 
 def _power(size: int) -> int:
@@ -230,38 +230,44 @@ def update(
     weight: Tensor,
     first: Tensor,
     second: Tensor,
-    h: Tensor,
-    grad: Tensor,
+    rows: Tensor,
+    pulled: Tensor,
+    after: Tensor,
     rate: float,
     root: float,
-    back: bool,
-) -> Tensor | None:
-    """Adam on weights (2, N, out, in) by grad (2, N, K, out).mT @ h (2, N, K, in), in place.
+) -> Tensor:
+    """Adam on weights (2, N, out, in) by pulled (2, N, H, out).mT @ rows (2, N, H, in), in place.
 
-    Returns grad @ weight, of the weights before the step, if `back`.
+    Returns after @ weight, of the weights after the step.
     """
-    count, size = h.shape[-2:]
+    hidden, size = rows.shape[-2:]
     units = weight.shape[-2]
-    before = torch.empty_like(h, memory_format=torch.contiguous_format) if back else None
+    out = torch.empty_like(rows, memory_format=torch.contiguous_format)
     tile = 128
-    _update[(h.shape[0] * h.shape[1], triton.cdiv(size, tile))](
-        *(h.contiguous(), grad.contiguous(), weight, first, second, before),
+    _update[(rows.shape[0] * rows.shape[1], triton.cdiv(size, tile))](
+        *(rows.contiguous(), pulled.contiguous(), after.contiguous(), weight, first, second, out),
         *(rate, root),
-        **{"K": count, "IN": size, "OUT": units},
-        **{"ROWS": _power(count), "TILE_IN": tile, "TILE_OUT": 16, "BACKWARD": back},
+        **{"H": hidden, "IN": size, "OUT": units},
+        **{"ROWS": _power(hidden), "TILE_IN": tile, "TILE_OUT": 16},
         num_warps=4,
     )
-    return before
+    return out
 
 
 def update_stage(
-    critics: Critics, i: int, h: Tensor, grad: Tensor, rate: float, root: float
-) -> Tensor | None:
-    """`critics.update(...)`: large linear stages here, the 2x2 convolution's 64 weights as ever."""
+    critics: Critics,
+    i: int,
+    rows: Tensor,
+    ones: Tensor,
+    pulled: list[Tensor | None],
+    rate: float,
+    root: float,
+) -> Tensor:
+    """`critics.update_stage(...)`: large linear stages here, the few other weights as ever."""
     layer = critics.layers[i]
-    if not isinstance(layer, Linear):
-        return Critics.update(critics, i, h, grad, rate, root)
+    if not isinstance(layer, Linear) or pulled[0] is None:
+        return portable.update_stage(critics, i, rows, ones, pulled, rate, root)
     (weight, bias), (m, m_bias), (v, v_bias) = critics.params[i], critics.first[i], critics.second[i]
-    before = update(weight, m, v, h, grad, rate, root, back=i > 0)
-    critics._ascend(bias, grad.sum(dim=-2), m_bias, v_bias, rate, root)
-    return before
+    _, grad_bias = layer.gradients(rows[..., :0], ones, pulled[0])
+    critics.ascend(bias, grad_bias, m_bias, v_bias, rate, root)
+    return update(weight, m, v, rows, *pulled, rate, root)
