@@ -23,7 +23,7 @@ from functools import partial
 import numpy as np
 import torch
 from numba import njit
-from torch import Tensor, nn
+from torch import Tensor
 
 from uae.mine import critics as portable
 from uae.mine.critics import BETA1, BETA2, EPS, Critics, Linear
@@ -217,8 +217,15 @@ def _update(start, stop, weight, first, second, rows, before, after, pulled, hyp
 
 def _padded(tensor: Tensor, rows: int, columns: int) -> Tensor:
     """Zeros added until the last two sizes are multiples; the tensor itself if they are."""
-    pad = (0, -tensor.shape[-1] % columns, 0, -tensor.shape[-2] % rows)
-    return nn.functional.pad(tensor, pad) if any(pad) else tensor.contiguous()
+    height, width = tensor.shape[-2:]
+    below, beside = -height % rows, -width % columns
+    if not below and not beside:
+        return tensor.contiguous()
+    out = tensor.new_empty(*tensor.shape[:-2], height + below, width + beside)
+    # Not all zeros first: that takes twice as long as the copy.
+    out[..., :height, :width] = tensor
+    out[..., :height, width:] = out[..., height:, :] = 0
+    return out
 
 
 def _share(work: Callable[[int, int], None], count: int, block: int = 1) -> None:
