@@ -23,13 +23,15 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 class Features:
     """A bound sampler. `compute(x, step)` is differentiable; `map_shape` is (height, width) or None.
 
-    cpu_samples: how many samples at a time suit a CPU.
+    cpu_samples: how many samples at a time suit a CPU.  threaded: whether its threads had better take
+    samples of their own than share each operation.
     """
 
     compute: Callable[[Tensor, int], Tensor]
     redrawn: bool = False
     map_shape: tuple[int, int] | None = None
     cpu_samples: int = CPU_SAMPLES
+    threaded: bool = True
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class RandomSampling:
             return out
 
         # All matrices go by for each batch, drawn or read from memory: the larger, the better.
-        return Features(compute, redrawn=self.redraw, cpu_samples=512)
+        return Features(compute, redrawn=self.redraw, cpu_samples=512, threaded=False)
 
 
 @dataclass(frozen=True)

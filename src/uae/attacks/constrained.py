@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from uae import seeding
-from uae.attacks import checks
+from uae.attacks import checks, threads
 from uae.attacks.result import AttackResult
 from uae.errors import BadFile
 from uae.mine import MINE, Estimator
@@ -48,6 +49,9 @@ class ConstrainedAttack:
     mi_floor: iterates with an MI at or below do not count as the best (the released code: 0).
     bounds: the range of the data.
     batch_size: samples at a time; None fits them to the device. It changes no result.
+
+    On a CPU each of PyTorch's threads takes samples of its own, with a copy of the loss, where that has its
+    network as `model`.
     """
 
     eps: float = 1.0
@@ -111,23 +115,27 @@ class ConstrainedAttack:
         index = checks.check_call(loss, images, index, self.bounds)
         if resume is not None and not tag:
             raise ValueError(f"resume={resume} needs a tag, or it could go on from another attack's samples")
-        features = None
-        if self.mi is not None:
-            sampler = self.mi.samples or default_for(getattr(loss, "model", None))
-            features = sampler.bind(getattr(loss, "model", None), images, seed)
-        size = self.batch_size or self._batch_size(images, features)
+        contexts = self._contexts(loss, images, seed)
+        size = self.batch_size or self._batch_size(images, contexts[0][1], len(contexts))
         parts = _left(resume, tag, images.device)
-        due = time.monotonic() + SECONDS_BETWEEN_SAVES
-        for start in range(sum(map(len, parts)), len(images), size):
-            rows = slice(start, start + size)
-            problem = Problem(self, _of(loss, rows), images[rows].detach(), seed, index[rows], features)
-            done = progress and _scaled(progress, start, len(problem.x), len(images), self.total_steps)
-            kept = Kept(problem, trace, done)
+        chunks = [
+            slice(at, min(at + size, len(images))) for at in range(sum(map(len, parts)), len(images), size)
+        ]
+        done = Done(progress, len(images), sum(map(len, parts)))
+
+        def work(context: tuple[Loss, Features | None], rows: slice, stop: threading.Event) -> AttackResult:
+            own, features = context
+            problem = Problem(self, _of(own, rows), images[rows].detach(), seed, index[rows], features, stop)
+            steps = self.total_steps + 1
+            kept = Kept(problem, trace, lambda step: done(rows, (rows.stop - rows.start) * step // steps))
             self._search(problem, kept)
-            parts.append(kept.result())
-            if progress is not None:
-                progress(min(start + size, len(images)), len(images))
-            if resume is not None and start + size < len(images) and (now := time.monotonic()) > due:
+            return kept.result()
+
+        due = time.monotonic() + SECONDS_BETWEEN_SAVES
+        for rows, part in zip(chunks, threads.in_order(work, chunks, contexts), strict=True):
+            parts.append(part)
+            done(rows, rows.stop - rows.start)
+            if resume is not None and rows.stop < len(images) and (now := time.monotonic()) > due:
                 AttackResult.concatenate(parts, {"tag": tag}).save(resume)
                 taken = time.monotonic() - now
                 due = now + taken + max(SECONDS_BETWEEN_SAVES, taken / SAVING_SHARE)
@@ -138,14 +146,31 @@ class ConstrainedAttack:
     def _search(self, problem: Problem, kept: Kept) -> None:
         raise NotImplementedError
 
-    def _batch_size(self, images: Tensor, features: Features | None) -> int:
+    def _contexts(self, loss: Loss, images: Tensor, seed: int) -> list[tuple[Loss, Features | None]]:
+        """What each thread attacks with."""
+
+        def features(loss: Loss) -> Features | None:
+            if self.mi is None:
+                return None
+            model = getattr(loss, "model", None)
+            return (self.mi.samples or default_for(model)).bind(model, images, seed)
+
+        first = features(loss)
+        if first is not None and not first.threaded:
+            return [(loss, first)]
+        losses = threads.copies(loss, images.device, len(images))
+        return [(loss, first)] if len(losses) == 1 else [(own, features(own)) for own in losses]
+
+    def _batch_size(self, images: Tensor, features: Features | None, at_once: int) -> int:
         """As many samples as fit the memory to spend: 512 MiB, or a third of a GPU's free memory up to 8 GiB.
 
         More would not fill a GPU better, and jobs can share one.
 
-        On the CPU no more than the features ask for: more would leave the cache.
+        On the CPU no more than the features ask for: more would leave the cache. at_once: so many threads
+        share the memory and the samples.
         """
-        budget, most = 2**29, CPU_SAMPLES if features is None else features.cpu_samples
+        budget, most = 2**29 // at_once, CPU_SAMPLES if features is None else features.cpu_samples
+        most = min(most, max(threads.FEWEST, -(-len(images) // at_once)))
         if images.device.type == "cuda":
             budget, most = min(torch.cuda.mem_get_info(images.device)[0] // 3, 2**33), len(images)
         need = 64 * images[0].numel() * images.itemsize  # activations of a small model
@@ -180,9 +205,10 @@ class Problem:
         seed: int,
         index: Tensor,
         features: Features | None,
+        stop: threading.Event,
     ):
         self.attack, self.loss, self.x, self.seed, self.index = attack, loss, x, seed, index
-        self.features = features
+        self.features, self.stop = features, stop
         with torch.no_grad():
             self.clean = loss(x, x)
         checks.check_loss(self.clean, len(x))
@@ -233,6 +259,8 @@ class Problem:
         return moved.flatten(1).square().sum(1) + point.f.clamp(min=0).square()
 
     def __call__(self, delta: Tensor) -> Point:
+        if self.stop.is_set():
+            raise threads.Stopped
         x_adv = self.x + delta
         f, value, grad = self._criterion(x_adv)
         if self.features is None:
@@ -290,7 +318,7 @@ def _differentiate(loss: Loss, x_adv: Tensor, x: Tensor) -> tuple[Tensor, Tensor
 class Kept:
     """Each sample's best iterate so far: the success with the smallest similarity."""
 
-    def __init__(self, problem: Problem, trace: bool, progress: Callable[[int], None] | None = None):
+    def __init__(self, problem: Problem, trace: bool, progress: Callable[[int], None]):
         x, clean = problem.x, problem.clean
         self.problem, self.attack = problem, problem.attack
         self.similarity = torch.full_like(clean, math.inf)
@@ -305,7 +333,7 @@ class Kept:
 
     def offer(self, step: int, delta: Tensor, point: Point) -> None:
         """Consider the iterate of a step (from 1)."""
-        if self.progress is not None and step % STEPS_BETWEEN_REPORTS == 0:
+        if step % STEPS_BETWEEN_REPORTS == 0:
             self.progress(step)
         # A success always beats a failure; among failures the smallest f matters for `best`.
         better = point.f <= 0
@@ -367,11 +395,19 @@ def _left(resume: Path | None, tag: str, device: torch.device) -> list[AttackRes
     return [AttackResult(**{name: tensor.to(device) for name, tensor in part.tensors().items()})]
 
 
-def _scaled(
-    progress: Callable[[int, int], None], start: int, size: int, total: int, steps: int
-) -> Callable[[int], None]:
-    """The progress within a chunk of samples, as if its samples were done one after the other."""
-    return lambda step: progress(start + size * step // (steps + 1), total)
+class Done:
+    """Tells the caller's `progress`. Of a chunk under way, its steps' share of the samples counts."""
+
+    def __init__(self, progress: Callable[[int, int], None] | None, total: int, before: int):
+        self.progress, self.total, self.before = progress, total, before
+        self.chunks: dict[int, int] = {}
+        self.lock = threading.Lock()
+
+    def __call__(self, rows: slice, samples: int) -> None:
+        if self.progress is not None:
+            with self.lock:
+                self.chunks[rows.start] = samples
+                self.progress(self.before + sum(self.chunks.values()), self.total)
 
 
 def _glorot_noise(seed: int, index: Tensor, x: Tensor) -> Tensor:

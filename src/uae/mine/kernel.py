@@ -232,6 +232,8 @@ def _share(work: Callable[[int, int], None], count: int, block: int = 1) -> None
     """work(start, stop) on as many threads as torch has; together they do 0..count - 1, in whole blocks."""
     blocks = count // block
     bounds = np.linspace(0, blocks, min(torch.get_num_threads(), blocks) + 1).astype(int) * block
+    if len(bounds) == 2:
+        return work(0, count)
     with ThreadPoolExecutor(max(len(bounds) - 1, 1)) as pool:
         list(pool.map(work, bounds[:-1], bounds[1:]))
 
