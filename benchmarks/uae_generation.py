@@ -1,7 +1,7 @@
 """How fast UAEs are generated: ratios of things measured in one run, as JSON.
 
     python benchmarks/uae_generation.py                    # the convolutional MNIST case
-    python benchmarks/uae_generation.py --device cuda      # also the kernels, and the released critic
+    python benchmarks/uae_generation.py --device cuda      # also the vanilla kernel's shapes
 
 The batched attack against the naive loop of the tests (one sample, autograd, torch.optim.Adam) and
 against torch.func.vmap over modules; against the limit that the cost model sets on this machine's
@@ -159,15 +159,19 @@ def of_released(device: str, limits: Machine) -> dict:
     """The released critic's training steps: the share of the memory bandwidth that they reach."""
     case = Case("released", "released", 16, 784, (28, 28), inner_steps=5)
     n = 16 if device == "cuda" else 1
-    out = {"samples": n}
-    for engine in ("auto", "portable"):
-        taken = seconds(critics(case, n, device, engine), device, 2) / n
-        moved = case.step_bytes() * case.inner_steps + case.state_bytes() / 3  # the evaluation reads weights
-        out[engine] = {
+    paths = {
+        engine: seconds(critics(case, n, device, engine), device, 2) / n for engine in ("auto", "portable")
+    }
+    if device == "cpu":
+        paths["naive loop"] = seconds(naive_critic(case), device, 2)
+    moved = case.step_bytes() * case.inner_steps
+    return {"samples": n} | {
+        engine: {
             "milliseconds_per_step": 1e3 * taken / case.inner_steps,
             "share_of_bandwidth": moved / taken / limits.bandwidth,
         }
-    return out
+        for engine, taken in paths.items()
+    }
 
 
 def tiles(n: int) -> dict:
@@ -286,8 +290,8 @@ def main() -> None:
         "critic": of_critics(64 if device == "cpu" else 1056, device, limits, cache),
         "random_sampling": of_sampling(128 if device == "cpu" else 2048, device, limits),
     }
+    report["released_critic"] = of_released(device, limits)
     if device == "cuda":
-        report["released_critic"] = of_released(device, limits)
         report["vanilla_kernel_seconds_1056_critics"] = tiles(1056)
     print(json.dumps(report, indent=1))
 
