@@ -8,6 +8,7 @@ An attack takes its samples in chunks. A loss that knows something about each sa
 label, has a method `subset(rows)` that gives the loss of these rows alone; its length, where it has
 one, must be the number of samples. One with a method
 `eligible(x)` says which samples an attack may count: for a classifier, those it classifies correctly.
+One with `threaded = True` may have deep copies of itself called from several threads at a time.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Reconstruction:
     """
 
     relative = True
+    threaded = True
 
     def __init__(self, model: nn.Module, squared: bool = False):
         self.model = model
@@ -60,6 +62,7 @@ class Classification:
     """
 
     relative = False
+    threaded = True
     sign = 1  # whether an attack increases the loss or, at -1, decreases it
 
     def __init__(

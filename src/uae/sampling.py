@@ -23,15 +23,15 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 class Features:
     """A bound sampler. `compute(x, step)` is differentiable; `map_shape` is (height, width) or None.
 
-    cpu_samples: how many samples at a time suit a CPU.  threaded: whether its threads had better take
-    samples of their own than share each operation.
+    cpu_samples: how many samples at a time suit a CPU.  threaded: whether its threads may take samples
+    of their own rather than share each operation; `compute` must hold nothing but its model.
     """
 
     compute: Callable[[Tensor, int], Tensor]
     redrawn: bool = False
     map_shape: tuple[int, int] | None = None
     cpu_samples: int = CPU_SAMPLES
-    threaded: bool = True
+    threaded: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class RandomSampling:
             return out
 
         # All matrices go by for each batch, drawn or read from memory: the larger, the better.
-        return Features(compute, redrawn=self.redraw, cpu_samples=512, threaded=False)
+        return Features(compute, redrawn=self.redraw, cpu_samples=512)
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ class ConvolutionOutput:
         return Features(
             lambda x, step: _output_of(module, model, x).flatten(2),
             map_shape=tuple(shape[2:]) if len(shape) == 4 else None,
+            threaded=True,
         )
 
     def _module(self, model: nn.Module | None) -> nn.Module:

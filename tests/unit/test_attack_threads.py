@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -43,7 +44,6 @@ class OfTheHidden(losses.Reconstruction):
     def __call__(self, x_adv, x):
         output = self.model(x_adv)
         time.sleep(1e-3)  # another thread's call would come between
-        assert len(self.model.hidden) == len(x)
         return (output - x).flatten(1).norm(dim=1) + self.model.hidden.flatten(1).square().mean(1)
 
 
@@ -62,63 +62,97 @@ def autoencoder():
     return models.build("convolutional", (1, 8, 8), widths=(6, 4)).double().eval()
 
 
+def on_one_thread(function):
+    torch.set_num_threads(1)
+    result = function()
+    torch.set_num_threads(3)
+    return result
+
+
+def same(ours, theirs):
+    torch.testing.assert_close(ours.adv, theirs.adv, atol=1e-9, rtol=0)
+    torch.testing.assert_close(ours.mi, theirs.mi, atol=1e-9, rtol=0, equal_nan=True)
+    assert torch.equal(ours.success, theirs.success)
+    assert torch.equal(ours.index, theirs.index)
+
+
 def test_results_are_one_thread_s(three):
     """Also of a loss with labels, whose rows must go with their images."""
-    torch.manual_seed(2)
-    classifier = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5)).double().eval()
     x = images(COUNT + 5)
+    loss = losses.Reconstruction(autoencoder())
+    same(attack()(loss, x, seed=1), on_one_thread(lambda: attack()(loss, x, seed=1)))
+    classifier = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5)).double().eval()
+    with torch.no_grad():
+        classifier[-1].bias -= classifier(x).mean(0)  # or it would see one class in all
     labels = classifier(x).argmax(1)
-    for loss, changes in (
-        (losses.Reconstruction(autoencoder()), {}),
-        (losses.Margin(classifier, labels), {"maximize_mi": True}),
-    ):
-        ours = attack(**changes)(loss, x, seed=1)
-        torch.set_num_threads(1)
-        theirs = attack(**changes)(loss, x, seed=1)
-        torch.set_num_threads(3)
-        torch.testing.assert_close(ours.adv, theirs.adv, atol=1e-9, rtol=0)
-        torch.testing.assert_close(ours.mi, theirs.mi, atol=1e-9, rtol=0, equal_nan=True)
-        assert torch.equal(ours.success, theirs.success)
-        assert torch.equal(ours.index, torch.arange(len(x)))
+    assert len(labels.unique()) > 1
+    loss = losses.Margin(classifier, labels)
+    ours = attack(maximize_mi=True)(loss, x, seed=1)
+    assert ours.eligible.all()
+    same(ours, on_one_thread(lambda: attack(maximize_mi=True)(loss, x, seed=1)))
 
 
-def test_several_threads_were_at_it(three, monkeypatch):
+def test_three_threads_at_a_time_with_networks_of_their_own(three, monkeypatch):
     """Or the other tests here would say nothing."""
-    seen = set()
+    seen, together = set(), threading.Barrier(3)
     search = uae.MinMaxAttack._search
 
     def noted(self, problem, kept):
+        together.wait(60)
         seen.add((threading.get_ident(), id(problem.loss.model), torch.get_num_threads()))
         search(self, problem, kept)
 
     monkeypatch.setattr(uae.MinMaxAttack, "_search", noted)
     attack()(losses.Reconstruction(autoencoder()), images())
-    assert len({model for _, model, _ in seen}) == len(seen) == 3
+    for column in (0, 1):
+        assert len({entry[column] for entry in seen}) == 3
     assert {count for *_, count in seen} == {1}
-    assert threading.get_ident() not in {thread for thread, *_ in seen}
     assert torch.get_num_threads() == 3
 
 
+def test_few_batches_share_all_threads(monkeypatch):
+    seen = []
+    with ThreadPoolExecutor(1) as pool:  # a thread of its own: six are not this process's business
+        pool.submit(torch.set_num_threads, 6).result()
+        made = threads.in_order(lambda *_: seen.append(torch.get_num_threads()), [slice(0, 1)] * 2, [0, 1])
+        pool.submit(list, made).result()
+        assert seen == [3, 3]
+        assert pool.submit(torch.get_num_threads).result() == 6
+
+
 def test_a_network_that_remembers_is_each_thread_s_own(three):
+    """Chunks of unequal lengths, and a value that another thread's call would change."""
     torch.manual_seed(0)
-    result = attack(mi=None)(OfTheHidden(Remembers().double().eval()), images())
-    assert len(result) == COUNT
+    loss, x = OfTheHidden(Remembers().double().eval()), images(COUNT + 2)
+    chunks = attack(mi=None, batch_size=19)
+    same(chunks(loss, x), on_one_thread(lambda: chunks(loss, x)))
 
 
-@pytest.mark.parametrize("loss", ["closure", "uncopied"])
-def test_a_loss_that_cannot_be_copied_stays_on_one_thread(three, loss):
-    model = autoencoder()
-    reconstruction = losses.Reconstruction(model)
-    if loss == "closure":
-        made = lambda x_adv, x: reconstruction(x_adv, x)  # noqa: E731
-    else:
-        model.graph = model.encoder[0].weight * 2  # a tensor of a graph has no copy
-        made = reconstruction
-    assert threads.copies(made, torch.device("cpu"), COUNT) == [made]
+@pytest.mark.parametrize("why", ["closure", "hook", "forward", "autocast", "does not say so"])
+def test_what_threads_would_mix_stays_on_one(three, why):
+    loss = losses.Reconstruction(autoencoder())
+    assert threads.suitable(loss, torch.device("cpu"))
+    if why == "closure":
+        loss = loss.__call__
+    elif why == "hook":
+        loss.model.encoder[0].register_forward_hook(lambda *_: None)
+    elif why == "forward":
+        loss.model.encoder.forward = loss.model.encoder.forward
+    elif why == "does not say so":
+        loss.threaded = False
+    with torch.autocast("cpu", enabled=why == "autocast"):
+        assert not threads.suitable(loss, torch.device("cpu"))
 
 
-def test_the_first_failure_is_raised_and_names_its_sample(three):
-    """NaN from the third chunk on; the threads are free again afterwards."""
+def test_a_loss_that_cannot_be_copied_stays_on_one_thread(three):
+    loss = losses.Reconstruction(autoencoder())
+    loss.model.graph = loss.model.encoder[0].weight * 2  # a tensor of a graph has no copy
+    assert threads.copies(loss, 3) == [loss]
+    assert len(attack()(loss, images())) == COUNT
+
+
+def test_a_failure_is_raised_and_names_its_sample(three):
+    """NaN in the third chunk alone."""
 
     class Breaks(losses.Reconstruction):
         def __call__(self, x_adv, x):
@@ -132,30 +166,41 @@ def test_the_first_failure_is_raised_and_names_its_sample(three):
     assert torch.get_num_threads() == 3
 
 
-def test_an_interrupt_does_not_wait_for_the_chunks_to_end(three):
-    # As a terminal's: to the thread that waits, by the system.
-    timer = threading.Timer(1, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
-    timer.start()
+def test_an_interrupt_does_not_wait_for_the_chunks_to_end(three, monkeypatch):
+    """As a terminal's: to the thread that waits, by the system."""
+    waits, search = threading.get_ident(), uae.MinMaxAttack._search
+
+    def interrupted(self, problem, kept):
+        signal.pthread_kill(waits, signal.SIGINT)
+        search(self, problem, kept)
+
+    monkeypatch.setattr(uae.MinMaxAttack, "_search", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     start = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        attack(steps=10**9)(losses.Reconstruction(autoencoder()), images())
-    assert time.monotonic() - start < 60
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            attack(steps=100_000)(losses.Reconstruction(autoencoder()), images())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert time.monotonic() - start < 60  # all steps: many minutes
 
 
-def test_work_stops_where_another_chunk_s_has_failed(three):
-    reached = []
+@pytest.mark.parametrize("fails", [0, 2])
+def test_work_stops_where_another_chunk_s_has_failed(three, fails):
+    """The first chunk's error, and a later one's while the first is at work."""
+    together, stopped = threading.Barrier(3), []
 
     def work(context, chunk, stop):
-        if chunk.start == 0:
+        together.wait(60)
+        if chunk.start == fails:
             raise OSError("no space")
-        if stop.wait(60):
-            reached.append(chunk.start)
-            raise threads.Stopped
-        pytest.fail("nobody said to stop")
+        assert stop.wait(60)
+        stopped.append(chunk.start)
+        raise threads.Stopped
 
     with pytest.raises(OSError, match="no space"):
-        list(threads.in_order(work, [slice(0, 1), slice(1, 2), slice(2, 3)], [0, 1, 2]))
-    assert set(reached) <= {1, 2}
+        list(threads.in_order(work, [slice(i, i + 1) for i in range(5)], [0, 1, 2]))
+    assert sorted([*stopped, fails]) == [0, 1, 2]  # the fourth and fifth chunk never began
 
 
 def test_progress_never_goes_back_and_ends_complete(three, monkeypatch):

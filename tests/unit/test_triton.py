@@ -63,10 +63,10 @@ def test_the_vanilla_critic_trains_as_on_the_portable_path(count, dim, hidden):
     assert ours.steps == theirs.steps
 
 
-@pytest.mark.parametrize("map_shape", [None, (4, 5)])
-def test_the_released_critic_trains_as_on_the_portable_path(map_shape):
+@pytest.mark.parametrize(("map_shape", "hidden"), [(None, 10), ((4, 5), 10), (None, 17)])
+def test_the_released_critic_trains_as_on_the_portable_path(map_shape, hidden):
     x, z = samples(6, 20)[:, :1]
-    ours, theirs = critics("released", 20, 10, map_shape, 1), critics("released", 20, 10, map_shape, 1)
+    ours, theirs = (critics("released", 20, hidden, map_shape, 1) for _ in range(2))
     ours.update_stage = triton_kernel.update_stage
     perms = permutations("", 3, 6)[:1]
     close(ours.train(x, z, perms), theirs.train(x, z, perms))

@@ -8,6 +8,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -50,8 +51,8 @@ class ConstrainedAttack:
     bounds: the range of the data.
     batch_size: samples at a time; None fits them to the device. It changes no result.
 
-    On a CPU each of PyTorch's threads takes samples of its own, with a copy of the loss, where that has its
-    network as `model`.
+    On a CPU each thread that PyTorch may use attacks a batch of its own, with a deep copy of the loss,
+    where that says `threaded` (`uae.losses`).
     """
 
     eps: float = 1.0
@@ -104,7 +105,8 @@ class ConstrainedAttack:
 
         loss: (x_adv, x) -> (N,); see `uae.losses`.  seed, index: a sample's random numbers depend on
         `seed` and its `index` (0..N-1 unless given) alone, not on the batch it is in.
-        progress: called with (samples done, samples in all); in a long attack also within a chunk.
+        progress: called with (samples done, samples in all); in a long attack also within a chunk, and
+            from that chunk's thread.
         trace: also follow the attack: see the result's `trace` and `stationarity`.
         resume: a file that holds the chunks done, in float32, while the attack runs. If it exists when the
             attack starts, the attack goes on from there. The caller deletes it in the end.
@@ -115,8 +117,11 @@ class ConstrainedAttack:
         index = checks.check_call(loss, images, index, self.bounds)
         if resume is not None and not tag:
             raise ValueError(f"resume={resume} needs a tag, or it could go on from another attack's samples")
-        contexts = self._contexts(loss, images, seed)
-        size = self.batch_size or self._batch_size(images, contexts[0][1], len(contexts))
+        features = self._features(loss, images, seed)
+        at_once, size = self._batches(loss, images, features)
+        contexts = [(loss, features)]
+        if at_once > 1:
+            contexts = [(own, self._features(own, images, seed)) for own in threads.copies(loss, at_once)]
         parts = _left(resume, tag, images.device)
         chunks = [
             slice(at, min(at + size, len(images))) for at in range(sum(map(len, parts)), len(images), size)
@@ -132,13 +137,14 @@ class ConstrainedAttack:
             return kept.result()
 
         due = time.monotonic() + SECONDS_BETWEEN_SAVES
-        for rows, part in zip(chunks, threads.in_order(work, chunks, contexts), strict=True):
-            parts.append(part)
-            done(rows, rows.stop - rows.start)
-            if resume is not None and rows.stop < len(images) and (now := time.monotonic()) > due:
-                AttackResult.concatenate(parts, {"tag": tag}).save(resume)
-                taken = time.monotonic() - now
-                due = now + taken + max(SECONDS_BETWEEN_SAVES, taken / SAVING_SHARE)
+        with closing(threads.in_order(work, chunks, contexts)) as results:
+            for rows, part in zip(chunks, results, strict=True):
+                parts.append(part)
+                done(rows, rows.stop - rows.start)
+                if resume is not None and rows.stop < len(images) and (now := time.monotonic()) > due:
+                    AttackResult.concatenate(parts, {"tag": tag}).save(resume)
+                    taken = time.monotonic() - now
+                    due = now + taken + max(SECONDS_BETWEEN_SAVES, taken / SAVING_SHARE)
         result = AttackResult.concatenate(parts, {"attack": dataclasses.asdict(self), "seed": seed})
         checks.report_zero_gradients(log, result)
         return result
@@ -146,31 +152,20 @@ class ConstrainedAttack:
     def _search(self, problem: Problem, kept: Kept) -> None:
         raise NotImplementedError
 
-    def _contexts(self, loss: Loss, images: Tensor, seed: int) -> list[tuple[Loss, Features | None]]:
-        """What each thread attacks with."""
+    def _features(self, loss: Loss, images: Tensor, seed: int) -> Features | None:
+        if self.mi is None:
+            return None
+        model = getattr(loss, "model", None)
+        return (self.mi.samples or default_for(model)).bind(model, images, seed)
 
-        def features(loss: Loss) -> Features | None:
-            if self.mi is None:
-                return None
-            model = getattr(loss, "model", None)
-            return (self.mi.samples or default_for(model)).bind(model, images, seed)
+    def _batches(self, loss: Loss, images: Tensor, features: Features | None) -> tuple[int, int]:
+        """How many batches at once, and of how many samples.
 
-        first = features(loss)
-        if first is not None and not first.threaded:
-            return [(loss, first)]
-        losses = threads.copies(loss, images.device, len(images))
-        return [(loss, first)] if len(losses) == 1 else [(own, features(own)) for own in losses]
-
-    def _batch_size(self, images: Tensor, features: Features | None, at_once: int) -> int:
-        """As many samples as fit the memory to spend: 512 MiB, or a third of a GPU's free memory up to 8 GiB.
-
-        More would not fill a GPU better, and jobs can share one.
-
-        On the CPU no more than the features ask for: more would leave the cache. at_once: so many threads
-        share the memory and the samples.
+        As many samples as fit the memory to spend: 512 MiB, or a third of a GPU's free memory up to 8 GiB.
+        More would not fill a GPU better, and jobs can share one. On the CPU no more than the features ask
+        for, since more would leave the cache; and of several threads' batches all have one size.
         """
-        budget, most = 2**29 // at_once, CPU_SAMPLES if features is None else features.cpu_samples
-        most = min(most, max(threads.FEWEST, -(-len(images) // at_once)))
+        budget, most = 2**29, CPU_SAMPLES if features is None else features.cpu_samples
         if images.device.type == "cuda":
             budget, most = min(torch.cuda.mem_get_info(images.device)[0] // 3, 2**33), len(images)
         need = 64 * images[0].numel() * images.itemsize  # activations of a small model
@@ -180,7 +175,14 @@ class ConstrainedAttack:
             itemsize = max(4, images.itemsize)  # of the critics
             need += self.mi.state_bytes(dim, features.map_shape, itemsize)
             need += (6 * count * dim + 8 * count * (self.mi.inner_steps + 1)) * itemsize
-        return max(1, min(len(images), most, budget // need))
+        at_once = 1
+        if (features is None or features.threaded) and threads.suitable(loss, images.device):
+            at_once = max(1, min(torch.get_num_threads(), len(images) // threads.FEWEST, budget // need))
+        size = self.batch_size or max(1, min(len(images), most, budget // at_once // need))
+        if at_once > 1 and self.batch_size is None:
+            rounds = math.ceil(len(images) / (size * at_once))
+            size = math.ceil(len(images) / (rounds * at_once))
+        return at_once, size
 
 
 class Point(NamedTuple):

@@ -1,12 +1,13 @@
-"""Chunks of samples on several threads of a CPU, one thread a chunk.
+"""Chunks of samples on several threads of a CPU.
 
 A chunk's work is too small for PyTorch's own threads, which share each operation: on two cores of a CPU the
-attack on a convolutional autoencoder took 1.3 times as long with them (docs/performance.md).
+attack on 256 images by a convolutional autoencoder took 1.3 times as long with them (docs/performance.md).
 """
 
 from __future__ import annotations
 
 import copy
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,51 +21,86 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 Context, Result = TypeVar("Context"), TypeVar("Result")
 FEWEST = 16  # samples that are worth a chunk of their own
 
+log = logging.getLogger(__name__)
+
 
 class Stopped(Exception):
     """Raised by a chunk's work when another's has failed or the user has interrupted."""
 
 
-def copies(loss: Loss, device: torch.device, samples: int) -> list[Loss]:
-    """The loss for each thread, with a model of its own: one that remembers something may do so.
+def suitable(loss: Loss, device: torch.device) -> bool:
+    """Whether copies of the loss may be called from several threads.
 
-    The loss alone on a GPU, where its model can't be told from the rest of it or can't be copied.
+    Only of losses that say so by `threaded`, and no network with hooks: a copied hook is the same function,
+    and would mix what the threads see. A thread does not have its caller's autocast.
     """
-    count = min(torch.get_num_threads(), samples // FEWEST) if device.type == "cpu" else 1
-    if count < 2 or not isinstance(getattr(loss, "model", None), nn.Module):
-        return [loss]
+    model = getattr(loss, "model", None)
+    return (
+        device.type == "cpu"
+        and getattr(loss, "threaded", False)
+        and isinstance(model, nn.Module)
+        and not any(hooked(module) for module in model.modules())
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+def hooked(module: nn.Module) -> bool:
+    """Whether it has hooks or a `forward` that a copy would share."""
+    return "forward" in vars(module) or any(
+        hooks for name, hooks in vars(module).items() if name.endswith(("_hooks", "_pre_hooks"))
+    )
+
+
+def copies(loss: Loss, count: int) -> list[Loss]:
+    """As many copies, each with a network of its own: one that remembers something may do so."""
     try:
-        return [copy.deepcopy(loss) for _ in range(count)]
-    except (RuntimeError, TypeError):  # tensors of a graph, handles of files
+        return [copy.deepcopy(loss) for _ in range(count)] if count > 1 else [loss]
+    except Exception as error:  # a user's network may refuse in any way
+        log.info("one thread: the loss cannot be copied (%s)", error)
         return [loss]
 
 
 def in_order(
     work: Callable[[Context, slice, threading.Event], Result], chunks: list[slice], contexts: list[Context]
 ) -> Iterator[Result]:
-    """work(context, chunk, stop) of all chunks, in their order; no two at a time share a context."""
+    """work(context, chunk, stop) of all chunks, in their order; no two at a time share a context.
+
+    Once one fails, `stop` is set for the others, and its error is raised.
+    """
     stop = threading.Event()
     if len(contexts) == 1 or len(chunks) < 2:
         yield from (work(contexts[0], chunk, stop) for chunk in chunks)
         return
-    threads = torch.get_num_threads()
     free: SimpleQueue[Context] = SimpleQueue()
     for context in contexts:
         free.put(context)
 
     def one(chunk: slice) -> Result:
+        if stop.is_set():
+            raise Stopped
         context = free.get()
         try:
             return work(context, chunk, stop)
+        except BaseException:
+            stop.set()
+            raise
         finally:
             free.put(context)
 
+    at_hand = torch.get_num_threads()
+    each = max(1, at_hand // len(contexts))
     try:
-        with ThreadPoolExecutor(len(contexts), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(len(contexts), initializer=torch.set_num_threads, initargs=(each,)) as pool:
+            futures = [pool.submit(one, chunk) for chunk in chunks]
             try:
-                yield from pool.map(one, chunks)
+                for future in futures:
+                    yield future.result()
+            except Stopped:
+                errors = (future.exception() for future in futures)
+                raise next(error for error in errors if error and not isinstance(error, Stopped)) from None
             except BaseException:
                 stop.set()
                 raise
     finally:
-        torch.set_num_threads(threads)  # a thread's own setting is also the next threads' first
+        # What a worker sets is also what threads begin with that are new to PyTorch.
+        torch.set_num_threads(at_hand)

@@ -25,7 +25,8 @@ BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # Adam's usual constants
 
 
 class Linear:
-    """h -> h W^T + b, with rows h of shape (2, N, H, in); `ones`, (2, N, H), is the bias's input in them.
+    """h -> h W^T + b. What it sees are rows, (2, N, H, in), each a sum of samples with weights of which
+    `totals`, (2, N, H), are the sums: rows W^T + totals b.
 
     `pulled`, (2, N, H, out), is None at the last stage, whose outputs are the units.
     """
@@ -36,14 +37,14 @@ class Linear:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {"weight": (self.units, self.size), "bias": (self.units,)}
 
-    def forward(self, rows: Tensor, ones: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return rows @ weight.mT + ones[..., None] * bias[..., None, :]
+    def forward(self, rows: Tensor, totals: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return rows @ weight.mT + totals[..., None] * bias[..., None, :]
 
-    def gradients(self, rows: Tensor, ones: Tensor, pulled: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Of the units by weight and bias, weighted as the rows are."""
-        if pulled is None:
-            return rows, ones
-        return pulled.mT @ rows, (ones[..., None] * pulled).sum(2)
+    def weight_gradient(self, rows: Tensor, pulled: Tensor | None) -> Tensor:
+        return rows if pulled is None else pulled.mT @ rows
+
+    def bias_gradient(self, totals: Tensor, pulled: Tensor | None) -> Tensor:
+        return totals if pulled is None else (totals[..., None] * pulled).sum(2)
 
     def pull(self, pulled: Tensor | None, weight: Tensor) -> Tensor:
         """The units' weights on the input, from those on the output; nothing that a later step moves."""
@@ -70,15 +71,17 @@ class Convolution:
         maps = rows.unflatten(-1, self.map).unfold(-2, 2, 1).unfold(-2, 2, 1)
         return maps.reshape(*rows.shape[:3], -1, 4)
 
-    def forward(self, rows: Tensor, ones: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(self, rows: Tensor, totals: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         out = self._patches(rows).flatten(2, 3) @ weight.mT
-        constant = ones[..., None, None] * bias[..., None, None, :]
+        constant = totals[..., None, None] * bias[..., None, None, :]
         return (out.unflatten(2, (rows.shape[2], -1)) + constant).flatten(-2)
 
-    def gradients(self, rows: Tensor, ones: Tensor, pulled: Tensor) -> tuple[Tensor, Tensor]:
-        pulled = pulled.unflatten(-1, (-1, self.filters))
-        weight = pulled.flatten(2, 3).mT @ self._patches(rows).flatten(2, 3)
-        return weight, (ones[..., None] * pulled.sum(3)).sum(2)
+    def weight_gradient(self, rows: Tensor, pulled: Tensor) -> Tensor:
+        pulled = pulled.reshape(*pulled.shape[:2], -1, self.filters)
+        return pulled.mT @ self._patches(rows).flatten(2, 3)
+
+    def bias_gradient(self, totals: Tensor, pulled: Tensor) -> Tensor:
+        return (totals[..., None] * pulled.unflatten(-1, (-1, self.filters)).sum(3)).sum(2)
 
     def pull(self, pulled: Tensor, weight: Tensor) -> Tensor:
         height, width = self.map
@@ -139,9 +142,9 @@ class Critics:
         self.second = [[torch.zeros_like(p) for p in pair] for pair in self.params]
         self.out_first, self.out_second = torch.zeros_like(self.out), torch.zeros_like(self.out)
         self.update_stage = update_stage  # or what an engine puts in its place
-        self.pulled: list[Tensor] = []  # the units' weights on each stage's input, (2, N, H, in)
-        for layer, (weight, _) in zip(reversed(layers), reversed(self.params), strict=True):
-            self.pulled.insert(0, layer.pull(self.pulled[0] if self.pulled else None, weight))
+        self.pulled: list[
+            Tensor
+        ] = []  # the units' weights on each stage's input, (2, N, H, in), once asked for
 
     def schedule(self, count: int) -> list[tuple[float, float]]:
         """Adam's bias corrections for the next steps: (lr / (1 - b1^t), 1 / sqrt(1 - b2^t))."""
@@ -182,15 +185,18 @@ class Critics:
         one for the evaluation. Returns the bound (N,) and its gradient by z (N, K, D).
         """
         both = torch.stack([x, z])
+        if not self.pulled:
+            for layer, (weight, _) in zip(reversed(self.layers), reversed(self.params), strict=True):
+                self.pulled.insert(0, layer.pull(self.pulled[0] if self.pulled else None, weight))
         for step, (rate, root) in enumerate(self.schedule(perms.shape[1] - 1)):
             _, grad, grad_out = self._bound(self._project(both), perms[:, step])
-            ones, going_up = grad.sum(2), [grad.mT @ both]
+            totals, going_up = grad.sum(2), [grad.mT @ both]
             for layer, (weight, bias) in zip(self.layers[:-1], self.params, strict=False):
-                going_up.append(layer.forward(going_up[-1], ones, weight, bias))
+                going_up.append(layer.forward(going_up[-1], totals, weight, bias))
             above = [None, None]
             for i in reversed(range(len(self.layers))):
                 before = self.pulled[i]
-                self.pulled[i] = self.update_stage(self, i, going_up[i], ones, above, rate, root)
+                self.pulled[i] = self.update_stage(self, i, going_up[i], totals, above, rate, root)
                 above = [before, self.pulled[i]]
             self.ascend(self.out, grad_out, self.out_first, self.out_second, rate, root)
         self.steps += perms.shape[1] - 1
@@ -212,17 +218,18 @@ def update_stage(
     critics: Critics,
     i: int,
     rows: Tensor,
-    ones: Tensor,
+    totals: Tensor,
     pulled: list[Tensor | None],
     rate: float,
     root: float,
 ) -> Tensor:
     """One step of stage i, from its rows; the units' weights on its input after the step.
 
-    pulled: the units' weights on its output, before and after the step.
+    pulled: the units' weights on its output, before and after the step; None at the last stage.
     """
     layer, (weight, bias) = critics.layers[i], critics.params[i]
-    grads = layer.gradients(rows, ones, pulled[0])
+    before, after = pulled
+    grads = layer.weight_gradient(rows, before), layer.bias_gradient(totals, before)
     for p, g, m, v in zip((weight, bias), grads, critics.first[i], critics.second[i], strict=True):
         critics.ascend(p, g, m, v, rate, root)
-    return layer.pull(pulled[1], weight)
+    return layer.pull(after, weight)

@@ -206,13 +206,13 @@ def _train(start, stop, x, z, weight, bias, out, first, second, perms, hyper, va
 
 
 @compiled
-def _update(start, stop, weight, first, second, rows, before, after, pulled, hyper):
+def _update(start, stop, weight, first, second, rows, before, after, out, hyper):
     """`update_stage` of the inputs start..stop - 1, whole blocks; shapes as `lay_out`'s buffers have them."""
     for i in range(len(weight)):
         for d in range(start, stop, INPUTS):
             w, m, v = weight[i, d : d + INPUTS], first[i, d : d + INPUTS], second[i, d : d + INPUTS]
             _ascend(before[i], rows[i, :, d : d + INPUTS], w, m, v, hyper)
-            _project(w, after[i], pulled[i, d : d + INPUTS])
+            _project(w, after[i], out[i, d : d + INPUTS])
 
 
 def _padded(tensor: Tensor, rows: int, columns: int) -> Tensor:
@@ -289,13 +289,14 @@ def train(critics: Critics, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor
 
 def lay_out(critics: Critics) -> None:
     """Lay a released critic's large stages out input by input, once; `critics.update_stage` from then on."""
-    buffers = {}
+    buffers: dict[int, list[Tensor]] = {}
     for i, layer in enumerate(critics.layers[:-1]):
         if isinstance(layer, Linear):
-            states = critics.params[i], critics.first[i], critics.second[i]
-            buffers[i] = [_padded(tensors[0].mT, INPUTS, _columns(critics.out)) for tensors in states]
-            for tensors, buffer in zip(states, buffers[i], strict=True):
+            buffers[i] = []
+            for tensors in (critics.params[i], critics.first[i], critics.second[i]):
+                buffer = _padded(tensors[0].mT, INPUTS, _columns(critics.out))
                 tensors[0] = buffer[..., : layer.size, : layer.units].mT
+                buffers[i].append(buffer)
     critics.update_stage = partial(update_stage, buffers)
 
 
@@ -304,17 +305,16 @@ def update_stage(
     critics: Critics,
     i: int,
     rows: Tensor,
-    ones: Tensor,
+    totals: Tensor,
     pulled: list[Tensor | None],
     rate: float,
     root: float,
 ) -> Tensor:
     """`critics.update_stage(...)`, after `lay_out`: large linear stages here, other weights as ever."""
     if i not in buffers:
-        return portable.update_stage(critics, i, rows, ones, pulled, rate, root)
+        return portable.update_stage(critics, i, rows, totals, pulled, rate, root)
     bias, m_bias, v_bias = critics.params[i][1], critics.first[i][1], critics.second[i][1]
-    _, grad_bias = critics.layers[i].gradients(rows[..., :0], ones, pulled[0])
-    critics.ascend(bias, grad_bias, m_bias, v_bias, rate, root)
+    critics.ascend(bias, critics.layers[i].bias_gradient(totals, pulled[0]), m_bias, v_bias, rate, root)
     columns = _columns(rows)
     before, after = _padded(pulled[0], 1, columns), _padded(pulled[1], UNITS, columns)
     state = [buffer.flatten(0, 1).numpy() for buffer in buffers[i]]

@@ -147,7 +147,7 @@ def _train(
 
 @triton.jit
 def _update(
-    samples, pulled, after, weight, first, second, out, rate, root,
+    samples, before, after, weight, first, second, out, rate, root,
     H: tl.constexpr, IN: tl.constexpr, OUT: tl.constexpr,
     ROWS: tl.constexpr, TILE_IN: tl.constexpr, TILE_OUT: tl.constexpr,
 ):  # fmt: skip
@@ -163,9 +163,9 @@ def _update(
     for lo in range(0, OUT, TILE_OUT):
         units = lo + o < OUT
         of_units = (r < H)[:, None] & units[None, :]
-        pulled_at = i * H * OUT + r[:, None] * OUT + (lo + o)[None, :]
-        was = tl.load(pulled + pulled_at, mask=of_units, other=0.0)
-        now = tl.load(after + pulled_at, mask=of_units, other=0.0)
+        units_at = i * H * OUT + r[:, None] * OUT + (lo + o)[None, :]
+        was = tl.load(before + units_at, mask=of_units, other=0.0)
+        now = tl.load(after + units_at, mask=of_units, other=0.0)
         state = i * OUT * IN + (lo + o)[:, None] * IN + d[None, :]
         mask = units[:, None] & inside[None, :]
         grad = _dot(tl.trans(was), rows, tl.zeros((TILE_OUT, TILE_IN), dtype))
@@ -231,12 +231,12 @@ def update(
     first: Tensor,
     second: Tensor,
     rows: Tensor,
-    pulled: Tensor,
+    before: Tensor,
     after: Tensor,
     rate: float,
     root: float,
 ) -> Tensor:
-    """Adam on weights (2, N, out, in) by pulled (2, N, H, out).mT @ rows (2, N, H, in), in place.
+    """Adam on weights (2, N, out, in) by before (2, N, H, out).mT @ rows (2, N, H, in), in place.
 
     Returns after @ weight, of the weights after the step.
     """
@@ -245,7 +245,7 @@ def update(
     out = torch.empty_like(rows, memory_format=torch.contiguous_format)
     tile = 128
     _update[(rows.shape[0] * rows.shape[1], triton.cdiv(size, tile))](
-        *(rows.contiguous(), pulled.contiguous(), after.contiguous(), weight, first, second, out),
+        *(rows.contiguous(), before.contiguous(), after.contiguous(), weight, first, second, out),
         *(rate, root),
         **{"H": hidden, "IN": size, "OUT": units},
         **{"ROWS": _power(hidden), "TILE_IN": tile, "TILE_OUT": 16},
@@ -258,7 +258,7 @@ def update_stage(
     critics: Critics,
     i: int,
     rows: Tensor,
-    ones: Tensor,
+    totals: Tensor,
     pulled: list[Tensor | None],
     rate: float,
     root: float,
@@ -266,8 +266,7 @@ def update_stage(
     """`critics.update_stage(...)`: large linear stages here, the few other weights as ever."""
     layer = critics.layers[i]
     if not isinstance(layer, Linear) or pulled[0] is None:
-        return portable.update_stage(critics, i, rows, ones, pulled, rate, root)
+        return portable.update_stage(critics, i, rows, totals, pulled, rate, root)
     (weight, bias), (m, m_bias), (v, v_bias) = critics.params[i], critics.first[i], critics.second[i]
-    _, grad_bias = layer.gradients(rows[..., :0], ones, pulled[0])
-    critics.ascend(bias, grad_bias, m_bias, v_bias, rate, root)
+    critics.ascend(bias, layer.bias_gradient(totals, pulled[0]), m_bias, v_bias, rate, root)
     return update(weight, m, v, rows, *pulled, rate, root)

@@ -1,0 +1,49 @@
+"""The CPU's kernels against the portable path, at sizes that fill their blocks and sizes that don't."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from uae import MINE
+from uae.mine import Estimator
+
+
+@pytest.fixture(params=[1, 3])
+def shared(request):
+    """One thread, and three that share a call's work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("hidden", [3, 10, 17])
+@pytest.mark.parametrize(
+    ("critic", "map_shape"), [("vanilla", None), ("released", None), ("released", (4, 7))]
+)
+def test_agrees_with_the_portable_path(shared, critic, map_shape, hidden):
+    """Bound and gradient of two evaluations, the second with the state that the first left."""
+    x, z = torch.rand(2, 2, 5, 28, dtype=torch.float64, generator=torch.Generator().manual_seed(hidden))
+    ours, theirs = (
+        Estimator(
+            MINE(critic, inner_steps=3, lr=1e-2, hidden=hidden, engine=engine),
+            x,
+            map_shape,
+            7,
+            torch.arange(2),
+        )
+        for engine in ("auto", "portable")
+    )
+    for _ in range(2):
+        torch.testing.assert_close(ours.estimate(x, z), theirs.estimate(x, z), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("critic", ["vanilla", "released"])
+def test_in_float32_to_its_rounding(critic):
+    x, z = torch.rand(2, 2, 8, 30, generator=torch.Generator().manual_seed(0))
+    ours, theirs = (
+        Estimator(MINE(critic, inner_steps=5, lr=1e-4, engine=engine), x, (5, 6), 7, torch.arange(2))
+        for engine in ("auto", "portable")
+    )
+    torch.testing.assert_close(ours.estimate(x, z), theirs.estimate(x, z), rtol=1e-3, atol=1e-5)
