@@ -37,7 +37,7 @@ def test_table2_shows_runs_beside_the_paper_and_names_the_features(tmp_path):
     render.render("table2", [tmp_path], tmp_path)
     text = (tmp_path / "table2.md").read_text()
     assert "310.00 ± 14.14" in text and "339.47" in text and "344.23" in text and "0.25" in text
-    assert "Features: Inception-v3. Images resized to: 299 × 299." in text
+    assert "Features: Inception-v3. Images resized to: 299 × 299. Runs of random sampling: 2." in text
     latex = (tmp_path / "table2.tex").read_text()
     assert r"299 $\times$ 299" in latex and r"$\epsilon$ = 0.03" in latex
 

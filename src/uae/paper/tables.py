@@ -253,6 +253,8 @@ def caption(table: str, records: list[Record]) -> str:
     for title, key in layout.get("notes", {}).items():
         found = {str(r.settings[key]) for r in records if key in r.settings}
         text += [f"{title}: {', '.join(sorted(found))}."] if found else []
+    draws = {r.draw for r in records} - {None}
+    text += [f"{layout['draws']}: {len(draws)}."] if "draws" in layout and draws else []
     smaller = {r.variant.partition("+")[0] for r in records if not complete(r.variant)}
     text += [f"Data {variant}: {catalogue.describe(variant)}." for variant in sorted(smaller)]
     return " ".join(text)
