@@ -110,7 +110,7 @@ def test_three_threads_at_a_time_with_networks_of_their_own(three, monkeypatch):
     assert torch.get_num_threads() == 3
 
 
-def test_few_batches_share_all_threads(monkeypatch):
+def test_few_batches_share_all_threads():
     seen = []
     with ThreadPoolExecutor(1) as pool:  # a thread of its own: six are not this process's business
         pool.submit(torch.set_num_threads, 6).result()

@@ -19,11 +19,10 @@ from torch import Tensor
 from uae import seeding
 from uae.attacks import checks, threads
 from uae.attacks.result import AttackResult
+from uae.attacks.threads import Loss
 from uae.errors import BadFile
 from uae.mine import MINE, Estimator
 from uae.sampling import CPU_SAMPLES, Features, default_for
-
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +125,7 @@ class ConstrainedAttack:
         chunks = [
             slice(at, min(at + size, len(images))) for at in range(sum(map(len, parts)), len(images), size)
         ]
-        done = Done(progress, len(images), sum(map(len, parts)))
+        done = threads.Done(progress, len(images), sum(map(len, parts)))
 
         def work(context: tuple[Loss, Features | None], rows: slice, stop: threading.Event) -> AttackResult:
             own, features = context
@@ -395,21 +394,6 @@ def _left(resume: Path | None, tag: str, device: torch.device) -> list[AttackRes
     if part.metadata.get("tag") != tag:
         return []
     return [AttackResult(**{name: tensor.to(device) for name, tensor in part.tensors().items()})]
-
-
-class Done:
-    """Tells the caller's `progress`. Of a chunk under way, its steps' share of the samples counts."""
-
-    def __init__(self, progress: Callable[[int, int], None] | None, total: int, before: int):
-        self.progress, self.total, self.before = progress, total, before
-        self.chunks: dict[int, int] = {}
-        self.lock = threading.Lock()
-
-    def __call__(self, rows: slice, samples: int) -> None:
-        if self.progress is not None:
-            with self.lock:
-                self.chunks[rows.start] = samples
-                self.progress(self.before + sum(self.chunks.values()), self.total)
 
 
 def _glorot_noise(seed: int, index: Tensor, x: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ def suitable(loss: Loss, device: torch.device) -> bool:
 def hooked(module: nn.Module) -> bool:
     """Whether it has hooks or a `forward` that a copy would share."""
     return "forward" in vars(module) or any(
-        hooks for name, hooks in vars(module).items() if name.endswith(("_hooks", "_pre_hooks"))
+        hooks for name, hooks in vars(module).items() if name.endswith("_hooks")
     )
 
 
@@ -56,7 +56,7 @@ def copies(loss: Loss, count: int) -> list[Loss]:
     try:
         return [copy.deepcopy(loss) for _ in range(count)] if count > 1 else [loss]
     except Exception as error:  # a user's network may refuse in any way
-        log.info("one thread: the loss cannot be copied (%s)", error)
+        log.warning("one thread: the loss cannot be copied (%s)", error)
         return [loss]
 
 
@@ -104,3 +104,18 @@ def in_order(
     finally:
         # What a worker sets is also what threads begin with that are new to PyTorch.
         torch.set_num_threads(at_hand)
+
+
+class Done:
+    """Tells the caller's `progress`. Of a chunk under way, its steps' share of the samples counts."""
+
+    def __init__(self, progress: Callable[[int, int], None] | None, total: int, before: int):
+        self.progress, self.total, self.before = progress, total, before
+        self.chunks: dict[int, int] = {}
+        self.lock = threading.Lock()
+
+    def __call__(self, rows: slice, samples: int) -> None:
+        if self.progress is not None:
+            with self.lock:
+                self.chunks[rows.start] = samples
+                self.progress(self.before + sum(self.chunks.values()), self.total)

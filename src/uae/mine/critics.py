@@ -142,9 +142,8 @@ class Critics:
         self.second = [[torch.zeros_like(p) for p in pair] for pair in self.params]
         self.out_first, self.out_second = torch.zeros_like(self.out), torch.zeros_like(self.out)
         self.update_stage = update_stage  # or what an engine puts in its place
-        self.pulled: list[
-            Tensor
-        ] = []  # the units' weights on each stage's input, (2, N, H, in), once asked for
+        # The units' weights on each stage's input, (2, N, H, in), from the first call of `train` on
+        self.pulled: list[Tensor] = []
 
     def schedule(self, count: int) -> list[tuple[float, float]]:
         """Adam's bias corrections for the next steps: (lr / (1 - b1^t), 1 / sqrt(1 - b2^t))."""
