@@ -70,7 +70,7 @@ def measure(page: Path, folder: Path, width: int) -> dict:
 @pytest.mark.parametrize("width", [400, 1200])
 def test_the_report_in_a_browser(tmp_path, width):
     for r in RECORDS:
-        r.save(records.path(tmp_path / "results" / "records", r.method, r.seed, r.draw))
+        r.save(records.path(tmp_path / "results" / "records" / "reconstruction", r.method, r.seed, r.draw))
     png(tmp_path / "results")
     page = tmp_path / "report.html"
     report.write(tmp_path / "results", page, "preview", ROOT / "workflow" / "report")

@@ -47,8 +47,8 @@ RECORDS = [
 @pytest.fixture
 def saved(tmp_path):
     for r in RECORDS:
-        r.save(records.path(tmp_path / "records", r.method, r.seed, r.draw))
-    return tmp_path / "records"
+        r.save(records.path(tmp_path / "records" / "reconstruction", r.method, r.seed, r.draw))
+    return tmp_path / "records" / "reconstruction"
 
 
 def test_the_tidy_table():
@@ -163,6 +163,20 @@ def test_the_report_is_one_page_on_its_own(saved, tmp_path):
     assert not re.findall(r'(?:src|href)="(?!#|data:)', page)
     links = set(re.findall(r'href="#([^"]+)"', page))
     assert links <= set(re.findall(r'id="([^"]+)"', page)) and {"table4", "table8", "figure5"} <= links
+
+
+def test_two_folders_may_have_records_of_one_method(tmp_path):
+    """Figure 3's bounds and Table 3 both attack with MinMax, each its own number of images."""
+    for folder, count in (("bounds", 100), ("table3", 2)):
+        metrics = {"asr": 1.0, "mi_mean": 3.0, "n_attacked": count}
+        r = RECORDS[0].model_copy(
+            update={"experiment": "supervised", "model": "classifier", "method": "minmax", "metrics": metrics}
+        )
+        r.save(tmp_path / "records" / folder / "seed0.json")
+    report.write(tmp_path, tmp_path / "report.html", "preview")
+    page = (tmp_path / "report.html").read_text()
+    assert '<a href="#table3-seed0"' in page and ">2</a>" in page and ">51</a>" not in page
+    assert {"table3-seed0", "bounds-seed0"} <= set(re.findall(r'id="([^"]+)"', page))
 
 
 def test_a_bad_record_is_named(saved, tmp_path):

@@ -11,6 +11,7 @@ import pandas as pd
 
 from uae import records, storage
 from uae.paper import claims, tables
+from uae.paper.layouts import items
 
 HERE = Path(__file__).parent
 
@@ -20,7 +21,8 @@ def write(results: Path, target: Path, scale: str, captions: Path | None = None)
 
     captions: a folder with <table or figure>.rst, a text each.
     """
-    loaded = records.load(results / "records")
+    found = records.by_path(results / "records")
+    loaded = list(found.values())
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -30,7 +32,7 @@ def write(results: Path, target: Path, scale: str, captions: Path | None = None)
         verdicts=[v for v in verdicts if v.verdict != claims.NOT_RUN],
         not_run=[v.claim for v in verdicts if v.verdict == claims.NOT_RUN],
         counts={name: n for name, n in claims.summary(verdicts).items() if n},
-        tables=_tables(loaded),
+        tables=_tables(found),
         figures=_figures(results / "figures", captions),
         shown=claims.shown,
         name_of=lambda key: tables.name_of(key, math=False),
@@ -38,25 +40,28 @@ def write(results: Path, target: Path, scale: str, captions: Path | None = None)
         seconds=_seconds(loaded).to_dict("records"),
         commits=sorted({p.commit for r in loaded for p in r.provenance.values()}),
         packages=_packages(loaded),
-        records=[(_anchor(r), r) for r in loaded],
+        records=[(_anchor(path), r) for path, r in found.items()],
     )
     storage.write_text(target, text)
 
 
-def _tables(loaded: list[records.Record]) -> list[dict[str, Any]]:
-    """What the page shows of each table that has cells."""
-    by_key: dict[tuple[str, ...], list[records.Record]] = {}
-    for r in loaded:
-        by_key.setdefault((r.dataset, r.variant, r.model, r.method), []).append(r)
+def _tables(found: dict[Path, records.Record]) -> list[dict[str, Any]]:
+    """What the page shows of each table that has cells. Each is made from the records of its own folder:
+    two folders can have records of one method."""
     shown = []
     for name, layout in tables.layouts()["tables"].items():
+        own = {path: r for path, r in found.items() if path.parts[0] == items()["tables"][name]}
+        loaded = list(own.values())
         cells = tables.tidy(name, loaded)
         if cells.empty:
             continue
+        by_key: dict[tuple[str, ...], list[Path]] = {}
+        for path, r in own.items():
+            by_key.setdefault((r.dataset, r.variant, r.model, r.method), []).append(path)
         groups, blocks = tables.columns(name, cells), tables.body(name, cells)
         for cell in filter(None, (c for block in blocks for row in block["rows"] for c in row["cells"])):
             runs = by_key[cell["key"]]
-            cell["anchor"], cell["from"] = _anchor(runs[0]), _provenance(runs)
+            cell["anchor"], cell["from"] = _anchor(runs[0]), _provenance([own[path] for path in runs])
         shown.append(
             {
                 "id": name,
@@ -75,10 +80,9 @@ def _tables(loaded: list[records.Record]) -> list[dict[str, Any]]:
     return shown
 
 
-def _anchor(r: records.Record) -> str:
+def _anchor(path: Path) -> str:
     """A record's place on the page."""
-    parts = (r.experiment, r.dataset, r.variant, r.model, r.method, r.seed, r.draw)
-    return "-".join("" if part is None else str(part) for part in parts).replace("@", "-at-")
+    return "-".join(path.with_suffix("").parts).replace("@", "-at-")
 
 
 def _provenance(runs: list[records.Record]) -> str:
