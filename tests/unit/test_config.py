@@ -56,6 +56,18 @@ def test_the_paper_scale_has_the_papers_settings():
     assert grid | {(0.01, 0.1)} == {(a, b) for a in (0.01, 0.05) for b in (0.05, 0.1, 0.5)}  # Table 9
 
 
+def test_the_papers_table3_has_all_its_iterations_and_images():
+    """Section 5.2: 1000 images, T = 9000; on a CPU fewer where the critic is large, or a method our own."""
+    supervised = config.load(BASE | {"scale": "paper"}).supervised
+    for device, counts in (("cuda", [1000] * 5), ("cpu", [10, 10, 1000, 1000, 64])):
+        sets = [attack for attack in supervised.sets("mnist", device) if attack.item == "table3"]
+        assert [attack.settings["images"] for attack in sets] == counts
+        for attack in sets:
+            assert (
+                attack.settings["settings"]["steps"] * attack.settings["settings"].get("searches", 1) == 9000
+            )
+
+
 def concrete(**over):
     """Settings of one row of the tables."""
     return {"reconstruction": {"mnist": {"models": {"concrete": over}}}}

@@ -49,6 +49,7 @@ class Compared(Block):
     attack: Literal["minmax", "penalty"]
     critic: Literal["vanilla", "released"]
     restart_critic: bool = True  # of each search of the penalty attack
+    images: Images | None = None  # at most, where that is fewer than the table's
 
 
 class Budget(Block):
@@ -231,7 +232,7 @@ class Supervised(Block):
                     "searches": self.searches,
                     "restart_critic": method.restart_critic,
                 }
-            images = getattr(budget.images, device)
+            images = min(getattr(block, device) for block in (budget.images, method.images) if block)
             settings = self._mine(method.attack, images, 1.0, method.critic, **over)
             found.append(AttackSet("table3", name, None, settings | {"trace": True}))
         return found
