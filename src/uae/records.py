@@ -52,6 +52,7 @@ METRICS = {
     "mi_late_gain": "mean rise of the best mutual information in the second half of the iterations, in nats",
     "mi_itself": "mean mutual information of originals with themselves, in nats",
     "mi_adv": "mean mutual information of originals with their examples, by the estimator of mi_itself",
+    "mi_other": "mean mutual information of originals with another of them, by the same estimator",
     "prediction_changed": "share of successful examples that the classifier takes for another class",
     "loss_clean": "mean loss of the originals of the successful examples",
     "loss_adv": "mean loss of the successful examples",

@@ -12,6 +12,7 @@ import torch
 from uae import checkpoints, models, records, storage
 from uae.attacks import AttackResult
 from uae.data import prepared
+from uae.sampling import Features
 from uae.stages import classifier, supervised
 
 MINE = {"critic": "vanilla", "inner_steps": 1, "lr": 1e-3}
@@ -92,7 +93,7 @@ def run(tmp_path_factory):
     uae.save(folder / "uae.safetensors")
 
     attacked = supervised.Attacked(data, checkpoint, folder / "sets", folder / "records", "mnist")
-    supervised.compare(attacked, ["minmax", "penalty"])
+    supervised.compare(attacked, ["minmax", "penalty"], {"images": 4, "critic_steps": 5, "critic_lr": 1e-3})
     runs = [("convolution-output", None), ("random-sampling", 0), ("random-sampling", 1)]
     supervised.distances(attacked, runs, [1.0, 0.03], 3, None)
     supervised.bounds(attacked, [0.1, 1.0], 3)
@@ -137,6 +138,7 @@ def test_table_3_and_the_curves_of_figure_2(run, method):
     assert result.success.any()
     assert found.metrics["asr"] == pytest.approx(result.success.double().mean().item())
     assert found.metrics["mi_mean"] == pytest.approx(result.mi[result.success].mean().item())
+    assert np.isfinite([found.metrics[name] for name in ("mi_itself", "mi_adv", "mi_other")]).all()
     arrays, metadata = storage.read_tensors(run / "records/figure2/mnist/classifier/seed0.safetensors")
     assert metadata["methods"] == ["minmax", "penalty"]
     mean, count = arrays[f"{method}/mean"], arrays[f"{method}/count"]
@@ -189,6 +191,20 @@ def test_table_1_measures_both_definitions(run):
     assert "prediction_changed" not in two
     for metrics in (one, two):
         assert np.isfinite([metrics["mi_itself"], metrics["mi_adv"]]).all()
+
+
+def test_the_common_estimator_knows_correlated_gaussians():
+    """2000 pairs with correlation rho share -log(1 - rho^2) / 2 nats; those of two samples share nothing."""
+    generator = torch.Generator().manual_seed(0)
+    x, noise = torch.randn(2, 3, 2000, 1, generator=generator)
+    rho = 0.9
+    z = rho * x + (1 - rho**2) ** 0.5 * noise
+    settings = {"critic_steps": 1000, "critic_lr": 1e-2}
+    found = supervised._information(x, z, Features(lambda x, step: x), 0, settings)
+    assert found["mi_adv"] == pytest.approx(-0.5 * np.log(1 - rho**2), abs=0.1)
+    assert found["mi_other"] == pytest.approx(0, abs=0.1) and found["mi_itself"] > found["mi_adv"]
+    alike = supervised._information(x, x, Features(lambda x, step: x), 0, settings | {"critic_steps": 3})
+    assert alike["mi_adv"] == alike["mi_itself"]
 
 
 def test_every_metric_of_the_records_has_a_meaning(run):

@@ -48,7 +48,7 @@ class Compared(Block):
 
     attack: Literal["minmax", "penalty"]
     critic: Literal["vanilla", "released"]
-    restart_critic: bool = True  # of each search of the penalty attack
+    restart_critic: bool = False  # in each search of the penalty attack
     images: Images | None = None  # at most, where that is fewer than the table's
 
 
@@ -70,14 +70,19 @@ class Table1(Block):
     dataset: str
     model: str
     methods: Annotated[list[str], Field(min_length=1)]
-    images: Count
-    critic_steps: Count  # of the estimator that both kinds of example are measured with
-    critic_lr: Positive
 
     @property
     def names(self) -> list[str]:
         """What the methods' examples are called in Table 1: unsupervised-example[-<settings>]."""
         return ["unsupervised-example" + method.removeprefix("mine-uae") for method in self.methods]
+
+
+class Estimator(Block):
+    """What measures the examples of all methods in Tables 1 and 3: a new vanilla critic for each pair."""
+
+    images: Count  # successes at most
+    critic_steps: Count
+    critic_lr: Positive
 
 
 class Table2(Budget):
@@ -131,6 +136,7 @@ class Supervised(Block):
     attack: Common
     compared: dict[str, Compared]
     classifiers: dict[str, Classifier]
+    estimator: Estimator
     table1: Table1
     table2: Table2
     table3: dict[str, dict[Literal["vanilla", "released"], Budget | None]]  # null: not with this critic
@@ -182,7 +188,7 @@ class Supervised(Block):
     def measuring(self, item: str, dataset: str) -> dict[str, Any]:
         """The settings of what is measured for one table or figure (`uae.stages.supervised`)."""
         if item == "table1":
-            settings = self.table1.model_dump(include={"images", "critic_steps", "critic_lr"})
+            settings = self.estimator.model_dump()
             settings["random_sampling"] = self.table2.random_sampling.model_dump()
             names = dict(zip(self.table1.methods, self.table1.names, strict=True))
             examples = f"minmax@{max(self.figure3.eps):g}"
@@ -192,7 +198,7 @@ class Supervised(Block):
             settings = {"eps": list(table2.eps), "shown": table2.shown, "inception": self.inception}
             return {"runs": self.runs()} | settings
         if item == "table3":
-            return {"methods": self.compared_methods(dataset)}
+            return {"methods": self.compared_methods(dataset), "estimator": self.estimator.model_dump()}
         return {"eps": self.figure3.eps, "shown": self.figure3.shown}
 
     def runs(self) -> list[tuple[str, int | None]]:

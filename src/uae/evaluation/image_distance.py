@@ -99,7 +99,7 @@ def distances(real: Tensor, others: list[Tensor], seed: int, subset_size: int = 
         fid = FrechetInceptionDistance(identity, reset_real_features=False).to(real.device)
         fid.update(real, real=True)
         found = []
-        for number, other in enumerate(others):
+        for other in others:
             size = min(subset_size, len(real), len(other))
             if size < 2:
                 raise ValueError(
@@ -108,8 +108,9 @@ def distances(real: Tensor, others: list[Tensor], seed: int, subset_size: int = 
             kid = KernelInceptionDistance(identity, subsets=SUBSETS, subset_size=size).to(real.device)
             kid.update(real, real=True)
             kid.update(other, real=False)
-            with torch.random.fork_rng(devices=[]):  # it draws subsets from the CPU's default generator
-                torch.manual_seed(seeding.derive(seed, f"kid/{number}"))
+            # It draws subsets from the CPU's default generator: the same of the real samples for all.
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seeding.derive(seed, "kid"))
                 mean, std = kid.compute()
             fid.update(other, real=False)
             found.append(Distances(fid.compute().item(), mean.item(), std.item(), size))

@@ -16,11 +16,12 @@ from uae.attacks import AttackResult
 from uae.data import prepared
 from uae.evaluation import image_distance, robustness
 from uae.losses import CrossEntropy
-from uae.mine import MINE
-from uae.sampling import RandomSampling
+from uae.mine import MINE, Estimator
+from uae.sampling import ConvolutionOutput, Features, RandomSampling
 from uae.stages import use
 
 MODEL = "classifier"
+ESTIMATES = 100  # of the mutual information of a pair, while its critic trains
 
 
 @dataclass
@@ -122,9 +123,13 @@ def _save(
     record.save(records.path(attacked.root / item / dataset / model, method, attacked.seed, draw))
 
 
-def compare(attacked: Attacked, methods: list[str]) -> None:
-    """Table 3's records and Figure 2's curves: the best MI of a success after each iteration."""
+def compare(attacked: Attacked, methods: list[str], estimator: dict[str, Any]) -> None:
+    """Table 3's records and Figure 2's curves: the best MI of a success after each iteration.
+
+    estimator: `images`, `critic_steps` and `critic_lr` of the one that measures the examples of all methods.
+    """
     curves: dict[str, np.ndarray] = {}
+    features = ConvolutionOutput().bind(attacked.model, attacked.x[:1], attacked.seed)
     for method in methods:
         result = attacked.examples(method)
         metrics = attacked.metrics(result)
@@ -132,9 +137,11 @@ def compare(attacked: Attacked, methods: list[str]) -> None:
         half = trace[:, trace.shape[1] // 2 - 1]
         if half.isfinite().any():
             metrics["mi_late_gain"] = (trace[:, -1] - half)[half.isfinite()].mean().item()
-        attacked.save(
-            "table3", method, metrics, {"attack": result.metadata["settings"]}, result.metadata["provenance"]
-        )
+        rows = _successes(result, estimator["images"])
+        x, adv = (t[rows].to(attacked.device) for t in (attacked.originals(result), result.adv))
+        metrics |= _information(x, adv, features, attacked.seed, estimator)
+        settings = {"attack": result.metadata["settings"], "estimator": estimator}
+        attacked.save("table3", method, metrics, settings, result.metadata["provenance"])
         found = trace.isfinite()
         count = found.sum(0)
         mean = torch.where(found, trace, 0).sum(0) / count
@@ -248,7 +255,8 @@ def definitions(
     clean, moved = (robustness.logits(attacked.model, t.to(attacked.device)) for t in (x, adv))
     loss = CrossEntropy(attacked.model, labels)
     metrics = attacked.metrics(result) | {"n_attacked": len(result)}
-    metrics |= _information(x, adv, attacked.seed, settings)
+    features = RandomSampling(**settings["random_sampling"]).bind(None, x, attacked.seed)
+    metrics |= _information(x, adv, features, attacked.seed, settings)
     if len(rows):
         with torch.no_grad():
             metrics |= {
@@ -270,7 +278,8 @@ def definitions(
         rows = _successes(result, settings["images"])
         x, adv = source.unit("train")[rows], result.adv[rows]
         metrics = {"asr": result.success_rate, "n_attacked": len(result)}
-        metrics |= _information(x, adv, attacked.seed, settings)
+        features = RandomSampling(**settings["random_sampling"]).bind(None, x, attacked.seed)
+        metrics |= _information(x, adv, features, attacked.seed, settings)
         if len(rows):
             metrics |= {
                 "l2_mean": (adv - x).flatten(1).norm(dim=1).double().mean().item(),
@@ -286,18 +295,26 @@ def _successes(result: AttackResult, count: int) -> Tensor:
     return result.success.nonzero()[:count, 0]
 
 
-def _information(x: Tensor, adv: Tensor, seed: int, settings: dict[str, Any]) -> dict[str, float]:
-    """Mean MI of originals with themselves and with their examples, each sample by a critic of its own."""
+def _information(
+    x: Tensor, adv: Tensor, features: Features, seed: int, settings: dict[str, Any]
+) -> dict[str, float]:
+    """Mean MI of originals with themselves, with their examples and with the next original, each pair by a
+    critic of its own: the mean of its last tenth of estimates, for one estimate is one permutation's."""
     if not len(x):
         return {}
-    features = RandomSampling(**settings["random_sampling"]).bind(None, x, seed)
-    mine = MINE(inner_steps=settings["critic_steps"], lr=settings["critic_lr"])
-    found: dict[str, list[Tensor]] = {"mi_itself": [], "mi_adv": []}
-    index = torch.arange(len(x))
-    for first, second, rows in zip(x.split(50), adv.split(50), index.split(50), strict=True):
-        compressed = features.compute(first, 0)
-        found["mi_itself"].append(mine(compressed, compressed, seed, rows))
-        found["mi_adv"].append(mine(compressed, features.compute(second, 0), seed, rows))
+    pairs = {"mi_itself": x, "mi_adv": adv} | ({"mi_other": x.roll(-1, 0)} if len(x) > 1 else {})
+    calls = min(ESTIMATES, settings["critic_steps"])
+    mine = MINE(inner_steps=settings["critic_steps"] // calls, lr=settings["critic_lr"])
+    found: dict[str, list[Tensor]] = {name: [] for name in pairs}
+    for rows in torch.arange(len(x), device=x.device).split(50):
+        with torch.no_grad():
+            clean = features.compute(x[rows], 0).contiguous()
+        for name, others in pairs.items():
+            with torch.no_grad():
+                other = features.compute(others[rows], 0).contiguous()
+            estimator = Estimator(mine, clean, None, seed, rows)
+            values = [estimator.estimate(clean, other)[0] for _ in range(calls)]
+            found[name].append(torch.stack(values[-max(1, calls // 10) :]).mean(0))
     return {name: torch.cat(values).double().mean().item() for name, values in found.items()}
 
 

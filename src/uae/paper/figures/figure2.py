@@ -17,7 +17,10 @@ POINTS = 400  # of each curve, evenly spaced
 
 
 def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
-    """A column a data set, a row a critic; lines are means over images with a success so far, bands ± std."""
+    """A column a data set, a row a critic; lines are means over images with a success so far, bands ± std.
+
+    Lines are thin until the last image has its first success: until then the mean is over ever more images.
+    """
     numbers = pd.concat([_curves(path) for path in inputs], ignore_index=True)
     datasets = list(dict.fromkeys(numbers["dataset"]))
     critics = list(dict.fromkeys(numbers["critic"]))
@@ -34,7 +37,9 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
             color, style = COLORS[place], ["-", "--", ":"][place % 3]
             count = int(curve["images"].iloc[-1])
             label = f"{name_of(method)}, {count} image{'s' * (count != 1)}"
-            panel.plot(curve["iteration"], curve["mean"], color=color, ls=style, lw=1.1, label=label)
+            panel.plot(curve["iteration"], curve["mean"], color=color, ls=style, lw=0.5)
+            whole = curve["mean"].where(curve["images"] == count)
+            panel.plot(curve["iteration"], whole, color=color, ls=style, lw=1.2, label=label)
             low, high = curve["mean"] - curve["std"], curve["mean"] + curve["std"]
             panel.fill_between(curve["iteration"], low, high, color=color, alpha=0.18, lw=0)
         panel.set_title(
