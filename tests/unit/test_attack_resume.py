@@ -5,10 +5,11 @@ import logging
 import pytest
 import torch
 
-from uae import MINE, MinMaxAttack, models
-from uae.attacks import PenaltyAttack, constrained
+from uae import MINE, MinMaxAttack, models, records
+from uae.attacks import AttackResult, PenaltyAttack, constrained
 from uae.losses import Margin, Reconstruction
 from uae.sampling import RandomSampling
+from uae.stages.resume import ATTACK, resuming
 
 IMAGES = torch.rand(7, 1, 8, 8, generator=torch.Generator().manual_seed(1))
 SAMPLING = MINE(inner_steps=2, samples=RandomSampling(count=4, dim=8))
@@ -62,6 +63,25 @@ def test_it_goes_on_and_ends_as_an_unbroken_one(attack, tmp_path):
     for name, tensor in expected.tensors().items():
         torch.testing.assert_close(getattr(found, name), tensor, rtol=0, atol=0, equal_nan=True)
     assert found.metadata == expected.metadata
+
+
+def test_the_clock_of_a_stage_gets_the_seconds_before(tmp_path):
+    target, clock = tmp_path / "set.safetensors", records.Clock()
+    start = clock.start
+    options = resuming(target, ATTACK, clock, "settings")
+    assert clock.start == start
+    with pytest.raises(Killed):
+        minmax(**options, progress=until(4, []))
+    left = AttackResult.load(options["resume"])
+    left.metadata["seconds"] += 1000
+    left.save(options["resume"])
+    assert resuming(target, ATTACK, clock, "settings") == options
+    assert 1000 < start - clock.start < 1060
+    with pytest.raises(Killed):  # saved again after two samples more
+        minmax(**options, progress=until(6, []))
+    assert 1000 < AttackResult.load(options["resume"]).metadata["seconds"] < 1060
+    resuming(target, ATTACK, other := records.Clock(), "other settings")
+    assert other.start > start
 
 
 def test_it_asks_for_a_tag(tmp_path):

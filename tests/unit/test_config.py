@@ -145,6 +145,10 @@ def test_a_mistake_on_the_command_line(change, parts):
             lambda s: s["attack"]["random_sampling"].update(count=1),
             ["broken.yaml: attack.random_sampling.count", "greater than or equal to 2", "given 1"],
         ),
+        (
+            lambda s: s.update(models={"dense": {"lr": 0.5}}),
+            ["broken.yaml: models.dense.lr: config/config.yaml has that, too"],
+        ),
     ],
 )
 def test_a_mistake_in_a_scale_file(tmp_path, edit, parts):
@@ -262,3 +266,18 @@ def test_a_job_is_a_step_or_all_of_a_row():
     assert made_on == {
         "mine-uae": "original", "l2-uae": "original", "mine-uae-2": "mine-uae", "l2-uae-2": "l2-uae",
     }  # fmt: skip
+
+
+def test_a_scale_of_ones_own_does_not_write_into_a_shipped_ones_results(tmp_path):
+    copy = tmp_path / "paper.yaml"
+    copy.write_text((config.SCALES / "paper.yaml").read_text())
+    with pytest.raises(ConfigError, match=r"results/paper, as config/scales/paper\.yaml does: rename it"):
+        config.load(BASE | {"scale": str(copy)})
+    assert config.load(BASE | {"scale": str(config.SCALES / "paper.yaml")}).name == "paper"
+
+
+def test_a_configuration_that_is_not_text_is_named(tmp_path):
+    path = tmp_path / "binary.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"binary\.yaml: not valid YAML"):
+        config.load(BASE | {"scale": str(path)})

@@ -36,55 +36,48 @@ wildcard_constraints:
     data="[a-z0-9@.+-]+",
 
 
+# What every stage runs that computes with a model.
+COMMON = ["checkpoints.py", "data/prepared.py", "seeding.py", "seeds.py", "stages/__init__.py"]
 # The modules that each stage runs: an edit of one of them reruns exactly the stages that use it.
 SOURCES = {
     "prepare": ["data/prepared.py", "data/readers", "data/transforms.py", "seeding.py", "seeds.py"],
-    "train": ["models", "seeding.py", "seeds.py", "stages/train.py", "training"],
-    "retrain": ["augment.py", "models", "seeding.py", "seeds.py", "stages/train.py", "training"],
-    "generate": [
-        "attacks",
-        "losses.py",
-        "mine",
-        "models",
-        "sampling.py",
-        "seeding.py",
-        "seeds.py",
-        "stages/generate.py",
-    ],
-    "stationarity": ["evaluation/stationarity.py", "records.py"],
+    "train": [*COMMON, "models", "stages/train.py", "training"],
+    "retrain": [*COMMON, "attacks/result.py", "augment.py", "models", "stages/train.py", "training"],
+    "generate": [*COMMON, "attacks", "losses.py", "mine", "models", "sampling.py", "stages/generate.py"],
+    "stationarity": [*COMMON, "evaluation/stationarity.py", "records.py"],
     "evaluate": [
+        *COMMON,
+        "attacks/result.py",
         "augment.py",
         "evaluation",
         "losses.py",
         "models",
         "records.py",
-        "seeding.py",
-        "seeds.py",
         "stages/evaluate.py",
     ],
     "pretrain": [
+        *COMMON,
+        "attacks/result.py",
         "augment.py",
         "augmentations.py",
         "contrastive.py",
         "models",
-        "seeding.py",
-        "seeds.py",
         "stages/train.py",
         "training",
     ],
     "attack-simclr": [
+        *COMMON,
         "attacks",
         "augmentations.py",
         "contrastive.py",
         "mine",
         "models",
         "sampling.py",
-        "seeding.py",
-        "seeds.py",
         "stages/contrastive.py",
         "stages/generate.py",
     ],
     "evaluate-simclr": [
+        *COMMON,
         "attacks",
         "augmentations.py",
         "contrastive.py",
@@ -92,40 +85,37 @@ SOURCES = {
         "losses.py",
         "models",
         "records.py",
-        "seeding.py",
-        "seeds.py",
         "stages/contrastive.py",
         "stages/evaluate.py",
         "training",
     ],
-    "classifier": ["models", "seeding.py", "seeds.py", "stages/classifier.py", "stages/train.py", "training"],
+    "classifier": [*COMMON, "models", "stages/classifier.py", "stages/train.py", "training"],
     "supervised": [
+        *COMMON,
         "attacks",
         "evaluation/robustness.py",
         "losses.py",
         "mine",
         "models",
         "sampling.py",
-        "seeding.py",
-        "seeds.py",
         "stages/classifier.py",
     ],
     "measure": [
+        *COMMON,
+        "attacks/result.py",
         "evaluation",
         "losses.py",
         "mine",
         "models",
         "records.py",
         "sampling.py",
-        "seeding.py",
-        "seeds.py",
         "stages/supervised.py",
     ],
     "train_robust": [
+        *COMMON,
+        "attacks/result.py",
         "augment.py",
         "models",
-        "seeding.py",
-        "seeds.py",
         "stages/robustness.py",
         "stages/train.py",
         "training",
@@ -133,6 +123,7 @@ SOURCES = {
         "upstream.yaml",
     ],
     "attack_robust": [
+        *COMMON,
         "attacks",
         "evaluation/robustness.py",
         "intervals.py",
@@ -141,24 +132,22 @@ SOURCES = {
         "models",
         "records.py",
         "sampling.py",
-        "seeding.py",
-        "seeds.py",
         "stages/robustness.py",
     ],
     "tables": [
         "data/catalogue.yaml",
         "paper/layouts.py",
+        "paper/reference",
         "paper/tables.py",
         "paper/tables.yaml",
-        "paper/reference",
     ],
     "report": [
         "data/catalogue.yaml",
         "paper/claims.py",
         "paper/layouts.py",
         "paper/reference",
-        "paper/report.py",
         "paper/report.html.jinja",
+        "paper/report.py",
         "paper/tables.py",
         "paper/tables.yaml",
     ],
@@ -393,10 +382,10 @@ def measured(row, item):
     ]
 
 
-def has_rows(name, kind):
-    """Whether any record of the run is of the table: experiment/dataset/model/method/seed."""
-    experiment = layouts()["tables"][name].get("experiment", "reconstruction")
-    return any(wanted(name, experiment, *Path(path).parts[-4:-1]) for path in every(kind))
+def shown_in(table, kind):
+    """The records of the run that a table shows: experiment/dataset/model/method/seed."""
+    experiment = layouts()["tables"][table].get("experiment", "reconstruction")
+    return [path for path in every(kind) if wanted(table, experiment, *Path(path).parts[-4:-1])]
 
 
 # The records of each experiment: here and not with its rules, as frozen runs have only the rules that render.

@@ -1,6 +1,6 @@
 from uae.paper.layouts import items
 
-TABLES = {name: kind for name, kind in items()["tables"].items() if has_rows(name, kind)}
+TABLES = {name: kind for name, kind in items()["tables"].items() if shown_in(name, kind)}
 FIGURES = {name: item for name, item in items()["figures"].items() if shown(item)}
 
 
@@ -10,7 +10,7 @@ for name, kind in TABLES.items():
         name:
             f"render_{name}"
         input:
-            records=every(kind),
+            records=shown_in(name, kind),
             code=sources("tables"),
         output:
             report(

@@ -121,7 +121,7 @@ class ConstrainedAttack:
         contexts = [(loss, features)]
         if at_once > 1:
             contexts = [(own, self._features(own, images, seed)) for own in threads.copies(loss, at_once)]
-        parts = _left(resume, tag, images.device)
+        parts, seconds = _left(resume, tag, images.device)
         chunks = [
             slice(at, min(at + size, len(images))) for at in range(sum(map(len, parts)), len(images), size)
         ]
@@ -135,13 +135,14 @@ class ConstrainedAttack:
             self._search(problem, kept)
             return kept.result()
 
+        start = time.monotonic() - seconds
         due = time.monotonic() + SECONDS_BETWEEN_SAVES
         with closing(threads.in_order(work, chunks, contexts)) as results:
             for rows, part in zip(chunks, results, strict=True):
                 parts.append(part)
                 done(rows, rows.stop - rows.start)
                 if resume is not None and rows.stop < len(images) and (now := time.monotonic()) > due:
-                    AttackResult.concatenate(parts, {"tag": tag}).save(resume)
+                    AttackResult.concatenate(parts, {"tag": tag, "seconds": now - start}).save(resume)
                     taken = time.monotonic() - now
                     due = now + taken + max(SECONDS_BETWEEN_SAVES, taken / SAVING_SHARE)
         result = AttackResult.concatenate(parts, {"attack": dataclasses.asdict(self), "seed": seed})
@@ -382,18 +383,20 @@ class Kept:
         )
 
 
-def _left(resume: Path | None, tag: str, device: torch.device) -> list[AttackResult]:
-    """The samples that an earlier call had done, as one part; none where the file is not of this attack."""
+def _left(resume: Path | None, tag: str, device: torch.device) -> tuple[list[AttackResult], float]:
+    """The samples that an earlier call had done, as one part, and the seconds that they took; none where the
+    file is not of this attack."""
     if resume is None or not resume.exists():
-        return []
+        return [], 0.0
     try:
         part = AttackResult.load(resume)
     except BadFile as error:
         log.warning("%s; the attack starts again", error)
-        return []
+        return [], 0.0
     if part.metadata.get("tag") != tag:
-        return []
-    return [AttackResult(**{name: tensor.to(device) for name, tensor in part.tensors().items()})]
+        return [], 0.0
+    done = AttackResult(**{name: tensor.to(device) for name, tensor in part.tensors().items()})
+    return [done], part.metadata["seconds"]
 
 
 def _glorot_noise(seed: int, index: Tensor, x: Tensor) -> Tensor:

@@ -47,7 +47,6 @@ def attack(
     presets = {"paper": MinMaxAttack, "released": MinMaxAttack.released}
     if preset not in presets:
         raise InputError(f"--preset {preset!r} is none of {', '.join(presets)}")
-    own.check_device(device)
     use(device)
     images = own.load_images(data, array).to(device)
     network = own.load_model(model, checkpoint, device)

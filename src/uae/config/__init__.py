@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from uae.config.blocks import Block, Count, TrainLimit, merge
 from uae.config.contrastive import Contrastive
-from uae.config.files import ROOT, SCALES, explain, read_yaml, scale_file
+from uae.config.files import ROOT, SCALES, check_precedence, explain, read_yaml, scale_file
 from uae.config.reconstruction import (
     Attack,
     Budget,
@@ -358,6 +358,7 @@ def load(settings: dict[str, Any] | None = None) -> Config:
     settings = base if settings is None else settings
     scale = scale_file(str(settings.get("scale", "")))
     scale_settings = read_yaml(scale)
+    check_precedence(scale, scale_settings, base)
     merged = merge(scale_settings, settings)
     base_attack, attacks = merged.get("attack"), merged.get("attacks")
     if isinstance(base_attack, dict) and isinstance(attacks, dict):

@@ -19,7 +19,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: must be a mapping of keys to values")
@@ -29,10 +29,32 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def scale_file(scale: str) -> Path:
     """config/scales/<scale>.yaml, or the path itself."""
     path = Path(scale) if scale.endswith((".yaml", ".yml")) else SCALES / f"{scale}.yaml"
+    known = sorted(p.stem for p in SCALES.glob("*.yaml"))
     if not path.exists():
-        known = ", ".join(sorted(p.stem for p in SCALES.glob("*.yaml")))
-        raise ConfigError(f"scale: {scale!r} is neither one of {known} nor the path of a scale file")
+        raise ConfigError(
+            f"scale: {scale!r} is neither one of {', '.join(known)} nor the path of a scale file"
+        )
+    if path.stem in known and path.resolve().parent != SCALES.resolve():
+        raise ConfigError(
+            f"scale: {scale} would write to results/{path.stem}, as config/scales/{path.name} does: rename it"
+        )
     return path
+
+
+def check_precedence(scale: Path, settings: dict[str, Any], base: dict[str, Any]) -> None:
+    """Raise ConfigError for a key of a scale file that config.yaml sets, too: it would have no effect."""
+
+    def common(one: dict[str, Any], other: dict[str, Any], above: str = "") -> list[str]:
+        keys = [key for key in one if key in other]
+        nested = {key for key in keys if isinstance(one[key], dict) and isinstance(other[key], dict)}
+        found = [above + str(key) for key in keys if key not in nested]
+        return found + [name for key in nested for name in common(one[key], other[key], f"{above}{key}.")]
+
+    if keys := common(settings, base):
+        raise ConfigError(
+            f"{scale}: {', '.join(sorted(keys))}: config/config.yaml has that, too, and its value would win; "
+            "change it there, or with --configfile"
+        )
 
 
 def _get(mapping: Any, keys: tuple[Any, ...]) -> Any:

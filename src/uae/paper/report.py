@@ -129,14 +129,15 @@ def _variants(loaded: list[records.Record]) -> list[tuple[str, str, str, str, bo
 
 
 def _seconds(loaded: list[records.Record]) -> pd.DataFrame:
-    """Seconds by experiment, data set, model and stage, over all records."""
-    rows = [
-        (r.experiment, r.dataset, r.model, stage, p.device, p.seconds)
+    """Seconds by experiment, data set, model and stage. A training or an attack that several records rest on
+    counts once."""
+    rows = dict.fromkeys(
+        (r.experiment, r.dataset, r.model, stage, p.device, p.seconds, p.settings_hash, p.commit)
         for r in loaded
         for stage, p in r.provenance.items()
-    ]
+    )
     keys = ["experiment", "dataset", "model", "stage", "device"]
-    frame = pd.DataFrame(rows, columns=[*keys, "seconds"])
+    frame = pd.DataFrame([row[:6] for row in rows], columns=[*keys, "seconds"])
     return frame.groupby(keys, sort=False)["seconds"].agg(["sum", "count"]).reset_index()
 
 

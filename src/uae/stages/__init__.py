@@ -9,6 +9,8 @@ import gc
 import inspect
 from collections.abc import Callable
 
+from uae.errors import InputError
+
 Progress = Callable[[int, int, str], None]
 
 
@@ -16,10 +18,16 @@ def use(device: str) -> None:
     """Called by every stage before it computes on `cpu` or `cuda`.
 
     Full float32 on GPUs: the criterion compares losses that differ in the sixth digit, and TF32
-    convolutions keep three.
+    convolutions keep three. Raises InputError where there is no such device.
     """
     import torch
 
+    if device not in ("cpu", "cuda"):
+        raise InputError(f"--device {device!r} is none of cpu, cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "--device cuda: PyTorch finds no GPU; take --device cpu (the workflow: --config device=cpu)"
+        )
     gc.enable()  # off until now, while modules were imported
     if device == "cuda":
         torch.backends.cudnn.allow_tf32 = False

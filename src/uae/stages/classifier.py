@@ -47,7 +47,7 @@ def train(
         epochs=epochs,
         seed=seed,
         progress=progress and (lambda done, loss: progress(done, epochs, f"epochs, loss {loss:.4f}")),
-        **resuming(target, TRAINING, settings, seed, source.metadata["sha256"]),
+        **resuming(target, TRAINING, clock, settings, seed, source.metadata["sha256"]),
     )
     metadata = {
         "network": network,
@@ -104,7 +104,14 @@ def attack(
             index=rows,
             progress=progress and _noted(progress, entry["name"]),
             **resuming(
-                target, ATTACK, entry, seed, device, source.metadata["sha256"], storage.digest(checkpoint)
+                target,
+                ATTACK,
+                clock,
+                entry,
+                seed,
+                device,
+                source.metadata["sha256"],
+                storage.digest(checkpoint),
             ),
         )
         outside = (result.adv - x[rows]).abs().max().item() - settings["settings"]["eps"]

@@ -43,7 +43,14 @@ def generate(
         seed=seed,
         progress=progress and (lambda done, total: progress(done, total, "samples")),
         **resuming(
-            target, ATTACK, settings, seed, device, source.metadata["sha256"], storage.digest(checkpoint)
+            target,
+            ATTACK,
+            clock,
+            settings,
+            seed,
+            device,
+            source.metadata["sha256"],
+            storage.digest(checkpoint),
         ),
     )
     result.metadata |= {

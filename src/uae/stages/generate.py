@@ -56,7 +56,14 @@ def generate(
             seed=seed,
             progress=progress and _noted(progress, name),
             **resuming(
-                target, ATTACK, settings, seed, device, source.metadata["sha256"], storage.digest(checkpoint)
+                target,
+                ATTACK,
+                clock,
+                settings,
+                seed,
+                device,
+                source.metadata["sha256"],
+                storage.digest(checkpoint),
             ),
         )
         result.metadata |= {

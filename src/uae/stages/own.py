@@ -18,14 +18,6 @@ from uae.data.readers import common
 from uae.errors import InputError
 
 
-def check_device(device: str) -> None:
-    """Raise InputError unless `device` is cpu, or cuda where there is a GPU."""
-    if device not in ("cpu", "cuda"):
-        raise InputError(f"--device {device!r} is none of cpu, cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: PyTorch finds no GPU; take --device cpu")
-
-
 def load_model(factory: str, checkpoint: Path | None = None, device: str = "cpu") -> nn.Module:
     """The model that `module:callable` returns, in eval mode, with the weights of a safetensors file.
 

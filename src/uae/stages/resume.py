@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import uae
-from uae import storage
+from uae import records, storage
+from uae.errors import BadFile
 
 # The files of `uae` that train and that attack: a state left by other code is not resumed.
 TRAINING = ("augment*.py", "contrastive.py", "models/*.py", "seed*.py", "training/*.py")
@@ -24,15 +25,24 @@ ATTACK = (
 )
 
 
-def resuming(target: Path, code: tuple[str, ...], *inputs: Any) -> dict[str, Any]:
+def resuming(target: Path, code: tuple[str, ...], clock: records.Clock, *inputs: Any) -> dict[str, Any]:
     """The options `resume` and `tag` of a training or an attack whose result goes to `target`.
 
+    clock: gets the seconds that what is resumed has taken.
     inputs: JSON values, everything that decides on the result besides the code.
     """
     folder = Path(uae.__file__).parent
     digests = [storage.digest(path) for pattern in code for path in sorted(folder.glob(pattern))]
     tag = hashlib.sha256(json.dumps([inputs, digests], sort_keys=True).encode()).hexdigest()
-    return {"resume": _partial(target), "tag": tag}
+    partial = _partial(target)
+    if partial.exists():
+        try:
+            left = storage.read_tensors(partial)[1]
+        except BadFile:  # whoever resumes says so
+            left = {}
+        if left.get("tag") == tag:
+            clock.start -= left["seconds"]
+    return {"resume": partial, "tag": tag}
 
 
 def written(target: Path) -> None:

@@ -62,7 +62,7 @@ def train(
             model, found = upstream.convert(settings["checkpoint"], f"trades-{run['dataset']}")
             metadata |= found | {"n_train": 0, "steps": 0, "history": []}
         else:
-            model, history = _fitted(run, uae, x, y, seed, source.metadata["sha256"], target, progress)
+            model, history = _fitted(run, uae, x, y, seed, source.metadata["sha256"], target, clock, progress)
             doubled = len(x) * (1 if run["method"] == "original" else 2)
             steps = len(history) * steps_per_epoch(doubled, settings["fit"]["batch_size"])
             metadata |= {"steps": steps, "history": history}
@@ -79,6 +79,7 @@ def _fitted(
     seed: int,
     data: str,
     target: Path,
+    clock: records.Clock,
     progress: Progress | None,
 ) -> tuple[nn.Module, list[float]]:
     settings = run["settings"]
@@ -95,7 +96,9 @@ def _fitted(
         "seed": seed,
         "progress": progress and (lambda done, loss: progress(done, epochs, f"{name}: loss {loss:.4f}")),
     }
-    options |= resuming(target, TRAINING, settings, run["method"], seed, data, uae and storage.digest(uae))
+    options |= resuming(
+        target, TRAINING, clock, settings, run["method"], seed, data, uae and storage.digest(uae)
+    )
     if settings["adversary"] is None:
         return model, classifier.fit(model, x, y, **options)
     return model, robust.fit(model, x, y, adversary=robust.Adversary(**settings["adversary"]), **options)

@@ -121,6 +121,7 @@ def _save(
         provenance=provenance | ({"attack": attack} if attack else {}),
     )
     record.save(records.path(attacked.root / item / dataset / model, method, attacked.seed, draw))
+    attacked.clock = records.Clock()  # each record has the seconds since the one before
 
 
 def compare(attacked: Attacked, methods: list[str], estimator: dict[str, Any]) -> None:
@@ -231,7 +232,9 @@ def bounds(attacked: Attacked, eps: list[float], shown: int) -> None:
             metrics["n_attacked"] = found.pop("n_attacked")
             metrics |= {f"{name}@{bound:g}": value for name, value in found.items()}
         settings = {"attack": results[-1].metadata["settings"], "eps": eps}
-        attacked.save("bounds", method, metrics, settings, results[-1].metadata["provenance"])
+        stages = [result.metadata["provenance"] for result in results]
+        attack = stages[-1] | {"seconds": sum(stage["seconds"] for stage in stages)}
+        attacked.save("bounds", method, metrics, settings, attack)
         arrays["original"] = attacked.originals(results[0])[:shown].numpy()
         arrays[method] = torch.stack([result.adv[:shown] for result in results], 1).numpy()
         arrays[f"success/{method}"] = torch.stack([r.success[:shown] for r in results], 1).numpy()

@@ -61,6 +61,7 @@ def train(
             **resuming(
                 target,
                 TRAINING,
+                clock,
                 [settings, method.name, seed, draw, source.metadata["sha256"]],
                 [storage.digest(path) for path in sets],
             ),

@@ -85,6 +85,7 @@ def run(
     state = states.restore(resume, tag, model, optimizers)
     history = state.history
     saved = time.monotonic()
+    start = saved - state.seconds
     model.train()
     while len(history) < epochs and not stalled(history, patience, min_delta):
         epoch = len(history)
@@ -108,6 +109,7 @@ def run(
         if until is not None and until(epoch + 1):
             break
         if resume is not None and time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
+            state.seconds = time.monotonic() - start
             states.save(resume, tag, model, optimizers, state)
             saved = time.monotonic()
     if state.best:

@@ -21,10 +21,13 @@ Optimizers = Sequence[torch.optim.Optimizer]
 
 @dataclass
 class State:
-    """history: the loss of each epoch done. best: the weights of the epoch with the lowest, if kept."""
+    """history: the loss of each epoch done. best: the weights of the epoch with the lowest, if kept.
+    seconds: what all of it has taken.
+    """
 
     history: list[float] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 def finite(model: nn.Module) -> bool:
@@ -41,7 +44,8 @@ def save(path: Path, tag: str, model: nn.Module, optimizers: Optimizers, state: 
     for position, optimizer in enumerate(optimizers):
         for number, moments in optimizer.state_dict()["state"].items():
             arrays |= _arrays(f"optimizer/{position}/{number}", moments)
-    storage.write_tensors(path, arrays, {"history": state.history, "tag": tag})
+    known = {"history": state.history, "tag": tag, "seconds": state.seconds}
+    storage.write_tensors(path, arrays, known)
 
 
 def restore(path: Path | None, tag: str, model: nn.Module, optimizers: Optimizers) -> State:
@@ -67,7 +71,8 @@ def restore(path: Path | None, tag: str, model: nn.Module, optimizers: Optimizer
         optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
         _lay_out(optimizer)
     device = next(model.parameters()).device
-    return State(metadata["history"], {k: t.to(device) for k, t in _tensors("best", arrays).items()})
+    best = {name: tensor.to(device) for name, tensor in _tensors("best", arrays).items()}
+    return State(metadata["history"], best, metadata["seconds"])
 
 
 def _arrays(prefix: str, tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
