@@ -17,7 +17,7 @@ from uae.losses import CrossEntropy, Margin
 from uae.mine import MINE
 from uae.sampling import ConvolutionOutput, RandomSampling
 from uae.stages import Progress, use
-from uae.stages.resume import ATTACK, TRAINING, resuming, written
+from uae.stages.resume import TRAINING, resuming, resuming_attack, written
 from uae.training import classifier, steps_per_epoch
 
 
@@ -103,16 +103,7 @@ def attack(
             seed=seed if draw is None else seeding.derive(seed, f"draw/{draw}"),
             index=rows,
             progress=progress and _noted(progress, entry["name"]),
-            **resuming(
-                target,
-                ATTACK,
-                clock,
-                entry,
-                seed,
-                device,
-                source.metadata["sha256"],
-                storage.digest(checkpoint),
-            ),
+            **resuming_attack(target, clock, source.metadata["sha256"], checkpoint, entry, seed, device),
         )
         outside = (result.adv - x[rows]).abs().max().item() - settings["settings"]["eps"]
         if outside > 1e-6 or not 0 <= result.adv.min() <= result.adv.max() <= 1:

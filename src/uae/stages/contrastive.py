@@ -18,7 +18,7 @@ from uae.models.simclr import SimCLR
 from uae.stages import Progress, use
 from uae.stages.evaluate import describe
 from uae.stages.generate import attack_from
-from uae.stages.resume import ATTACK, resuming, written
+from uae.stages.resume import resuming_attack, written
 from uae.training import linear
 
 
@@ -42,16 +42,7 @@ def generate(
         source.unit("train").to(device),
         seed=seed,
         progress=progress and (lambda done, total: progress(done, total, "samples")),
-        **resuming(
-            target,
-            ATTACK,
-            clock,
-            settings,
-            seed,
-            device,
-            source.metadata["sha256"],
-            storage.digest(checkpoint),
-        ),
+        **resuming_attack(target, clock, source.metadata["sha256"], checkpoint, settings, seed, device),
     )
     result.metadata |= {
         "loss": settings["loss"],

@@ -14,7 +14,7 @@ from uae.losses import Reconstruction
 from uae.mine import MINE
 from uae.sampling import ConvolutionOutput, RandomSampling
 from uae.stages import Progress, use
-from uae.stages.resume import ATTACK, resuming, written
+from uae.stages.resume import resuming_attack, written
 
 
 def attack_from(settings: dict[str, Any]) -> MinMaxAttack:
@@ -55,16 +55,7 @@ def generate(
             x,
             seed=seed,
             progress=progress and _noted(progress, name),
-            **resuming(
-                target,
-                ATTACK,
-                clock,
-                settings,
-                seed,
-                device,
-                source.metadata["sha256"],
-                storage.digest(checkpoint),
-            ),
+            **resuming_attack(target, clock, source.metadata["sha256"], checkpoint, settings, seed, device),
         )
         result.metadata |= {
             "checkpoint": storage.digest(checkpoint),

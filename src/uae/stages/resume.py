@@ -45,6 +45,13 @@ def resuming(target: Path, code: tuple[str, ...], clock: records.Clock, *inputs:
     return {"resume": partial, "tag": tag}
 
 
+def resuming_attack(
+    target: Path, clock: records.Clock, data: str, checkpoint: Path, *settings: Any
+) -> dict[str, Any]:
+    """The same for an attack on the model of a checkpoint; data: the digest of its data set's file."""
+    return resuming(target, ATTACK, clock, *settings, data, storage.digest(checkpoint))
+
+
 def written(target: Path) -> None:
     """Called when `target` is there: what was kept until then is deleted."""
     _partial(target).unlink(missing_ok=True)
