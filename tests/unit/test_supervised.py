@@ -34,10 +34,13 @@ def pgd_set(eps):
 TABLE3 = [mine_set("minmax", steps=30, beta=1.0), mine_set("penalty", "penalty", steps=10, searches=3)]
 for entry in TABLE3:
     entry["settings"]["trace"] = True
+SECOND = mine_set("second-convolution-output", steps=20, beta=1.0)
+SECOND["settings"]["layer"] = "features.2"
 SETS = [
     *TABLE3,
     *(mine_set("convolution-output" + s, steps=20, beta=1.0, eps=e) for s, e in (("", 1.0), ("@0.03", 0.03))),
     *(mine_set("random-sampling", draw=d, steps=20, beta=1.0) for d in (0, 1)),
+    SECOND,
     mine_set("random-sampling@0.03", draw=0, steps=20, beta=1.0, eps=0.03),
     *(mine_set(f"minmax@{eps:g}", steps=20, beta=1.0, eps=eps) for eps in (0.1, 1.0)),
     pgd_set(0.1),
@@ -95,7 +98,9 @@ def run(tmp_path_factory):
     attacked = supervised.Attacked(data, checkpoint, folder / "sets", folder / "records", "mnist")
     supervised.compare(attacked, ["minmax", "penalty"], {"images": 4, "critic_steps": 5, "critic_lr": 1e-3})
     runs = [("convolution-output", None), ("random-sampling", 0), ("random-sampling", 1)]
-    supervised.distances(attacked, runs, [1.0, 0.03], 3, None)
+    runs.append(("second-convolution-output", None))
+    pictured = ["convolution-output", "random-sampling"]
+    supervised.distances(attacked, runs, pictured, [1.0, 0.03], 3, None)
     supervised.bounds(attacked, [0.1, 1.0], 3)
     files = {name: str(folder / f"{name}.safetensors") for name in ("data", "uae")}
     other = {"dataset": "mnist", "model": "convolutional", "data": files["data"]}
@@ -161,6 +166,11 @@ def test_table_2_and_its_images(run):
     draws = [load(run, f"{folder}/random-sampling/seed0-draw{d}.json") for d in (0, 1)]
     assert convolution.metrics["compressed_samples"] == 8 and draws[0].metrics["compressed_samples"] == 4
     assert all(r.metrics["kid_subset"] == 7 for r in (convolution, *draws))  # never more than examples
+    second = load(run, f"{folder}/second-convolution-output/seed0.json")
+    assert "asr@0.03" not in second.metrics and second.settings["attack"]["layer"] == "features.2"
+    examples = [AttackResult.load(run / "sets" / name / "seed0.safetensors").mi
+                for name in ("convolution-output", "second-convolution-output")]  # fmt: skip
+    assert not torch.allclose(*examples)
     assert convolution.metrics["fid"] > clean["fid"] and draws[0].metrics["fid"] != draws[1].metrics["fid"]
     assert convolution.settings["extractor"] == "the classifier's penultimate layer"
     assert convolution.settings["resize"] == "16 × 16"
@@ -209,7 +219,7 @@ def test_the_common_estimator_knows_correlated_gaussians():
 
 def test_every_metric_of_the_records_has_a_meaning(run):
     paths = sorted((run / "records").rglob("*.json"))
-    assert len(paths) == 11
+    assert len(paths) == 12
     for path in paths:
         metrics = json.loads(path.read_text())["metrics"]
         assert {name.partition("@")[0] for name in metrics} <= set(records.METRICS)

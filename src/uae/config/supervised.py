@@ -92,7 +92,14 @@ class Table2(Budget):
     eps: tuple[Positive, Positive]
     runs: Count  # of random sampling
     random_sampling: RandomSampling
+    # The convolutions whose output is sampled, by method; the figures show the first one's, null
+    layers: dict[str, str | None]
     shown: Count
+
+    @property
+    def pictured(self) -> list[str]:
+        """The methods of Figures 1 and 4, which have both eps."""
+        return ["random-sampling", *(name for name, layer in self.layers.items() if layer is None)]
 
 
 class Figure3(Budget):
@@ -196,15 +203,15 @@ class Supervised(Block):
         if item == "table2":
             table2 = self.table2
             settings = {"eps": list(table2.eps), "shown": table2.shown, "inception": self.inception}
-            return {"runs": self.runs()} | settings
+            return {"runs": self.runs(), "pictured": table2.pictured} | settings
         if item == "table3":
             return {"methods": self.compared_methods(dataset), "estimator": self.estimator.model_dump()}
         return {"eps": self.figure3.eps, "shown": self.figure3.shown}
 
     def runs(self) -> list[tuple[str, int | None]]:
-        """The runs of Table 2: random sampling several times, the convolution's output once."""
+        """The runs of Table 2: random sampling several times, each convolution's output once."""
         draws = [("random-sampling", draw) for draw in range(self.table2.runs)]
-        return [*draws, ("convolution-output", None)]
+        return [*draws, *((name, None) for name in self.table2.layers)]
 
     def sets(self, dataset: str, device: str) -> list[AttackSet]:
         """Every attack on a data set's classifier."""
@@ -247,11 +254,13 @@ class Supervised(Block):
         block, found = self.table2, []
         first, second = block.eps
         for name, draw in self.runs():
-            for eps in (first, second) if not draw else (first,):
+            for eps in (first, second) if not draw and name in block.pictured else (first,):
                 images = getattr(block.images, device)
                 settings = self._mine("minmax", images, eps, "vanilla", steps=block.steps)
                 if name == "random-sampling":
                     settings["random_sampling"] = block.random_sampling.model_dump()
+                elif layer := block.layers[name]:
+                    settings["layer"] = layer
                 suffix = "" if eps == first else f"@{eps:g}"
                 found.append(AttackSet("table2", name + suffix, draw, settings))
         return found

@@ -112,7 +112,9 @@ def attack(
             "checkpoint": storage.digest(checkpoint),
             "variant": source.metadata["variant"],
             "settings": settings,
-            "count": settings.get("random_sampling", {}).get("count", model.features[0].out_channels),
+            "count": settings["random_sampling"]["count"]
+            if "random_sampling" in settings
+            else model.get_submodule(settings.get("layer", "features.0")).out_channels,
             "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
         }
         result.save(target)
@@ -135,7 +137,7 @@ def run(
     if settings["attack"] == "pgd":
         return PGD(**settings["settings"])(CrossEntropy(model, y), x, **common)
     sampling = settings.get("random_sampling")
-    samples = RandomSampling(**sampling) if sampling else ConvolutionOutput()
+    samples = RandomSampling(**sampling) if sampling else ConvolutionOutput(settings.get("layer"))
     mine = MINE(**settings["mine"], samples=samples)
     kind = {"minmax": MinMaxAttack, "penalty": PenaltyAttack}[settings["attack"]]
     result = kind(**settings["settings"], maximize_mi=True, mi=mine)(

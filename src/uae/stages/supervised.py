@@ -158,11 +158,12 @@ def compare(attacked: Attacked, methods: list[str], estimator: dict[str, Any]) -
 def distances(
     attacked: Attacked,
     runs: list[tuple[str, int | None]],
+    pictured: list[str],
     eps: list[float],
     shown: int,
     inception: str | None,
 ) -> None:
-    """Table 2's records, and the images of Figures 1 and 4: those of the first run of each method."""
+    """Table 2's records, and the images of Figures 1 and 4: those of the pictured methods' first runs."""
     extractor = _extractor(attacked, inception)
     results = [attacked.examples(method, draw) for method, draw in runs]
     clean = attacked.originals(results[0])
@@ -184,14 +185,15 @@ def distances(
             continue
         (method, draw), result = runs[number - 1], results[number - 1]
         metrics |= attacked.metrics(result) | {"compressed_samples": result.metadata["count"]}
-        if not draw:
+        if not draw and method in pictured:
             small = attacked.metrics(attacked.examples(f"{method}@{eps[1]:g}", draw))
             metrics |= {f"{name}@{eps[1]:g}": value for name, value in small.items()}
         settings = named | {"attack": result.metadata["settings"]}
         attacked.save("table2", method, metrics, settings, result.metadata["provenance"], draw)
+    first = [(method, draw) for method, draw in runs if not draw and method in pictured]
     for item, bound in zip(("figure1", "figure4"), eps, strict=True):
         suffix = "" if bound == eps[0] else f"@{bound:g}"
-        firsts = {method: attacked.examples(method + suffix, draw) for method, draw in runs if not draw}
+        firsts = {method: attacked.examples(method + suffix, draw) for method, draw in first}
         attacked.grid(item, _pictures(attacked, firsts, shown), {"eps": bound, "methods": list(firsts)})
 
 
