@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 from uae import checkpoints, models, records, storage
 from uae.attacks import AttackResult
 from uae.data import prepared
-from uae.sampling import Features
+from uae.sampling import Features, RandomSampling
 from uae.stages import classifier, supervised
 
 MINE = {"critic": "vanilla", "inner_steps": 1, "lr": 1e-3}
@@ -210,11 +211,13 @@ def test_the_common_estimator_knows_correlated_gaussians():
     rho = 0.9
     z = rho * x + (1 - rho**2) ** 0.5 * noise
     settings = {"critic_steps": 1000, "critic_lr": 1e-2}
-    found = supervised._information(x, z, Features(lambda x, step: x), 0, settings)
+    samples = SimpleNamespace(bind=lambda model, x, seed: Features(lambda x, step: x))
+    found = supervised._information(x, z, samples, None, 0, settings)
     assert found["mi_adv"] == pytest.approx(-0.5 * np.log(1 - rho**2), abs=0.1)
     assert found["mi_other"] == pytest.approx(0, abs=0.1) and found["mi_itself"] > found["mi_adv"]
-    alike = supervised._information(x, x, Features(lambda x, step: x), 0, settings | {"critic_steps": 3})
+    alike = supervised._information(x, x, samples, None, 0, settings | {"critic_steps": 3})
     assert alike["mi_adv"] == alike["mi_itself"]
+    assert supervised._information(x[:0], x[:0], RandomSampling(), None, 0, settings) == {}
 
 
 def test_every_metric_of_the_records_has_a_meaning(run):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from uae import checkpoints, records, storage
 from uae.attacks import AttackResult
@@ -17,7 +17,7 @@ from uae.data import prepared
 from uae.evaluation import image_distance, robustness
 from uae.losses import CrossEntropy
 from uae.mine import MINE, Estimator
-from uae.sampling import ConvolutionOutput, Features, RandomSampling
+from uae.sampling import ConvolutionOutput, RandomSampling
 from uae.stages import use
 
 MODEL = "classifier"
@@ -130,7 +130,6 @@ def compare(attacked: Attacked, methods: list[str], estimator: dict[str, Any]) -
     estimator: `images`, `critic_steps` and `critic_lr` of the one that measures the examples of all methods.
     """
     curves: dict[str, np.ndarray] = {}
-    features = ConvolutionOutput().bind(attacked.model, attacked.x[:1], attacked.seed)
     for method in methods:
         result = attacked.examples(method)
         metrics = attacked.metrics(result)
@@ -140,7 +139,7 @@ def compare(attacked: Attacked, methods: list[str], estimator: dict[str, Any]) -
             metrics["mi_late_gain"] = (trace[:, -1] - half)[half.isfinite()].mean().item()
         rows = _successes(result, estimator["images"])
         x, adv = (t[rows].to(attacked.device) for t in (attacked.originals(result), result.adv))
-        metrics |= _information(x, adv, features, attacked.seed, estimator)
+        metrics |= _information(x, adv, ConvolutionOutput(), attacked.model, attacked.seed, estimator)
         settings = {"attack": result.metadata["settings"], "estimator": estimator}
         attacked.save("table3", method, metrics, settings, result.metadata["provenance"])
         found = trace.isfinite()
@@ -260,8 +259,8 @@ def definitions(
     clean, moved = (robustness.logits(attacked.model, t.to(attacked.device)) for t in (x, adv))
     loss = CrossEntropy(attacked.model, labels)
     metrics = attacked.metrics(result) | {"n_attacked": len(result)}
-    features = RandomSampling(**settings["random_sampling"]).bind(None, x, attacked.seed)
-    metrics |= _information(x, adv, features, attacked.seed, settings)
+    samples = RandomSampling(**settings["random_sampling"])
+    metrics |= _information(x, adv, samples, None, attacked.seed, settings)
     if len(rows):
         with torch.no_grad():
             metrics |= {
@@ -283,8 +282,7 @@ def definitions(
         rows = _successes(result, settings["images"])
         x, adv = source.unit("train")[rows], result.adv[rows]
         metrics = {"asr": result.success_rate, "n_attacked": len(result)}
-        features = RandomSampling(**settings["random_sampling"]).bind(None, x, attacked.seed)
-        metrics |= _information(x, adv, features, attacked.seed, settings)
+        metrics |= _information(x, adv, samples, None, attacked.seed, settings)
         if len(rows):
             metrics |= {
                 "l2_mean": (adv - x).flatten(1).norm(dim=1).double().mean().item(),
@@ -301,12 +299,18 @@ def _successes(result: AttackResult, count: int) -> Tensor:
 
 
 def _information(
-    x: Tensor, adv: Tensor, features: Features, seed: int, settings: dict[str, Any]
+    x: Tensor,
+    adv: Tensor,
+    samples: ConvolutionOutput | RandomSampling,
+    model: nn.Module | None,
+    seed: int,
+    settings: dict[str, Any],
 ) -> dict[str, float]:
     """Mean MI of originals with themselves, with their examples and with the next original, each pair by a
     critic of its own: the mean of its last tenth of estimates, for one estimate is one permutation's."""
     if not len(x):
         return {}
+    features = samples.bind(model, x, seed)
     pairs = {"mi_itself": x, "mi_adv": adv} | ({"mi_other": x.roll(-1, 0)} if len(x) > 1 else {})
     calls = min(ESTIMATES, settings["critic_steps"])
     mine = MINE(inner_steps=settings["critic_steps"] // calls, lr=settings["critic_lr"])
