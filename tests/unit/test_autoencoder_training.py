@@ -212,6 +212,21 @@ def test_a_killed_training_keeps_its_best_weights_and_its_patience(tmp_path):
     assert epochs[-1] == len(history) < 30
 
 
+def test_a_state_keeps_the_seconds_of_all_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_SAVES", -1)
+    path, recipe = tmp_path / "x.partial", RECIPES["dense"]
+
+    def seconds(epochs):
+        model = models.build("dense", (1, 8, 8))
+        autoencoder.fit(model, X, **recipe, epochs=epochs, seed=0, resume=path, tag="a")
+        return storage.read_tensors(path)[1]["seconds"]
+
+    assert 0 < seconds(2) < 60
+    arrays, metadata = storage.read_tensors(path)
+    storage.write_tensors(path, arrays, metadata | {"seconds": 1000.0})
+    assert 1000 < seconds(3) < 1060
+
+
 def test_a_state_of_other_settings_or_half_a_file_is_not_used(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_SAVES", -1)
     path, recipe = tmp_path / "x.partial", RECIPES["dense"]

@@ -68,6 +68,14 @@ def test_kid_is_the_unbiased_mmd_of_the_cubic_kernel():
     assert found.kid_subset == 6 and found.kid_std == pytest.approx(0, abs=1e-9)
 
 
+def test_kid_meets_the_same_subsets_of_the_real_samples_for_all():
+    """Two copies of one sample differ in nothing, though each subset is random."""
+    generator = torch.Generator().manual_seed(0)
+    real, other = torch.rand(40, 3, generator=generator), torch.rand(6, 3, generator=generator)
+    one, two = image_distance.distances(real, [other, other.clone()], seed=0)
+    assert one.kid_std > 0 and (one.kid, one.kid_std) == (two.kid, two.kid_std)
+
+
 def test_one_sample_has_no_covariance():
     with pytest.raises(ValueError, match="need two samples"):
         image_distance.distances(torch.rand(5, 3), [torch.rand(1, 3)], seed=0)

@@ -212,12 +212,14 @@ def test_the_common_estimator_knows_correlated_gaussians():
     z = rho * x + (1 - rho**2) ** 0.5 * noise
     settings = {"critic_steps": 1000, "critic_lr": 1e-2}
     samples = SimpleNamespace(bind=lambda model, x, seed: Features(lambda x, step: x))
-    found = supervised._information(x, z, samples, None, 0, settings)
+    pairs = supervised._scale(x) | {"mi_adv": z}
+    found = supervised._information(pairs, x, samples, None, 0, settings)
     assert found["mi_adv"] == pytest.approx(-0.5 * np.log(1 - rho**2), abs=0.1)
     assert found["mi_other"] == pytest.approx(0, abs=0.1) and found["mi_itself"] > found["mi_adv"]
-    alike = supervised._information(x, x, samples, None, 0, settings | {"critic_steps": 3})
+    pairs = supervised._scale(x) | {"mi_adv": x}
+    alike = supervised._information(pairs, x, samples, None, 0, settings | {"critic_steps": 3})
     assert alike["mi_adv"] == alike["mi_itself"]
-    assert supervised._information(x[:0], x[:0], RandomSampling(), None, 0, settings) == {}
+    assert supervised._information({"mi_adv": x[:0]}, x[:0], RandomSampling(), None, 0, settings) == {}
 
 
 def test_every_metric_of_the_records_has_a_meaning(run):

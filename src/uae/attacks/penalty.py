@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from uae.attacks.constrained import ConstrainedAttack, Kept, Problem
+from uae.attacks.constrained import ConstrainedAttack
+from uae.attacks.problem import Kept, Problem
 
 
 @dataclass(frozen=True)

@@ -89,21 +89,21 @@ def in_order(
 
     at_hand = torch.get_num_threads()
     each = max(1, at_hand // len(contexts))
+    pool = ThreadPoolExecutor(len(contexts), initializer=torch.set_num_threads, initargs=(each,))
     try:
-        with ThreadPoolExecutor(len(contexts), initializer=torch.set_num_threads, initargs=(each,)) as pool:
-            futures = [pool.submit(one, chunk) for chunk in chunks]
-            try:
-                for future in futures:
-                    yield future.result()
-            except Stopped:
-                errors = (future.exception() for future in futures)
-                raise next(error for error in errors if error and not isinstance(error, Stopped)) from None
-            except BaseException:
-                stop.set()
-                raise
+        futures = [pool.submit(one, chunk) for chunk in chunks]
+        for future in futures:
+            yield future.result()
+    except Stopped:
+        errors = (future.exception() for future in futures)
+        raise next(error for error in errors if error and not isinstance(error, Stopped)) from None
     finally:
-        # What a worker sets is also what threads begin with that are new to PyTorch.
-        torch.set_num_threads(at_hand)
+        stop.set()  # before the wait: a second Ctrl-C may be on its way
+        try:
+            pool.shutdown()
+        finally:
+            # What a worker sets is also what threads begin with that are new to PyTorch.
+            torch.set_num_threads(at_hand)
 
 
 class Done:

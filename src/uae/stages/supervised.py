@@ -130,6 +130,7 @@ def compare(attacked: Attacked, methods: list[str], estimator: dict[str, Any]) -
     estimator: `images`, `critic_steps` and `critic_lr` of the one that measures the examples of all methods.
     """
     curves: dict[str, np.ndarray] = {}
+    scales: dict[tuple[int, ...], dict[str, float]] = {}  # of the originals alone, by which they are
     for method in methods:
         result = attacked.examples(method)
         metrics = attacked.metrics(result)
@@ -139,7 +140,11 @@ def compare(attacked: Attacked, methods: list[str], estimator: dict[str, Any]) -
             metrics["mi_late_gain"] = (trace[:, -1] - half)[half.isfinite()].mean().item()
         rows = _successes(result, estimator["images"])
         x, adv = (t[rows].to(attacked.device) for t in (attacked.originals(result), result.adv))
-        metrics |= _information(x, adv, ConvolutionOutput(), attacked.model, attacked.seed, estimator)
+        measured = (x, ConvolutionOutput(), attacked.model, attacked.seed, estimator)
+        images = tuple(result.index[rows].tolist())
+        if images not in scales:
+            scales[images] = _information(_scale(x), *measured)
+        metrics |= scales[images] | _information({"mi_adv": adv}, *measured)
         settings = {"attack": result.metadata["settings"], "estimator": estimator}
         attacked.save("table3", method, metrics, settings, result.metadata["provenance"])
         found = trace.isfinite()
@@ -260,7 +265,7 @@ def definitions(
     loss = CrossEntropy(attacked.model, labels)
     metrics = attacked.metrics(result) | {"n_attacked": len(result)}
     samples = RandomSampling(**settings["random_sampling"])
-    metrics |= _information(x, adv, samples, None, attacked.seed, settings)
+    metrics |= _information(_scale(x) | {"mi_adv": adv}, x, samples, None, attacked.seed, settings)
     if len(rows):
         with torch.no_grad():
             metrics |= {
@@ -282,7 +287,7 @@ def definitions(
         rows = _successes(result, settings["images"])
         x, adv = source.unit("train")[rows], result.adv[rows]
         metrics = {"asr": result.success_rate, "n_attacked": len(result)}
-        metrics |= _information(x, adv, samples, None, attacked.seed, settings)
+        metrics |= _information(_scale(x) | {"mi_adv": adv}, x, samples, None, attacked.seed, settings)
         if len(rows):
             metrics |= {
                 "l2_mean": (adv - x).flatten(1).norm(dim=1).double().mean().item(),
@@ -298,20 +303,24 @@ def _successes(result: AttackResult, count: int) -> Tensor:
     return result.success.nonzero()[:count, 0]
 
 
+def _scale(x: Tensor) -> dict[str, Tensor]:
+    """What examples are compared with: the originals themselves, and for each the next one."""
+    return {"mi_itself": x} | ({"mi_other": x.roll(-1, 0)} if len(x) > 1 else {})
+
+
 def _information(
+    pairs: dict[str, Tensor],
     x: Tensor,
-    adv: Tensor,
     samples: ConvolutionOutput | RandomSampling,
     model: nn.Module | None,
     seed: int,
     settings: dict[str, Any],
 ) -> dict[str, float]:
-    """Mean MI of originals with themselves, with their examples and with the next original, each pair by a
-    critic of its own: the mean of its last tenth of estimates, for one estimate is one permutation's."""
+    """Mean MI of originals x with others, by metric; each pair by a critic of its own: the mean of its last
+    tenth of estimates, for one estimate is one permutation's."""
     if not len(x):
         return {}
     features = samples.bind(model, x, seed)
-    pairs = {"mi_itself": x, "mi_adv": adv} | ({"mi_other": x.roll(-1, 0)} if len(x) > 1 else {})
     calls = min(ESTIMATES, settings["critic_steps"])
     mine = MINE(inner_steps=settings["critic_steps"] // calls, lr=settings["critic_lr"])
     found: dict[str, list[Tensor]] = {name: [] for name in pairs}
