@@ -41,6 +41,10 @@ class Reconstruction:
 
     def __call__(self, x_adv: Tensor, x: Tensor) -> Tensor:
         output = self.model(x_adv)
+        if not isinstance(output, Tensor):
+            raise ValueError(
+                f"the model gives a {type(output).__name__}: need the reconstruction alone, one tensor"
+            )
         if output.shape != x.shape:
             raise ValueError(
                 f"the model reconstructs {tuple(x.shape)} as {tuple(output.shape)}: an autoencoder "
@@ -121,6 +125,8 @@ class Classification:
 
     def _logits(self, x: Tensor) -> Tensor:
         logits = self.model(x)
+        if not isinstance(logits, Tensor):
+            raise ValueError(f"the model gives a {type(logits).__name__}: need its logits alone, one tensor")
         if logits.ndim != 2 or len(logits) != len(self.labels) or logits.shape[1] < 2:
             raise ValueError(
                 f"the model gives {tuple(logits.shape)} for {len(self.labels)} labels: "

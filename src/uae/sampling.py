@@ -89,7 +89,7 @@ class ConvolutionOutput:
     layer: str | None = None
 
     def bind(self, model: nn.Module | None, x: Tensor, seed: int) -> Features:
-        module = self._module(model)
+        module = self._module(model, x[:1])
         with torch.no_grad():
             shape = _output_of(module, model, x[:1]).shape
         if len(shape) < 3:
@@ -103,7 +103,7 @@ class ConvolutionOutput:
             threaded=True,
         )
 
-    def _module(self, model: nn.Module | None) -> nn.Module:
+    def _module(self, model: nn.Module | None, x: Tensor) -> nn.Module:
         if not isinstance(model, nn.Module):
             raise ValueError(
                 "convolution output needs a loss with a `model`, an nn.Module; use RandomSampling instead"
@@ -114,32 +114,41 @@ class ConvolutionOutput:
             except AttributeError:
                 names = ", ".join(name for name, _ in model.named_modules() if name)
                 raise ValueError(f"the model has no layer {self.layer!r}; it has: {names}") from None
-        for module in model.modules():
-            if isinstance(module, CONVOLUTIONS):
-                return module
-        raise ValueError("the model has no convolution: use RandomSampling")
+        found = [module for module in model.modules() if isinstance(module, CONVOLUTIONS)]
+        if not found:
+            raise ValueError("the model has no convolution: use RandomSampling")
+        with torch.no_grad():
+            return _reached(found, model, x)[0]
 
 
 class _Reached(Exception):
     pass
 
 
-def _output_of(module: nn.Module, model: nn.Module, x: Tensor) -> Tensor:
-    """What `module` puts out when the model runs on x; nothing after it runs, and no hook remains."""
-    outputs: list[Tensor] = []
+def _reached(modules: list[nn.Module], model: nn.Module, x: Tensor) -> tuple[nn.Module, Tensor]:
+    """The first of the modules that runs when the model runs on x, and what it puts out.
+
+    Nothing after it runs, and no hook remains.
+    """
+    first: list[tuple[nn.Module, Tensor]] = []
 
     def stop(module: nn.Module, inputs: tuple, output: Tensor) -> None:
-        outputs.append(output)
+        first.append((module, output))
         raise _Reached
 
-    handle = module.register_forward_hook(stop)
+    handles = [module.register_forward_hook(stop) for module in modules]
     try:
         model(x)
     except _Reached:
-        return outputs[0]
+        return first[0]
     finally:
-        handle.remove()
-    raise ValueError(f"the forward pass of {type(model).__name__} never reaches {module}")
+        for handle in handles:
+            handle.remove()
+    raise ValueError(f"the forward pass of {type(model).__name__} never reaches {modules[0]}")
+
+
+def _output_of(module: nn.Module, model: nn.Module, x: Tensor) -> Tensor:
+    return _reached([module], model, x)[1]
 
 
 def default_for(model: object) -> ConvolutionOutput | RandomSampling:

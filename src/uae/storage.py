@@ -39,9 +39,20 @@ def atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
 CHECKSUM = "checksum"
 
 
+def _json(metadata: dict[str, Any]) -> str:
+    """Sorted JSON text; numbers of NumPy and PyTorch are written as numbers."""
+
+    def number(value: Any) -> Any:
+        if hasattr(value, "item"):
+            return value.item()
+        raise TypeError(f"metadata: {value!r} is neither a number nor a text")
+
+    return json.dumps(metadata, sort_keys=True, default=number)
+
+
 def _checksum(arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> str:
     """SHA-256 of names, types, shapes, numbers and metadata."""
-    content = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    content = hashlib.sha256(_json(metadata).encode())
     for key in sorted(arrays):
         content.update(f"{key} {arrays[key].dtype} {arrays[key].shape}".encode())
         content.update(np.ascontiguousarray(arrays[key]).view(np.uint8).data if arrays[key].size else b"")
@@ -67,7 +78,7 @@ def write_tensors(path: str | Path, arrays: dict[str, np.ndarray], metadata: dic
     """
     arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
     metadata = metadata | {CHECKSUM: _checksum(arrays, metadata)}
-    text = {"metadata": json.dumps(metadata, sort_keys=True)}
+    text = {"metadata": _json(metadata)}
     with atomic(path) as file:
         file.write(_serialize(arrays, text))
 

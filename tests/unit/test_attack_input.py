@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -46,6 +47,7 @@ def test_a_bad_value_names_its_sample(model, value, message):
         (images(0), r"shape \(0, 1, 8, 8\): need \(N, ...\) with N >= 1"),
         ((images() * 255).byte(), "torch.uint8: need floating point"),
         (torch.rand(3), r"shape \(3,\)"),
+        (images().numpy(), "images are a ndarray: need a torch.Tensor"),
     ],
 )
 def test_a_batch_that_is_none(model, x, message):
@@ -126,6 +128,70 @@ def test_one_compressed_sample_is_refused(model):
 def test_settings_out_of_range(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         uae.MinMaxAttack(**settings)
+
+
+@pytest.mark.parametrize(
+    ("z", "index", "message"),
+    [
+        (torch.rand(3, 8, 64), None, r"shape \(3, 8, 64\): these critics are for \(3, 16, 64\)"),
+        (torch.rand(2, 16, 64), None, r"shape \(2, 16, 64\)"),
+        (torch.rand(3, 16, 61), None, r"shape \(3, 16, 61\)"),
+        (torch.rand(3, 16, 64), torch.arange(2), r"index has shape \(2,\): .* each of 3 samples"),
+    ],
+)
+@pytest.mark.parametrize("critic", ["vanilla", "released"])
+def test_compressed_samples_that_do_not_fit(critic, z, index, message):
+    """The compiled kernels would read past their ends."""
+    with pytest.raises(ValueError, match=message):
+        uae.MINE(critic=critic)(torch.rand(3, 16, 64), z, index=index)
+
+
+@pytest.mark.parametrize("x", [torch.rand(16, 64), torch.ones(3, 16, 64).long()])
+def test_compressed_samples_that_are_none(x):
+    with pytest.raises(ValueError, match=r"compressed samples are floats \(N, K, D\)"):
+        uae.MINE()(x, x)
+
+
+def test_the_first_convolution_is_the_one_that_runs_first():
+    class Backwards(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.decoder = nn.Conv2d(4, 1, 3, padding=1)
+            self.encoder = nn.Conv2d(1, 4, 3, padding=1)
+
+        def forward(self, x):
+            return self.decoder(self.encoder(x).relu())
+
+    torch.manual_seed(0)
+    loss = losses.Reconstruction(Backwards().eval())
+    found, named = (
+        uae.MinMaxAttack(steps=3, mi=uae.MINE(inner_steps=1, samples=samples))(loss, images())
+        for samples in (None, uae.ConvolutionOutput("encoder"))
+    )
+    assert torch.equal(found.adv, named.adv) and torch.equal(found.loss, named.loss)
+
+
+def test_a_model_that_returns_a_tuple_is_named():
+    class Variational(nn.Module):
+        def forward(self, x):
+            return x, x.flatten(1).mean(1)
+
+    for loss in (losses.Reconstruction(Variational()), losses.Margin(Variational(), torch.zeros(3).long())):
+        loss.model.eval()
+        with pytest.raises(ValueError, match="the model gives a tuple: need"):
+            uae.MinMaxAttack(steps=2, mi=None)(loss, images())
+
+
+def test_an_index_may_be_a_list(model):
+    expected = ATTACK(losses.Reconstruction(model), images(), index=torch.tensor([4, 2, 9]))
+    assert torch.equal(ATTACK(losses.Reconstruction(model), images(), index=[4, 2, 9]).adv, expected.adv)
+
+
+def test_settings_and_seeds_of_numpy_can_be_saved(model, tmp_path):
+    attack = uae.MinMaxAttack(steps=np.int64(2), eps=np.float32(0.5), mi=uae.MINE(inner_steps=1))
+    attack(losses.Reconstruction(model), images(), seed=np.int64(3)).save(tmp_path / "x")
+    metadata = uae.AttackResult.load(tmp_path / "x").metadata
+    assert metadata["seed"] == 3 and metadata["attack"]["steps"] == 2 and metadata["attack"]["eps"] == 0.5
 
 
 def test_a_layer_that_is_not_there(model):

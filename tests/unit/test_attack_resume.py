@@ -24,9 +24,9 @@ def autoencoder():
     return models.build("dense", (1, 8, 8), latent=4).eval()
 
 
-def minmax(**options):
-    attack = MinMaxAttack(steps=3, mi=SAMPLING, batch_size=2)
-    return attack(Reconstruction(autoencoder()), IMAGES, seed=5, trace=True, **options)
+def minmax(images=IMAGES, eps=1.0, **options):
+    attack = MinMaxAttack(steps=3, eps=eps, mi=SAMPLING, batch_size=2)
+    return attack(Reconstruction(autoencoder()), images, **{"seed": 5, "trace": True} | options)
 
 
 def penalty(**options):
@@ -101,3 +101,23 @@ def test_another_attack_or_half_a_file_is_not_taken(tmp_path, caplog):
         minmax(resume=path, tag="a", progress=until(7, seen))
     assert seen[4:] == [2, 4, 6, 7]
     assert "x.partial" in caplog.text and "starts again" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 6},
+        {"eps": 0.05},
+        {"trace": False},
+        {"images": IMAGES[:6]},
+        {"images": IMAGES.flip(0)},
+        {"index": torch.arange(7) + 1},
+    ],
+    ids=str,
+)
+def test_one_tag_for_two_attacks_does_not_mix_them(change, tmp_path):
+    path = tmp_path / "x.partial"
+    with pytest.raises(Killed):
+        minmax(resume=path, tag="a", progress=until(4, []))
+    found, expected = minmax(resume=path, tag="a", **change), minmax(**change)
+    assert torch.equal(found.adv, expected.adv) and (found.trace is None) == (expected.trace is None)

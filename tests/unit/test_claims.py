@@ -106,6 +106,26 @@ def test_a_difference_within_the_seeds_spread_is_inconclusive(uae, original, exp
     assert found.rows[0].runs == min(len(uae), len(original))
 
 
+def test_a_spread_of_the_records_own_counts_too():
+    """KID's, over its subsets: a single run then has one."""
+    given = [record("mine-uae", kid=0.02, kid_std=0.03), record("original", kid=0.06, kid_std=0.04)]
+    found = verdict(given, cells={"metric": "kid"})
+    assert found.rows[0].spread == pytest.approx(0.05) and found.verdict == claims.INCONCLUSIVE
+    given = [record("mine-uae", seed, kid=kid, kid_std=0.04) for seed, kid in ((0, 0.17), (1, 0.23))]
+    given += [record("original", seed, kid=0.5, kid_std=0.0) for seed in (0, 1)]
+    found = verdict(given, cells={"metric": "kid"})
+    assert found.rows[0].spread == pytest.approx((2 * 0.03**2 + 0.04**2) ** 0.5)
+    assert found.verdict == claims.REPRODUCED
+
+
+def test_a_row_says_how_many_images_were_attacked():
+    given = [record("mine-uae", asr=0.9, n_attacked=6.0), record("original", asr=1.0, n_attacked=1000.0)]
+    row = verdict(given, cells={"metric": "asr"}).rows[0]
+    assert row.basis == "mnist, 1 run, 6 and 1,000 images"
+    row = verdict(given, cells={"metric": "asr"}, than=0.5, **{"is": "at least"}).rows[0]
+    assert row.basis == "mnist, 1 run, 6 images"
+
+
 def test_means_are_over_the_seeds_that_both_sides_have():
     """Seed 1 is kinder to every method, but one of them has seed 0 alone."""
     loaded = [record("mine-uae", seed=i, test_error=v) for i, v in enumerate([0.40, 0.30])]

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import uae
 import uae.models
+from uae.attacks import constrained, problem
 from uae.cli import app
 from uae.errors import InputError
 from uae.stages import own
@@ -29,6 +30,13 @@ def encoder():
     return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.LazyLinear(8))
 def number():
     return 3
+def tuples():
+    class Variational(torch.nn.Module):
+        def forward(self, x):
+            return x, x
+    return Variational()
+def double():
+    return autoencoder().double()
 """
 
 
@@ -41,7 +49,7 @@ def folder(tmp_path):
         x=rng.integers(0, 256, (6, 1, 8, 8), dtype=np.uint8),
         y=np.array([0, 1, 2, 0, 1, 2]),
         colour=rng.integers(0, 256, (6, 3, 8, 8), dtype=np.uint8),
-        bad=np.full((2, 3), 2.0),
+        bad=np.full((2, 1, 8, 8), 2.0),
     )
     torch.manual_seed(3)
     save_file(uae.models.build("dense", (1, 8, 8), latent=4).state_dict(), tmp_path / "weights.safetensors")
@@ -97,6 +105,15 @@ def test_other_objectives(folder, objective):
         (["--model", "mine", "--data", "images.npz"], "write it as module:callable"),
         (["--model", "nowhere:f", "--data", "images.npz"], "No module named 'nowhere'"),
         (["--model", "mine:number", "--data", "images.npz"], "gives a int"),
+        (["--model", "mine:tuples", "--data", "images.npz"], "gives a tuple"),
+        (
+            ["--model", "mine:double", "--data", "images.npz"],
+            "'mine:double' cannot take samples of shape (1, 8, 8), torch.float32",
+        ),
+        (
+            ["--model", "mine:autoencoder", "--data", "images.npz", "--array", "colour"],
+            "'mine:autoencoder' cannot take samples of shape (3, 8, 8)",
+        ),
         (["--model", "mine:autoencoder", "--data", "none.npz"], "none.npz"),
         (
             ["--model", "mine:autoencoder", "--data", "images.npz", "--array", "z"],
@@ -129,6 +146,55 @@ def test_a_mistake_is_one_message(folder, arguments, message):
     assert done.returncode == 1
     assert message in done.stderr and "Traceback" not in done.stderr
     assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("out", [".", "images.npz/uae.safetensors", "uae.partial"])
+def test_a_place_that_cannot_be_written_is_named_before_the_attack(folder, monkeypatch, out):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(own, "load_model", pytest.fail)
+    done = CliRunner().invoke(
+        app, ["attack", "--model", "mine:autoencoder", "--data", "images.npz", "--out", out]
+    )
+    assert isinstance(done.exception, (InputError, SystemExit)) and done.exit_code
+    assert out in done.output + str(done.exception)
+
+
+def test_a_killed_attack_goes_on(folder, monkeypatch):
+    """Of its chunks of samples the first is there when the second is killed."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(constrained, "SECONDS_BETWEEN_SAVES", -1.0)
+    monkeypatch.setattr(constrained, "SAVING_SHARE", float("inf"))
+    np.save("many.npy", np.random.default_rng(0).random((600, 1, 8, 8), dtype=np.float32))
+    arguments = [
+        "attack",
+        "--model",
+        "mine:autoencoder",
+        "--checkpoint",
+        "weights.safetensors",
+        "--steps",
+        "2",
+    ]
+    arguments += ["--data", "many.npy", "--inner-steps", "1", "--out", "uae.safetensors"]
+    offered, kept = [], problem.Kept.result
+
+    def result(self):
+        offered.append(len(self.delta))
+        if len(offered) == 2:
+            raise KeyboardInterrupt
+        return kept(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(problem.Kept, "result", result)
+        CliRunner().invoke(app, arguments)
+    partial = Path("uae.partial")
+    left = len(uae.AttackResult.load(partial))
+    assert 0 < left < 600 and not Path("uae.safetensors").exists()
+    chunks = []
+    monkeypatch.setattr(problem.Kept, "result", lambda self: chunks.append(len(self.delta)) or kept(self))
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert sum(chunks) == 600 - left and not partial.exists()
+    assert len(uae.AttackResult.load("uae.safetensors")) == 600
 
 
 @pytest.mark.parametrize(

@@ -53,13 +53,17 @@ def saved(tmp_path):
 
 def test_the_tidy_table():
     cells = tables.tidy("table4", RECORDS)
-    assert ",".join(cells.columns) == "dataset,variant,model,method,metric,value,std,n_seeds,paper_value"
+    assert (
+        ",".join(cells.columns)
+        == "dataset,variant,model,method,metric,value,std,n_seeds,paper_value,paper_std"
+    )
     errors = cells[cells.metric == "test_error"].set_index("method")
     assert errors.loc["original", "value"] == pytest.approx(0.005)
     assert errors.loc["original", "std"] == pytest.approx(np.std([0.004, 0.006], ddof=1))
     assert errors.loc["original", "n_seeds"] == 2 and errors.loc["ga-0.01", "n_seeds"] == 1
     assert errors.loc["original", "paper_value"] == 0.00294
     assert errors.loc["mine-uae", "paper_value"] == 0.00256
+    assert errors.loc["ga-0.01", "paper_std"] > 0 and np.isnan(errors.loc["mine-uae", "paper_std"])
     assert np.isnan(errors.loc["mine-uae", "std"]) and np.isnan(errors.loc["matched", "paper_value"])
     asr = cells[cells.metric == "asr"].set_index("method")
     assert asr.loc["ga-0.01", "value"] == 0.5 and asr.loc["mine-uae", "paper_value"] == 0.9986

@@ -22,7 +22,7 @@ def check_call(loss: object, images: Tensor, index: Tensor | None, bounds: tuple
     """Check images and model; the samples' indices, 0..N-1 unless given, on the images' device."""
     check_images(images, bounds)
     check_model(loss)
-    index = torch.arange(len(images)) if index is None else index
+    index = torch.arange(len(images)) if index is None else torch.as_tensor(index)
     if hasattr(loss, "__len__") and len(loss) != len(images):  # a part of the labels would fit a chunk
         raise ValueError(f"the loss has labels for {len(loss)} samples: need one for each of {len(images)}")
     if index.shape != (len(images),):
@@ -32,6 +32,8 @@ def check_call(loss: object, images: Tensor, index: Tensor | None, bounds: tuple
 
 def check_images(images: Tensor, bounds: tuple[float, float]) -> None:
     """Raise ValueError unless images is a non-empty finite float batch within bounds."""
+    if not isinstance(images, Tensor):
+        raise ValueError(f"images are a {type(images).__name__}: need a torch.Tensor, see torch.as_tensor")
     if not images.is_floating_point():
         raise ValueError(f"images are {images.dtype}: need floating point values in {list(bounds)}")
     if images.ndim < 2 or len(images) == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import logging
 import math
 import threading
@@ -108,7 +109,8 @@ class ConstrainedAttack:
         trace: also follow the attack: see the result's `trace` and `stationarity`.
         resume: a file that holds the chunks done, in float32, while the attack runs. If it exists when the
             attack starts, the attack goes on from there. The caller deletes it in the end.
-        tag: names model, data and settings; a file left under another tag, or half a file, is not used.
+        tag: names the model, and whatever else the loss holds. A file left under another tag or by an
+            attack of other images, indices, seed or settings is not used, nor is half a file.
         Raises ValueError naming the sample for values that are not finite or out of bounds, a loss
         of the wrong shape or not finite, a model in training mode, or K < 2 compressed samples.
         """
@@ -120,7 +122,8 @@ class ConstrainedAttack:
         contexts = [(loss, features)]
         if at_once > 1:
             contexts = [(own, self._features(own, images, seed)) for own in threads.copies(loss, at_once)]
-        parts, seconds = _left(resume, tag, images.device)
+        call = {} if resume is None else {"tag": tag, "call": self._digest(images, index, seed, trace)}
+        parts, seconds = _left(resume, call, images.device)
         chunks = [
             slice(at, min(at + size, len(images))) for at in range(sum(map(len, parts)), len(images), size)
         ]
@@ -143,7 +146,7 @@ class ConstrainedAttack:
                 parts.append(part)
                 done(rows, rows.stop - rows.start)
                 if resume is not None and rows.stop < len(images) and (now := time.monotonic()) > due:
-                    AttackResult.concatenate(parts, {"tag": tag, "seconds": now - start}).save(resume)
+                    AttackResult.concatenate(parts, call | {"seconds": now - start}).save(resume)
                     taken = time.monotonic() - now
                     due = now + taken + max(SECONDS_BETWEEN_SAVES, taken / SAVING_SHARE)
         result = AttackResult.concatenate(parts, {"attack": dataclasses.asdict(self), "seed": seed})
@@ -152,6 +155,15 @@ class ConstrainedAttack:
 
     def _search(self, problem: Problem, kept: Kept) -> None:
         raise NotImplementedError
+
+    def _digest(self, images: Tensor, index: Tensor, seed: int, trace: bool) -> str:
+        """SHA-256 of all that decides on the result but the loss."""
+        settings = dataclasses.asdict(self) | {"batch_size": None}
+        content = hashlib.sha256(f"{type(self).__name__} {settings} {seed} {trace}".encode())
+        for tensor in (images, index):
+            content.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+            content.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        return content.hexdigest()
 
     def _features(self, loss: Loss, images: Tensor, seed: int) -> Features | None:
         if self.mi is None:
@@ -186,9 +198,11 @@ class ConstrainedAttack:
         return at_once, size
 
 
-def _left(resume: Path | None, tag: str, device: torch.device) -> tuple[list[AttackResult], float]:
+def _left(
+    resume: Path | None, call: dict[str, str], device: torch.device
+) -> tuple[list[AttackResult], float]:
     """The samples that an earlier call had done, as one part, and the seconds that they took; none where the
-    file is not of this attack."""
+    file is not of this one."""
     if resume is None or not resume.exists():
         return [], 0.0
     try:
@@ -196,7 +210,7 @@ def _left(resume: Path | None, tag: str, device: torch.device) -> tuple[list[Att
     except BadFile as error:
         log.warning("%s; the attack starts again", error)
         return [], 0.0
-    if part.metadata.get("tag") != tag:
+    if any(part.metadata.get(key) != value for key, value in call.items()):
         return [], 0.0
     done = AttackResult(**{name: tensor.to(device) for name, tensor in part.tensors().items()})
     return [done], part.metadata["seconds"]

@@ -22,7 +22,7 @@ console = Console(stderr=True)
 Settings = Annotated[str, typer.Option(help="The job's settings as JSON, from uae.config.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random number.")]
-Out = Annotated[Path, typer.Option(help="The file to write.")]
+Out = Annotated[Path, typer.Option(help="The file to write.", dir_okay=False)]
 Data = Annotated[Path, typer.Option(help="Prepared data, a safetensors file.")]
 
 

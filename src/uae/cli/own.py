@@ -38,26 +38,28 @@ def attack(
     seed: int = 0,
     device: Device = "cpu",
 ) -> None:
-    """Generate adversarial examples by MINE for a model and data of your own."""
+    """Generate adversarial examples by MINE for a model and data of your own.
+
+    A run that was killed goes on where it was when started again.
+    """
     from rich.table import Table
 
     from uae import MINE, MinMaxAttack
     from uae.stages import own, use
+    from uae.stages.resume import written
 
     presets = {"paper": MinMaxAttack, "released": MinMaxAttack.released}
     if preset not in presets:
         raise InputError(f"--preset {preset!r} is none of {', '.join(presets)}")
     use(device)
+    own.check_out(out)
     images = own.load_images(data, array).to(device)
     network = own.load_model(model, checkpoint, device)
+    own.try_model(model, network, images)
+    known = own.load_labels(data, labels).to(device) if objective == "margin" else None
     try:
         loss = own.objective(
-            objective,
-            network,
-            squared=preset == "released",
-            labels=own.load_labels(data, labels).to(device) if objective == "margin" else None,
-            copies=copies,
-            seed=seed,
+            objective, network, squared=preset == "released", labels=known, copies=copies, seed=seed
         )
         settings = presets[preset](
             eps=eps,
@@ -69,11 +71,16 @@ def attack(
         )
         with bar("attack") as progress:
             result = settings(
-                loss, images, seed=seed, progress=lambda done, total: progress(done, total, "samples")
+                loss,
+                images,
+                seed=seed,
+                progress=lambda done, total: progress(done, total, "samples"),
+                **own.resuming_own(out, network, objective, known, copies),
             )
     except ValueError as error:  # of the attack: it names the sample or the setting
         raise InputError(str(error)) from error
     result.save(out)
+    written(out)
     ok = result.success
     table = Table("what", "value", title=f"{len(result)} samples → {out}")
     table.add_row("attack success rate", f"{100 * result.success_rate:.2f} %")

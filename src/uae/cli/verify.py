@@ -54,14 +54,13 @@ def verify(
 
 
 def row_text(claim: Any, row: Any) -> str:
-    """One measured row: ours, what it is compared with, the spread and the runs."""
+    """One measured row: ours, what it is compared with, the spread, and what it was measured on."""
     from uae.paper.claims import shown
 
     spread = f" ± {row.spread:.2g}" if row.spread is not None else ""
     sign = SIGNS[claim.direction]
-    runs = f"{row.runs} run{'s' * (row.runs > 1)}"
     compared = f"{shown(row.ours)} {sign} {shown(row.ours_other)}{spread}"
-    return f"{MARKS[row.state]} {row.label}: {compared} ({row.variant}, {runs})"
+    return f"{MARKS[row.state]} {row.label}: {compared} ({row.basis})"
 
 
 def paper_text(claim: Any, rows: list[Any]) -> str:

@@ -56,7 +56,12 @@ class MINE:
             raise ValueError(f"inner_steps and hidden must be at least 1 and lr above 0: {self}")
 
     def __call__(self, x: Tensor, z: Tensor, seed: int = 0, index: Tensor | None = None) -> Tensor:
-        """Mutual information in nats, (N,), of N pairs of compressed samples x and z, both (N, K, D)."""
+        """Mutual information in nats, (N,), of N pairs of compressed samples x and z, both (N, K, D).
+
+        Raises ValueError for other shapes, and for an index that is not (N,).
+        """
+        if x.ndim != 3 or not x.is_floating_point():
+            raise ValueError(f"compressed samples are floats (N, K, D); got {x.dtype}, {tuple(x.shape)}")
         index = torch.arange(len(x), device=x.device) if index is None else index
         return Estimator(self, x, None, seed, index).estimate(x, z)[0]
 
@@ -71,7 +76,13 @@ class Estimator:
     """The critics of one batch of samples during an attack."""
 
     def __init__(self, mine: MINE, x: Tensor, map_shape: tuple[int, int] | None, seed: int, index: Tensor):
+        self.shape = x.shape
         _, self.count, dim = x.shape
+        # The kernels below do not look where they read.
+        if index.shape != x.shape[:1]:
+            raise ValueError(
+                f"index has shape {tuple(index.shape)}: need one index for each of {len(x)} samples"
+            )
         if self.count < 2:
             raise ValueError(
                 f"per-sample MINE needs K >= 2 compressed samples, got K = {self.count}: with one, "
@@ -107,6 +118,12 @@ class Estimator:
 
     def estimate(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Train `inner_steps` steps on (x, z), both (N, K, D); the bound (N,) and its gradient by z."""
+        for samples in (x, z):
+            if samples.shape != self.shape:
+                raise ValueError(
+                    f"compressed samples have shape {tuple(samples.shape)}: these critics are for "
+                    f"{tuple(self.shape)}"
+                )
         perms = seeding.permutations(
             self.seed, self.index, f"permutation/{self.calls}", self.mine.inner_steps + 1, self.count
         )

@@ -5,9 +5,10 @@ margin, the signed distance by which it holds, beside the spread of the runs:
 
     spread = root of the sum of the squared standard deviations of what is compared
 
-Where there are several runs and the margin is within the spread, the row is inconclusive; so is a difference
-beyond the four digits that are shown. Cells are compared within one variant of the data only, and means over
-the seeds that all of them have. The same rows on the paper's own cells give the paper's numbers.
+A standard deviation is that over the runs, together with one that the records themselves have (KID's over its
+subsets, `kid_std`). Where there is a spread and the margin is within it, the row is inconclusive; so is a
+difference beyond the four digits that are shown. Cells are compared within one variant of the data only, and
+means over the seeds that all of them have. The same rows on the paper's own cells give the paper's numbers.
 """
 
 from __future__ import annotations
@@ -92,25 +93,31 @@ class Claim(BaseModel):
 
 @dataclass(frozen=True)
 class Cell:
-    """A measured number: mean and standard deviation (None of a single run) over `runs`.
+    """A measured number: mean and standard deviation (None where there is none) over `runs`.
 
     values: the runs of each seed, several where noise is drawn several times.
+    images: how many were attacked for it, where the records say so.
     """
 
     mean: float
     std: float | None = None
     runs: int = 1
     values: dict[int, list[float]] = field(default_factory=dict)
+    images: int | None = None
 
     @classmethod
-    def of(cls, values: dict[int, list[float]]) -> Cell:
+    def of(
+        cls, values: dict[int, list[float]], within: float | None = None, images: int | None = None
+    ) -> Cell:
+        """within: a standard deviation that each run has by itself."""
         runs = list(itertools.chain(*values.values()))
-        return cls(fmean(runs), stdev(runs) if len(runs) > 1 else None, len(runs), values)
+        stds = ([stdev(runs)] if len(runs) > 1 else []) + ([] if within is None else [within])
+        return cls(fmean(runs), math.hypot(*stds) if stds else None, len(runs), values, images)
 
     def among(self, seeds: set[int]) -> Cell:
         """The mean over some of the seeds; the spread stays that of all runs."""
         part = Cell.of({seed: runs for seed, runs in self.values.items() if seed in seeds})
-        return replace(part, std=self.std)
+        return replace(part, std=self.std, images=self.images)
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,15 @@ class Row:
     runs: int = 0
     paper: float | None = None
     paper_other: float | None = None
+    images: int | None = None
+    images_other: int | None = None
+
+    @property
+    def basis(self) -> str:
+        """What ours was measured on: data, runs, and attacked images where the records say so."""
+        counts = [f"{n:,}" for n in dict.fromkeys((self.images, self.images_other)) if n is not None]
+        images = [f"{' and '.join(counts)} images"] if counts else []
+        return ", ".join([self.variant, f"{self.runs} run{'s' * (self.runs > 1)}", *images])
 
 
 @dataclass(frozen=True)
@@ -199,14 +215,21 @@ class Measured:
 
 def measured(records: list[Record]) -> Measured:
     """The cells of records: mean and standard deviation over seeds, and draws of noise."""
-    values: dict[tuple[str, Key], dict[int, list[float]]] = {}
+    found: dict[tuple[str, Key], list[tuple[Record, str]]] = {}
     for r in records:
-        for metric, value in r.metrics.items():
+        for metric in r.metrics:
             key = (r.experiment, r.dataset, r.model, r.method, _metric(metric))
-            values.setdefault((r.variant, key), {}).setdefault(r.seed, []).append(value)
+            found.setdefault((r.variant, key), []).append((r, metric))
     out = Measured()
-    for (variant, key), runs in values.items():
-        out.cells.setdefault(variant, {})[key] = Cell.of(runs)
+    for (variant, key), behind in found.items():
+        values: dict[int, list[float]] = {}
+        for r, metric in behind:
+            values.setdefault(r.seed, []).append(r.metrics[metric])
+        within = [r.metrics[f"{metric}_std"] for r, metric in behind if f"{metric}_std" in r.metrics]
+        images = [int(r.metrics["n_attacked"]) for r, _ in behind if "n_attacked" in r.metrics]
+        out.cells.setdefault(variant, {})[key] = Cell.of(
+            values, fmean(within) if within else None, min(images, default=None)
+        )
     return out
 
 
@@ -305,7 +328,8 @@ def _rows(claim: Claim, ours: Measured, paper: Measured, settings: str) -> list[
                 left, right = _sides(compared, key, ours.cells[variant])
                 state, spread = _state(compared, left, right)
                 runs = min(left.runs, right.runs) if isinstance(claim.than, dict) else left.runs
-                rows.append(Row(label, variant, state, left.mean, right.mean, spread, runs, *theirs))
+                images = left.images, right.images
+                rows.append(Row(label, variant, state, left.mean, right.mean, spread, runs, *theirs, *images))
     return rows
 
 

@@ -20,7 +20,7 @@ from uae.records import Record
 
 HERE = Path(__file__).parent
 KEYS = ["dataset", "variant", "model", "method", "metric"]
-COLUMNS = [*KEYS, "value", "std", "n_seeds", "paper_value"]
+COLUMNS = [*KEYS, "value", "std", "n_seeds", "paper_value", "paper_std"]
 
 
 def name_of(key: str, math: bool = True) -> str:
@@ -79,7 +79,7 @@ def tidy(table: str, records: list[Record]) -> pd.DataFrame:
     else:
         runs = measured.groupby(KEYS)
         cells = runs["value"].agg(["mean", "std"]).join(runs["seed"].nunique()).reset_index()
-        cells.columns = COLUMNS[:-1]
+        cells.columns = COLUMNS[:-2]
     cells = _beside_the_paper(table, cells)
     # The paper's order; what it does not know comes last, by name.
     order = [*metrics, *layouts()["names"]]
@@ -91,14 +91,14 @@ def tidy(table: str, records: list[Record]) -> pd.DataFrame:
 
 
 def _beside_the_paper(table: str, cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells with the paper's numbers, NaN where it has none."""
+    """The cells with the paper's numbers and standard deviations, NaN where it has none."""
     path = HERE / "reference" / f"{table}.csv"
     if not path.exists():
-        return cells.assign(paper_value=float("nan"))
-    paper = pd.read_csv(path).rename(columns={"value": "paper_value"})
+        return cells.assign(paper_value=float("nan"), paper_std=float("nan"))
+    paper = pd.read_csv(path).rename(columns={"value": "paper_value", "std": "paper_std"})
     keys = ["dataset", "model", "method", "metric"]
-    paper = pd.concat([paper, paper.assign(method=paper["method"] + "-released")])[[*keys, "paper_value"]]
-    return cells.merge(paper, on=keys, how="left")
+    paper = pd.concat([paper, paper.assign(method=paper["method"] + "-released")])
+    return cells.merge(paper.reindex(columns=[*keys, "paper_value", "paper_std"]), on=keys, how="left")
 
 
 def _differences(measured: pd.DataFrame) -> pd.DataFrame:
@@ -114,7 +114,7 @@ def _differences(measured: pd.DataFrame) -> pd.DataFrame:
         difference = part["value"] - part["control"]
         p = stats.ttest_rel(part["value"], part["control"]).pvalue if len(part) > 1 else float("nan")
         rows.append((*key, difference.mean(), difference.std(), len(part), p))
-    return pd.DataFrame(rows, columns=[*COLUMNS[:-1], "p"])
+    return pd.DataFrame(rows, columns=[*COLUMNS[:-2], "p"])
 
 
 def _number(value: float, kind: str) -> str:
@@ -125,6 +125,10 @@ def _number(value: float, kind: str) -> str:
     return number + form.get("unit", "")
 
 
+def _spread(std: float, form: dict[str, Any]) -> str:
+    return f"± {format(std * form.get('scale', 1), form['spread'])}{form.get('unit', '')}"
+
+
 def _cell(row: pd.Series, base: float | None, kind: str) -> dict[str, Any]:
     """The texts of one cell: ours, its spread and change, and the paper's."""
     form = layouts()["formats"][kind]
@@ -133,12 +137,14 @@ def _cell(row: pd.Series, base: float | None, kind: str) -> dict[str, Any]:
         gain = 100 * (1 - value / base)
         change = f"{'↑' if gain >= 0 else '↓'} {abs(gain):.1f}%"
     if pd.notna(row["std"]) and "spread" in form:
-        spread = f"± {format(row['std'] * form.get('scale', 1), form['spread'])}{form.get('unit', '')}"
+        spread = _spread(row["std"], form)
     if pd.notna(row.get("p")):
         spread += f", p = {row['p']:.2g}, n = {row['n_seeds']}"
     paper, against = "–", ""
     if pd.notna(row["paper_value"]):
         paper = _number(row["paper_value"], kind)
+        if pd.notna(row["paper_std"]):
+            paper += f" {_spread(row['paper_std'], form)}"
         if "unit" in form:
             against = f"{form.get('scale', 1) * (value - row['paper_value']):+.1f} points"
         elif row["paper_value"]:

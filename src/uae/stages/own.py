@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +16,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from uae import losses, storage
+from uae import losses, records, storage
 from uae.data.readers import common
 from uae.errors import InputError
+from uae.stages.resume import ATTACK, resuming
 
 
 def load_model(factory: str, checkpoint: Path | None = None, device: str = "cpu") -> nn.Module:
@@ -39,6 +43,36 @@ def load_model(factory: str, checkpoint: Path | None = None, device: str = "cpu"
         except (OSError, SafetensorError, RuntimeError) as error:
             raise InputError(f"--checkpoint {checkpoint}: {error}") from None
     return model.eval().to(device)
+
+
+def check_out(out: Path) -> None:
+    """Raise InputError where `out` could not be written: an attack takes long, and would be lost."""
+    if out.suffix == ".partial":
+        raise InputError(f"--out {out}: this ending is for what a killed attack leaves")
+    folder = next(path for path in out.absolute().parents if path.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"--out {out}: {folder} is no folder that can be written to")
+
+
+def try_model(factory: str, model: nn.Module, images: Tensor) -> None:
+    """Run the model on one sample. Raises InputError where it cannot take it."""
+    try:
+        with torch.no_grad():
+            model(images[:1])
+    except (RuntimeError, TypeError, ValueError) as error:
+        kind = f"{tuple(images.shape[1:])}, {images.dtype}"
+        raise InputError(f"--model {factory!r} cannot take samples of shape {kind}: {error}") from error
+
+
+def resuming_own(
+    out: Path, model: nn.Module, objective: str, labels: Tensor | None, copies: int
+) -> dict[str, Any]:
+    """The options `resume` and `tag` of an attack on the model that writes `out`."""
+    weights = hashlib.sha256()
+    for tensor in model.state_dict().values():
+        weights.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    held = [objective, None if labels is None else labels.tolist(), copies]
+    return resuming(out, ATTACK, records.Clock(), str(model), weights.hexdigest(), *held)
 
 
 def objective(

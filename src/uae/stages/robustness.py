@@ -274,7 +274,9 @@ def _check(
     )
 
     def measured(attack: Callable[..., AttackResult], eps: float, made_on: nn.Module = model) -> Rate:
-        return robustness.rate(model, attack(made_on, x, y, eps).adv, y, eps)
+        # An image that the surrogate gets wrong is left as it is, and would count as a failed transfer.
+        result = attack(made_on, x, y, eps)
+        return robustness.rate(model, result.adv[result.eligible], y[result.eligible], eps)
 
     once, often = _pgd(settings, subject), _pgd(settings, subject, restarts=sanity["restarts"])
     checks = {
