@@ -1,15 +1,18 @@
 """An attack that is killed goes on from the last chunk that was saved, and ends as an unbroken one."""
 
 import logging
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from uae import MINE, MinMaxAttack, models, records
 from uae.attacks import AttackResult, PenaltyAttack, constrained
+from uae.errors import InputError
 from uae.losses import Margin, Reconstruction
 from uae.sampling import RandomSampling
-from uae.stages.resume import ATTACK, resuming
+from uae.stages.resume import ATTACK, resuming, written
 
 IMAGES = torch.rand(7, 1, 8, 8, generator=torch.Generator().manual_seed(1))
 SAMPLING = MINE(inner_steps=2, samples=RandomSampling(count=4, dim=8))
@@ -121,3 +124,29 @@ def test_one_tag_for_two_attacks_does_not_mix_them(change, tmp_path):
         minmax(resume=path, tag="a", progress=until(4, []))
     found, expected = minmax(resume=path, tag="a", **change), minmax(**change)
     assert torch.equal(found.adv, expected.adv) and (found.trace is None) == (expected.trace is None)
+
+
+def test_a_job_that_another_process_still_makes_is_refused(tmp_path):
+    """What Snakemake started lives on when Snakemake alone is killed."""
+    target, clock = tmp_path / "set.safetensors", records.Clock()
+    left = subprocess.Popen(
+        [sys.executable, "-c", HOLD.format(target=str(target))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert left.stdout.readline() == b"there\n"
+    with pytest.raises(InputError, match=rf"set.safetensors: process {left.pid} is making it"):
+        resuming(target, ATTACK, clock)
+    resuming(tmp_path / "other.safetensors", ATTACK, clock)
+    left.communicate()
+    resuming(target, ATTACK, clock)
+    resuming(target, ATTACK, clock)  # its own claim does not stand in a process's way
+    written(target)
+
+
+HOLD = """
+from pathlib import Path
+from uae import records
+from uae.stages.resume import ATTACK, resuming
+resuming(Path({target!r}), ATTACK, records.Clock())
+print("there", flush=True)
+input()
+"""

@@ -91,6 +91,7 @@ def robust_model(**over):
         ({"methods": ["ga-0"]}, ["methods", "ga-<sigma above 0>"]),
         ({"methods": ["mine"]}, ["'mine' is not matched, ga-<sigma above 0>, or one of `attacks`: mine-uae"]),
         ({"only": "imagenet/*"}, ["only", "imagenet/*"]),
+        ({"only": "mnist/dense,svnh/*"}, ["only", "no dataset/model matches 'svnh/*'"]),
         ({"attacks": {"mine-uae": {"steps": 0}}}, ["attacks.mine-uae.steps", "given 0", "command line"]),
         (
             {"reconstruction": {"mnist": {"data": "mnits"}}},

@@ -69,6 +69,24 @@ def test_from_a_mirror_on_the_web(published, tmp_path):
     assert fetch.checksum(tmp_path / "out.gz") == catalogue.lookup("small")[0].files[NAMES[0]]
 
 
+def test_after_a_bad_file_from_one_address_the_next_is_asked(published, tmp_path):
+    good = functools.partial(http.server.SimpleHTTPRequestHandler, directory=published[0])
+    (tmp_path / "bad" / "small").mkdir(parents=True)
+    (tmp_path / "bad" / "small" / NAMES[0]).write_text("<html>Service unavailable</html>")
+    bad = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "bad")
+    with (
+        http.server.ThreadingHTTPServer(("127.0.0.1", 0), good) as upstream,
+        http.server.ThreadingHTTPServer(("127.0.0.1", 0), bad) as mirror,
+    ):
+        for server in (upstream, mirror):
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        catalogue.entries()["small"].urls.append(f"http://127.0.0.1:{upstream.server_port}/small/")
+        get(f"http://127.0.0.1:{mirror.server_port}", tmp_path / "out.gz")
+        for server in (upstream, mirror):
+            server.shutdown()
+    assert fetch.checksum(tmp_path / "out.gz") == catalogue.lookup("small")[0].files[NAMES[0]]
+
+
 def test_a_copy_gzipped_anew_passes(published, tmp_path):
     path = published[0] / "small" / NAMES[0]
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), compresslevel=1, mtime=1))

@@ -246,12 +246,25 @@ def test_a_cpu_gets_the_shorter_settings_and_a_gpu_the_published_ones():
     assert cpu.robust_model(row).adversary.eps == 0.3
 
 
+def test_ones_own_settings_stand_above_a_scales_for_cpus():
+    own = {"models": {"mnist": {"madry": {"images": 7, "fit": {"epochs": 2}}}}}
+    row = Row("mnist", "madry")
+    plain = settings("paper", device="cpu").robust_model(row)
+    changed = settings("paper", device="cpu", robustness=own).robust_model(row)
+    assert (changed.images, changed.fit.epochs) == (7, 2) != (plain.images, plain.fit.epochs)
+    assert changed.fit.lr == plain.fit.lr and changed.adversary == plain.adversary
+    own["models"]["mnist"]["madry"]["cpu"] = {"images": 8}
+    assert settings("paper", device="cpu", robustness=own).robust_model(row).images == 8
+    assert settings("paper", robustness=own).robust_model(row).images == 7
+
+
 def test_a_robust_model_takes_the_uaes_of_its_seed_where_there_are_any():
-    row = Row("mnist", "convolutional")
-    of_row = {"mnist": {"models": {"convolutional": {"seeds": [1, 2]}}}}
-    cfg = settings("paper", reconstruction=of_row)
-    assert [cfg.nearest_seed(row, seed) for seed in range(4)] == [1, 1, 2, 2]
-    assert [settings("paper").nearest_seed(row, seed) for seed in range(3)] == [0, 0, 0]
+    uaes = {"uaes": {"mnist": {"seeds": [1, 2]}}}
+    source = settings("paper", robustness=uaes).robustness.uaes["mnist"]
+    assert [source.seed(own) for own in range(4)] == [1, 1, 2, 2]
+    # Whatever other rows are run with
+    source = settings("paper", seeds=[1, 2]).robustness.uaes["mnist"]
+    assert [source.seed(own) for own in range(3)] == [0, 0, 0]
 
 
 def test_only_asks_for_a_model_and_what_it_is_made_from():
@@ -273,6 +286,11 @@ def test_only_asks_for_a_model_and_what_it_is_made_from():
         ({"sanity": {"surrogate": "vgg", "restarts": 2}}, "no vgg on mnist"),
         ({"cpu": {"fit": {"epochs": 0}}}, r"cpu: .*epochs.*greater than or equal to 1"),
         ({"methods": ["mine-uae"]}, "takes the data of their row"),
+        ({"methods": ["original", "matched"]}, "minmax: for a model with one of `methods`, and there are 2"),
+        (
+            {"data": None, "train_limit": {"cpu": 5, "cuda": 5}},
+            "train_limit: the data are those of the UAEs' row",
+        ),
     ],
 )
 def test_a_mistake_is_named(change, message):

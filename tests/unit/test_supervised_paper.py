@@ -137,6 +137,10 @@ def test_figure2_thins_its_curves_and_keeps_their_ends(tmp_path):
     ends = numbers[numbers["iteration"] == steps]
     assert ends["mean"].tolist() == [5, 5, 5] and set(numbers["critic"]) == {"released", "vanilla"}
     assert numbers["iteration"].min() == 1
+    again = {name: array / 2 for name, array in arrays.items()}  # another seed's, which is not shown
+    storage.write_tensors(tmp_path / "d.safetensors", again, KNOWN | {"methods": methods})
+    _, both = figure2.draw([tmp_path / "c.safetensors", tmp_path / "d.safetensors"], 6.0)
+    assert both.equals(numbers)
     labels = [text.get_text() for axes in figure.axes for text in axes.get_legend().get_texts()]
     assert labels == ["MinMax, 7 images", "Penalty, 7 images", "MinMax (vanilla critic), 7 images"]
     plt.close(figure)

@@ -6,9 +6,15 @@ from pathlib import Path
 
 import snakemake.benchmark
 
-from uae.config import Method, Run, load
+from uae.config import ROOT, Method, Run, load
 from uae.errors import ConfigError
 from uae.paper.layouts import layouts, wanted
+
+if workflow.is_main_process and ROOT.resolve() != Path.cwd().resolve():
+    raise WorkflowError(
+        f"This environment's `uae` is that of {ROOT}, not of this folder: jobs would run the code and the "
+        "scales there. Run `make .venv/installed` here and use this folder's .venv."
+    )
 
 try:
     cfg = load(config)
@@ -40,7 +46,14 @@ wildcard_constraints:
 COMMON = ["checkpoints.py", "data/prepared.py", "seeding.py", "seeds.py", "stages/__init__.py"]
 # The modules that each stage runs: an edit of one of them reruns exactly the stages that use it.
 SOURCES = {
-    "prepare": ["data/prepared.py", "data/readers", "data/transforms.py", "seeding.py", "seeds.py"],
+    "prepare": [
+        "data/catalogue.py",
+        "data/prepared.py",
+        "data/readers",
+        "data/transforms.py",
+        "seeding.py",
+        "seeds.py",
+    ],
     "train": [*COMMON, "models", "stages/train.py", "training"],
     "retrain": [*COMMON, "attacks/result.py", "augment.py", "models", "stages/train.py", "training"],
     "generate": [*COMMON, "attacks", "losses.py", "mine", "models", "sampling.py", "stages/generate.py"],
@@ -135,13 +148,16 @@ SOURCES = {
         "stages/robustness.py",
     ],
     "tables": [
+        "data/catalogue.py",
         "data/catalogue.yaml",
         "paper/layouts.py",
         "paper/reference",
         "paper/tables.py",
         "paper/tables.yaml",
+        "records.py",
     ],
     "report": [
+        "data/catalogue.py",
         "data/catalogue.yaml",
         "paper/claims.py",
         "paper/layouts.py",
@@ -150,9 +166,11 @@ SOURCES = {
         "paper/report.py",
         "paper/tables.py",
         "paper/tables.yaml",
+        "records.py",
     ],
 }
 FIGURE_SOURCES = [
+    "data/catalogue.py",
     "data/catalogue.yaml",
     "evaluation/stationarity.py",
     "intervals.py",
@@ -163,6 +181,7 @@ FIGURE_SOURCES = [
     "paper/paper.mplstyle",
     "paper/tables.py",
     "paper/tables.yaml",
+    "records.py",
 ]
 
 
@@ -271,7 +290,7 @@ def uae_of(runs):
         if not any(run.method == "mine-uae" for run in runs):
             return []
         source = cfg.robustness.uaes[runs[0].dataset]
-        return uae_file(source, source.method).format(seed=cfg.nearest_seed(source, int(wildcards.seed)))
+        return uae_file(source, source.method).format(seed=source.seed(int(wildcards.seed)))
 
     return path
 

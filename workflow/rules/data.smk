@@ -40,7 +40,7 @@ rule prepare:
         "../../environment.yml"
     params:
         entry=lambda w: catalogue.lookup(w.data)[0].model_dump_json(
-            include={"files", "reader", "train", "test"}
+            include={"classes", "files", "reader", "test", "title", "train"}
         ),
     message:
         "Prepare {wildcards.data}"

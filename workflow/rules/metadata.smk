@@ -21,6 +21,8 @@ def pack():
         name = path.relative_to(LIVE).as_posix()
         if Path(output_of(name)).parts[:2] in [("results", cfg.name), ("data", "prepared")]:
             kept[name] = json.loads(path.read_text())
+    if not kept:  # a run that only fetched raw data; the file would stand in the way of `dvc pull`
+        return
     with (
         atomic(PACKED) as file,
         gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed,
@@ -47,14 +49,21 @@ def unpack():
             f"{PACKED}: not what a run left ({error}); delete it: outputs are then made again"
         )
     for name, content in kept.items():
+        if (LIVE / name).exists():  # of a run here
+            continue
         (LIVE / name).parent.mkdir(parents=True, exist_ok=True)
         (LIVE / name).write_text(json.dumps(content))
 
 
-if workflow.is_main_process and PACKED.exists() and not any(LIVE.glob("*")):
+if workflow.is_main_process and PACKED.exists():
     unpack()
 
 
 onsuccess:
-    if cfg.records == "live":
+    if cfg.records == "live" or PACKED.exists():
+        pack()
+
+
+onerror:
+    if PACKED.exists():
         pack()

@@ -6,6 +6,7 @@ torch nor Snakemake: the Snakefile loads it for every command.
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import os
 from pathlib import Path
@@ -104,8 +105,10 @@ class Config(Block):
                 )
             if source.method not in self.attacks:
                 raise ValueError(f"robustness.uaes.{dataset}: {source.method} is not one of `attacks`")
-        if not any([self.rows, self.contrastive_rows, self.classifiers, self.robust_rows]):
-            raise ValueError(f"only: no dataset/model matches {self.only!r}")
+        names = {f"{row.dataset}/{row.model}" for row in self._every_row()}
+        for pattern in self.only.split(","):
+            if not fnmatch.filter(names, pattern.strip()):
+                raise ValueError(f"only: no dataset/model matches {pattern!r}")
         table1 = self.supervised.table1
         panels = [
             ("supervised.table1", Panel(dataset=table1.dataset, model=table1.model, method=method))
@@ -145,6 +148,14 @@ class Config(Block):
         base, plus, transformations = data.partition("+")
         return f"{base}@{limit}{plus}{transformations}"
 
+    def _every_row(self) -> list[Row]:
+        """All that there is to ask for."""
+        rows = [(dataset, model) for dataset, block in self.reconstruction.items() for model in block.models]
+        rows += [(self.contrastive.dataset, "simclr")]
+        rows += [(dataset, "classifier") for dataset in self.supervised.classifiers]
+        rows += [(dataset, model) for dataset, models in self.robustness.models.items() for model in models]
+        return [Row(*row) for row in rows]
+
     def wants(self, dataset: str, model: str) -> bool:
         """Whether `only` asks for a row."""
         return any(fnmatch.fnmatch(f"{dataset}/{model}", p.strip()) for p in self.only.split(","))
@@ -181,11 +192,6 @@ class Config(Block):
 
     def row_seeds(self, row: Row | Panel) -> list[int]:
         return self.budget(row).seeds or self.seeds
-
-    def nearest_seed(self, row: Row | Panel, seed: int) -> int:
-        """The row's own seed of that number; where it has none, its seeds take turns."""
-        seeds = self.row_seeds(row)
-        return seed if seed in seeds else seeds[seed % len(seeds)]
 
     def row_methods(self, row: Row) -> list[str]:
         """The row's methods, without the original."""
@@ -352,6 +358,17 @@ class Config(Block):
         return self.data_name(Row(source.dataset, source.model))
 
 
+def _above_cpu(merged: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Let `settings` of a robust model stand above the scale's `cpu` block of that model, too."""
+    with contextlib.suppress(AttributeError, KeyError, TypeError):  # not mappings: the validation names them
+        for dataset, models in settings["robustness"]["models"].items():
+            for name, over in models.items():
+                model = merged["robustness"]["models"][dataset][name]
+                if model.get("cpu"):
+                    plain = {key: value for key, value in over.items() if key != "cpu"}
+                    model["cpu"] = merge(merge(model["cpu"], plain), over.get("cpu", {}))
+
+
 def load(settings: dict[str, Any] | None = None) -> Config:
     """The configuration; `settings` is config/config.yaml with any overrides on top (Snakemake's)."""
     base = read_yaml(ROOT / "config" / "config.yaml")
@@ -360,6 +377,7 @@ def load(settings: dict[str, Any] | None = None) -> Config:
     scale_settings = read_yaml(scale)
     check_precedence(scale, scale_settings, base)
     merged = merge(scale_settings, settings)
+    _above_cpu(merged, settings)
     base_attack, attacks = merged.get("attack"), merged.get("attacks")
     if isinstance(base_attack, dict) and isinstance(attacks, dict):
         merged["attacks"] = {

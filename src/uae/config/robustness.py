@@ -110,6 +110,11 @@ class Model(Block):
             raise ValueError(f"checkpoint: {self.checkpoint}: no such file")
         if self.sanity is not None and self.adversary is None:
             raise ValueError("sanity: the checks are made at the adversary's eps, and there is none")
+        alone = [key for key in ("minmax", "sanity", "shown") if getattr(self, key)]
+        if alone and len(self.methods) > 1:
+            raise ValueError(
+                f"{alone[0]}: for a model with one of `methods`, and there are {len(self.methods)}"
+            )
         try:
             self.on("cpu")
         except ValidationError as error:
@@ -124,11 +129,19 @@ class Model(Block):
 
 
 class Source(Block):
-    """The row of the unsupervised tables that the UAEs of a data set come from."""
+    """The row of the unsupervised tables that the UAEs of a data set come from.
+
+    seeds: whose UAEs; the robust models' own seeds take turns with them.
+    """
 
     dataset: str
     model: str
     method: str
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = Field([0])
+
+    def seed(self, own: int) -> int:
+        """That of the UAEs for a model of seed `own`: the same where there is one."""
+        return own if own in self.seeds else self.seeds[own % len(self.seeds)]
 
 
 class Robust(NamedTuple):
@@ -151,6 +164,10 @@ class Robustness(Block):
                 where = f"models.{dataset}.{name}"
                 if (model.data is None or "mine-uae" in model.methods) and dataset not in self.uaes:
                     raise ValueError(f"{where}: there is no row for {dataset} under `uaes`")
+                if model.data is None and model.train_limit is not None:
+                    raise ValueError(
+                        f"{where}.train_limit: the data are those of the UAEs' row, and its limit"
+                    )
                 if model.data is not None and "mine-uae" in model.methods:
                     raise ValueError(f"{where}.data: a model retrained with UAEs takes the data of their row")
                 if model.sanity is not None and model.sanity.surrogate not in models:

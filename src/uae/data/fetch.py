@@ -40,9 +40,10 @@ def fetch(data: str, name: str, target: Path, mirror: str | None = None) -> None
         places.insert(0, f"{mirror.rstrip('/')}/{entry.mirror_folder or folder}")
     failures = [] if places else ["  it has no upstream address and no mirror is set"]
     with tempfile.TemporaryDirectory() as scratch:
-        for place in places:
+        for number, place in enumerate(places):
             try:
-                found = _get(f"{place}/{name}", Path(scratch))
+                # A folder each: what came from one place would else stand for the next one's file.
+                found = _get(f"{place}/{name}", Path(scratch) / str(number))
                 verify(found, entry.files[name])
                 with storage.atomic(target) as file, found.open("rb") as source:
                     shutil.copyfileobj(source, file)

@@ -16,7 +16,7 @@ from uae import storage
 from uae.data import catalogue
 from uae.errors import DataError
 from uae.paper.layouts import layouts, wanted
-from uae.records import Record
+from uae.records import Record, settings_differ
 
 HERE = Path(__file__).parent
 KEYS = ["dataset", "variant", "model", "method", "metric"]
@@ -61,6 +61,7 @@ def tidy(table: str, records: list[Record]) -> pd.DataFrame:
     A run is a seed, and for Gaussian augmentation a draw of the noise; `n_seeds` counts the seeds
     alone, and `std` is empty for a single run. The rows follow the paper's order. In a table of
     `differences` the cells are paired differences to the matched control, and `p` is that of a t-test.
+    Else, for what is shown and not written: `seeds`, and `base`, the original's mean over these seeds.
     """
     layout = layouts()["tables"][table]
     metrics = list(dict.fromkeys(column["metric"] for column in layout["columns"]))
@@ -80,6 +81,8 @@ def tidy(table: str, records: list[Record]) -> pd.DataFrame:
         runs = measured.groupby(KEYS)
         cells = runs["value"].agg(["mean", "std"]).join(runs["seed"].nunique()).reset_index()
         cells.columns = COLUMNS[:-2]
+        cells["seeds"] = list(runs["seed"].agg(frozenset)) if len(cells) else None
+        cells["base"] = [_original(measured, row) for _, row in cells.iterrows()]
     cells = _beside_the_paper(table, cells)
     # The paper's order; what it does not know comes last, by name.
     order = [*metrics, *layouts()["names"]]
@@ -88,6 +91,13 @@ def tidy(table: str, records: list[Record]) -> pd.DataFrame:
         key=lambda column: column.map(lambda n: (order.index(n) if n in order else len(order), n)),
     )
     return cells.reset_index(drop=True)
+
+
+def _original(measured: pd.DataFrame, cell: pd.Series) -> float:
+    """The original's mean over the seeds of a cell, NaN where it has none of them."""
+    keys = ["dataset", "variant", "model", "metric"]
+    same = (measured[keys] == cell[keys]).all(axis=1) & measured["seed"].isin(cell["seeds"])
+    return measured[same & (measured["method"] == "original")]["value"].mean()
 
 
 def _beside_the_paper(table: str, cells: pd.DataFrame) -> pd.DataFrame:
@@ -129,12 +139,12 @@ def _spread(std: float, form: dict[str, Any]) -> str:
     return f"± {format(std * form.get('scale', 1), form['spread'])}{form.get('unit', '')}"
 
 
-def _cell(row: pd.Series, base: float | None, kind: str) -> dict[str, Any]:
+def _cell(row: pd.Series, kind: str) -> dict[str, Any]:
     """The texts of one cell: ours, its spread and change, and the paper's."""
     form = layouts()["formats"][kind]
     value, change, spread = row["value"], "", ""
-    if form.get("change") and base and row["method"] != "original":
-        gain = 100 * (1 - value / base)
+    if form.get("change") and row["base"] > 0 and row["method"] != "original":
+        gain = 100 * (1 - value / row["base"])
         change = f"{'↑' if gain >= 0 else '↓'} {abs(gain):.1f}%"
     if pd.notna(row["std"]) and "spread" in form:
         spread = _spread(row["std"], form)
@@ -206,7 +216,7 @@ def body(table: str, cells: pd.DataFrame) -> list[dict[str, Any]]:
                 here = part[part["metric"] == group["metric"]]
                 for method in group["methods"]:
                     found = here if method is None else here[here["method"] == method]
-                    line.append(_shown(found, cells, group["format"], best))
+                    line.append(_shown(found, group["format"], best))
             variant = None if block_keys else data_of(row_key[1])
             rows.append({"name": row_key[0], "variant": variant, "cells": line})
         names = [named[k] for k in layout["blocks"]]
@@ -222,32 +232,30 @@ def _ordered(block: pd.DataFrame, row_keys: list[str], layout: dict[str, Any]):
     return sorted(parts, key=lambda part: listed.index(part[0][0]) if part[0][0] in listed else len(listed))
 
 
-def _shown(found: pd.DataFrame, cells: pd.DataFrame, kind: str, best: dict) -> dict[str, Any] | None:
+def _shown(found: pd.DataFrame, kind: str, best: dict) -> dict[str, Any] | None:
     if found.empty:
         return None
     row = found.iloc[0]
-    same = _same(cells, row)
-    original = same[same["method"] == "original"]["value"]
-    cell = _cell(row, original.iloc[0] if len(original) else None, kind)
-    cell["best"] = cell["ours"] == best.get(tuple(row[k] for k in ("dataset", "variant", "model", "metric")))
+    cell = _cell(row, kind)
+    text, seeds = best.get(tuple(row[k] for k in ("dataset", "variant", "model", "metric")), (None, 0))
+    cell["best"] = cell["ours"] == text and row["n_seeds"] == seeds
     return cell
 
 
-def _same(cells: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
-    """The cells that differ from one by the method alone."""
-    keys = ["dataset", "variant", "model", "metric"]
-    return cells[(cells[keys] == row[keys]).all(axis=1)]
+def _best(cells: pd.DataFrame, layout: dict[str, Any]) -> dict[tuple, tuple[str, int]]:
+    """The best text of the methods that can be compared, by (dataset, variant, model, metric).
 
-
-def _best(cells: pd.DataFrame, layout: dict[str, Any]) -> dict[tuple, str]:
-    """The best text of the methods that can be compared, by (dataset, variant, model, metric)."""
+    These have the most seeds, and their number stands beside: the others are of fewer trainings.
+    """
     out = {}
     kinds = {column["metric"]: column["format"] for column in layout["columns"]}
     for key, part in cells.groupby(["dataset", "variant", "model", "metric"]):
         rule = layouts()["formats"][kinds[key[-1]]].get("best")
+        seeds = part["n_seeds"].max()
+        part = part[part["n_seeds"] == seeds]
         if rule and len(part) > 1:
             value = part["value"].min() if rule == "low" else part["value"].max()
-            out[key] = _number(value, kinds[key[-1]])  # equal to the digits shown is equal
+            out[key] = _number(value, kinds[key[-1]]), seeds  # equal to the digits shown is equal
     return out
 
 
@@ -261,6 +269,8 @@ def caption(table: str, records: list[Record]) -> str:
         text += [f"{title}: {', '.join(sorted(found))}."] if found else []
     draws = {r.draw for r in records} - {None}
     text += [f"{layout['draws']}: {len(draws)}."] if "draws" in layout and draws else []
+    if mixed := settings_differ(records):
+        text.append(f"Runs with different settings stand in one cell: {', '.join(mixed)}.")
     smaller = {r.variant.partition("+")[0] for r in records if not complete(r.variant)}
     text += [f"Data {variant}: {catalogue.describe(variant)}." for variant in sorted(smaller)]
     return " ".join(text)
@@ -397,6 +407,7 @@ def _latex_row(row: dict[str, Any], with_paper: bool) -> list[str]:
 def render(table: str, records: list[Record], folder: Path) -> None:
     """Write <table>.csv, .tex and .md to the folder."""
     cells, text = tidy(table, records), caption(table, records)
-    storage.write_text(folder / f"{table}.csv", cells.to_csv(index=False, float_format="%.8g"))
+    written = cells.drop(columns=["seeds", "base"], errors="ignore")
+    storage.write_text(folder / f"{table}.csv", written.to_csv(index=False, float_format="%.8g"))
     storage.write_text(folder / f"{table}.tex", _latex(table, cells, text))
     storage.write_text(folder / f"{table}.md", _markdown(table, cells, text))

@@ -21,7 +21,10 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
 
     Lines are thin until the last image has its first success: until then the mean is over ever more images.
     """
-    numbers = pd.concat([_curves(path) for path in inputs], ignore_index=True)
+    shown: dict[str, pd.DataFrame] = {}
+    for curves in map(_curves, inputs):
+        shown.setdefault(curves["variant"].iloc[0], curves)  # one seed of each, the first
+    numbers = pd.concat(shown.values(), ignore_index=True)
     datasets = list(dict.fromkeys(numbers["dataset"]))
     critics = list(dict.fromkeys(numbers["critic"]))
     figure, axes = plt.subplots(
