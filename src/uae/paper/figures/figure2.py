@@ -49,6 +49,7 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
             f"{name_of(dataset)} (data: {data_of(part['variant'].iloc[0])}), {critic} critic", fontsize=7
         )
         panel.set_xlim(0, part["iteration"].max())
+        panel.set_ylim(top=1.2 * panel.get_ylim()[1])  # room for the legend
         panel.legend(frameon=False, fontsize=6)
         panel.tick_params(labelsize=6.5)
     for panel in axes[-1]:
