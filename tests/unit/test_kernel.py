@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -47,3 +51,20 @@ def test_in_float32_to_its_rounding(critic):
         for engine in ("auto", "portable")
     )
     torch.testing.assert_close(ours.estimate(x, z), theirs.estimate(x, z), rtol=1e-3, atol=1e-5)
+
+
+TRAINED = """
+import hashlib, torch
+from uae import MINE
+torch.set_num_threads(1)
+x = torch.rand(60, 20, 16, generator=torch.Generator().manual_seed(0))
+print(hashlib.sha256(MINE(inner_steps=3)(x, x.square()).numpy()).hexdigest())
+"""
+
+
+def test_what_compiles_and_what_loads_the_cache_give_the_same_bits(tmp_path):
+    """A called function would be another copy in the process that compiles (seen with AVX-512)."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", TRAINED]
+    first, second = (subprocess.check_output(command, env=environment) for _ in range(2))
+    assert first == second and list(tmp_path.rglob("*.nbc"))

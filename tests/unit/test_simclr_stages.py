@@ -19,7 +19,7 @@ from uae.stages import train
 MEASURING = {
     "batch_size": 8,
     "temperature": 0.5,
-    "linear": {"lr": 0.1, "batch_size": 8, "epochs": 3},
+    "linear": {"lr": 0.1, "batch_size": 8, "epochs": 60},
     "neighbours": 5,
     "pgd": {"eps": [0.01, 0.5], "images": 6, "steps": 3, "step_size": 0.01},
 }
@@ -55,7 +55,7 @@ def run(data, tmp_path_factory):
     """Original, UAEs, both retrained models and their records, as the workflow makes them."""
     folder = tmp_path_factory.mktemp("run")
     settings = {
-        "network": "simclr", "training": "simclr", "arguments": {"width": 8}, "epochs": 2, "lr": 10.0,
+        "network": "simclr", "training": "simclr", "arguments": {"width": 8}, "epochs": 2, "lr": 0.3,
         "warmup": 1, "batch_size": 12, "temperature": 0.5, "drop_last": True,
     }  # fmt: skip
     cfg = config.load()

@@ -88,15 +88,15 @@ def test_schedule_agrees_with_pytorchs():
 
 def test_the_loss_falls():
     row, column = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
-    angle, pitch = torch.rand(2, 32, 1, 1, 1, generator=torch.Generator().manual_seed(1))
+    angle, pitch = torch.rand(2, 128, 1, 1, 1, generator=torch.Generator().manual_seed(1))
     waves = torch.sin((0.3 + 2 * pitch) * (row * (3 * angle).cos() + column * (3 * angle).sin()))
-    x = (0.5 + 0.5 * waves).expand(32, 3, 16, 16).contiguous()
+    x = (0.5 + 0.5 * waves).expand(128, 3, 16, 16).contiguous()
     model = network()
-    before = contrastive.loss(model.eval(), x, batch_size=16)
+    before = contrastive.loss(model.eval(), x, batch_size=32)
     # LARS moves a weight by a thousandth of its norm: so small a batch needs a large rate.
-    history = simclr.fit(model, x, lr=30.0, warmup=2, batch_size=16, epochs=10, seed=0)
-    assert len(history) == 10 and min(history) < history[0]
-    assert contrastive.loss(model, x, batch_size=16) < before
+    history = simclr.fit(model, x, lr=30.0, warmup=2, batch_size=32, epochs=15, seed=0)
+    assert len(history) == 15 and history[-1] < history[0] - 0.3
+    assert contrastive.loss(model, x, batch_size=32) < before - 0.3
     assert not model.training
 
 

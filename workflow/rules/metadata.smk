@@ -62,8 +62,3 @@ if workflow.is_main_process and PACKED.exists():
 onsuccess:
     if cfg.records == "live" or PACKED.exists():
         pack()
-
-
-onerror:
-    if PACKED.exists():
-        pack()

@@ -34,10 +34,15 @@ INPUTS = 2 * UNITS  # of a large stage at a time: whole blocks of both passes
 
 # Python's error model would put a branch on a zero divisor into the loops, and no branch vectorises.
 # Not all of fast-math: a NaN must stay a NaN for the attack to report it.
-compiled = njit(fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy", nogil=True, cache=True)
+compiled = partial(
+    njit, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy", nogil=True, cache=True
+)
+# Called, a function would be one copy in the process that compiles it and another, optimised with its caller, in
+# those that load the cache: the last bits of a sum could differ.
+inlined = partial(compiled, forceinline=True)
 
 
-@compiled
+@inlined()
 def _project(samples, weights, out):
     """out (K, H) = samples (K, D) @ weights (H, D).T, in blocks of two rows by five units."""
     count, dim = samples.shape
@@ -65,7 +70,7 @@ def _project(samples, weights, out):
             out[k + 1, h + 3], out[k + 1, h + 4] = total(b3), total(b4)
 
 
-@compiled
+@inlined()
 def _adam(grad, param, first, second, offset, hyper):
     """One register of Adam at `offset`; `grad` and the members of `hyper` are registers as well."""
     keep1, new1, keep2, new2, eps, rate, root = hyper
@@ -76,7 +81,7 @@ def _adam(grad, param, first, second, offset, hyper):
     store(param, offset, fma(rate, divide(m, fma(sqrt(v), root, eps)), load(param, offset)))
 
 
-@compiled
+@inlined()
 def _ascend(samples, grad, weights, first, second, hyper):
     """Adam on weights (H, D) with the gradient grad (K, H).T @ samples (K, D), which is never stored."""
     count, dim = samples.shape
@@ -119,7 +124,7 @@ def _ascend(samples, grad, weights, first, second, hyper):
             _adam(b4, weights, first, second, w + 4 * dim + step, hyper)
 
 
-@compiled
+@inlined()
 def _ascend_small(param, grad, first, second, hyper):
     """Adam on a vector of a few numbers."""
     for h in range(len(param)):
@@ -128,7 +133,7 @@ def _ascend_small(param, grad, first, second, hyper):
         param[h] += hyper[5] * first[h] / (math.sqrt(second[h]) * hyper[6] + hyper[4])
 
 
-@compiled
+@inlined()
 def _bound(proj, perm, bias, out_weight, scores, grad, grad_small):
     """The Donsker-Varadhan bound of one critic, and its gradients.
 
@@ -173,7 +178,7 @@ def _bound(proj, perm, bias, out_weight, scores, grad, grad_small):
     return joint * share - (top + math.log(total) + math.log(share))
 
 
-@compiled
+@compiled()
 def _train(start, stop, x, z, weight, bias, out, first, second, perms, hyper, value, grad_z, scratch):
     """Train and evaluate the critics of samples start..stop - 1; the shapes are those of `train`.
 
@@ -205,7 +210,7 @@ def _train(start, stop, x, z, weight, bias, out, first, second, perms, hyper, va
                     row[d] += g * w[d]
 
 
-@compiled
+@compiled()
 def _update(start, stop, weight, first, second, rows, before, after, out, hyper):
     """`update_stage` of the inputs start..stop - 1, whole blocks; shapes as `lay_out`'s buffers have them."""
     for i in range(len(weight)):
