@@ -37,8 +37,8 @@ INPUTS = 2 * UNITS  # of a large stage at a time: whole blocks of both passes
 compiled = partial(
     njit, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy", nogil=True, cache=True
 )
-# Called, a function would be one copy in the process that compiles it and another, optimised with its caller, in
-# those that load the cache: the last bits of a sum could differ.
+# Called, a function would be one copy in the process that compiles it and another, optimised with its
+# caller, in those that load the cache: the last bits of a sum could differ.
 inlined = partial(compiled, forceinline=True)
 
 
