@@ -5,8 +5,9 @@ weights and both Adam moments of a sample stay in the core's L2 cache for all st
 over them once, for the gradient and Adam together, and once more over the weights to project; both
 passes hold ten sums in registers, so that arithmetic and not loading bounds them.
 
-**Released**: a step of a large stage goes once over its weights and moments, ten inputs at a time, and
-pulls the units' weights down to these inputs as soon as theirs have moved. Memory bounds it.
+**Released**: a step of a large stage goes over its weights on the way up, and on the way down once over
+weights and moments, ten inputs at a time; it pulls the units' weights down to these inputs as soon as
+theirs have moved. Memory bounds it, so both passes ask for it ahead.
 
 The arithmetic is that of `critics.py`, which is the portable path and the place to read it. Rows,
 units and dimensions are padded with zeros to whole blocks of registers: padding gets no gradient
@@ -27,10 +28,24 @@ from torch import Tensor
 
 from uae.mine import critics as portable
 from uae.mine.critics import BETA1, BETA2, EPS, Critics, Linear
-from uae.mine.simd import WIDTH, divide, fma, lanes, load, multiply, spread, sqrt, store, total
+from uae.mine.simd import (
+    WIDTH,
+    add,
+    divide,
+    fma,
+    lanes,
+    load,
+    multiply,
+    prefetch,
+    spread,
+    sqrt,
+    store,
+    total,
+)
 
 ROWS, UNITS = 2, 5  # a block: ten sums, two or five operands and one more fill the 16 registers
 INPUTS = 2 * UNITS  # of a large stage at a time: whole blocks of both passes
+AHEAD = 2 * INPUTS  # so far ahead its memory is asked for
 
 # Python's error model would put a branch on a zero divisor into the loops, and no branch vectorises.
 # Not all of fast-math: a NaN must stay a NaN for the attack to report it.
@@ -71,22 +86,51 @@ def _project(samples, weights, out):
 
 
 @inlined()
-def _adam(grad, param, first, second, offset, hyper):
-    """One register of Adam at `offset`; `grad` and the members of `hyper` are registers as well."""
-    keep1, new1, keep2, new2, eps, rate, root = hyper
-    m = fma(keep1, load(first, offset), multiply(new1, grad))
-    v = fma(keep2, load(second, offset), multiply(multiply(new2, grad), grad))
-    store(first, offset, m)
-    store(second, offset, v)
-    store(param, offset, fma(rate, divide(m, fma(sqrt(v), root, eps)), load(param, offset)))
+def _mix(samples, weights, d, h):
+    """Units h..h + 4 of weights (K, H).T @ samples (K, D), two registers of each from element d on."""
+    count, dim = samples.shape
+    step = lanes(samples)
+    a0 = a1 = a2 = a3 = a4 = b0 = b1 = b2 = b3 = b4 = spread(samples.dtype.type(0))
+    for k in range(count):
+        xa, xb = load(samples, k * dim + d), load(samples, k * dim + d + step)
+        unit = spread(weights[k, h])
+        a0, b0 = fma(xa, unit, a0), fma(xb, unit, b0)
+        unit = spread(weights[k, h + 1])
+        a1, b1 = fma(xa, unit, a1), fma(xb, unit, b1)
+        unit = spread(weights[k, h + 2])
+        a2, b2 = fma(xa, unit, a2), fma(xb, unit, b2)
+        unit = spread(weights[k, h + 3])
+        a3, b3 = fma(xa, unit, a3), fma(xb, unit, b3)
+        unit = spread(weights[k, h + 4])
+        a4, b4 = fma(xa, unit, a4), fma(xb, unit, b4)
+    return a0, b0, a1, b1, a2, b2, a3, b3, a4, b4
 
 
 @inlined()
-def _ascend(samples, grad, weights, first, second, hyper):
+def _adam(grad, param, first, second, offset, hyper, ahead):
+    """One register of Adam at `offset`; `grad` and the members of `hyper` are registers as well.
+
+    ahead: how far from here to ask for memory, in elements; 0 where all is in the cache.
+    """
+    keep1, new1, keep2, new2, eps, rate, root = hyper
+    if ahead:
+        prefetch(param, offset + ahead)
+        prefetch(first, offset + ahead)
+        prefetch(second, offset + ahead)
+    # All loads before the first store: the three arrays lie alike in their pages, and a load waits for a
+    # store to the same place of another page (4K aliasing).
+    p, m, v = load(param, offset), load(first, offset), load(second, offset)
+    m = fma(keep1, m, multiply(new1, grad))
+    v = fma(keep2, v, multiply(multiply(new2, grad), grad))
+    store(first, offset, m)
+    store(second, offset, v)
+    store(param, offset, fma(rate, divide(m, fma(sqrt(v), root, eps)), p))
+
+
+@inlined()
+def _ascend(samples, grad, weights, first, second, hyper, ahead):
     """Adam on weights (H, D) with the gradient grad (K, H).T @ samples (K, D), which is never stored."""
-    count, dim = samples.shape
-    step = lanes(samples)
-    zero = spread(samples.dtype.type(0))
+    dim, step = samples.shape[1], lanes(samples)
     hyper = (
         spread(hyper[0]),
         spread(hyper[1]),
@@ -98,30 +142,18 @@ def _ascend(samples, grad, weights, first, second, hyper):
     )
     for d in range(0, dim, 2 * step):
         for h in range(0, weights.shape[0], UNITS):
-            a0 = a1 = a2 = a3 = a4 = b0 = b1 = b2 = b3 = b4 = zero
-            for k in range(count):
-                xa, xb = load(samples, k * dim + d), load(samples, k * dim + d + step)
-                unit = spread(grad[k, h])
-                a0, b0 = fma(xa, unit, a0), fma(xb, unit, b0)
-                unit = spread(grad[k, h + 1])
-                a1, b1 = fma(xa, unit, a1), fma(xb, unit, b1)
-                unit = spread(grad[k, h + 2])
-                a2, b2 = fma(xa, unit, a2), fma(xb, unit, b2)
-                unit = spread(grad[k, h + 3])
-                a3, b3 = fma(xa, unit, a3), fma(xb, unit, b3)
-                unit = spread(grad[k, h + 4])
-                a4, b4 = fma(xa, unit, a4), fma(xb, unit, b4)
+            a0, b0, a1, b1, a2, b2, a3, b3, a4, b4 = _mix(samples, grad, d, h)
             w = h * dim + d
-            _adam(a0, weights, first, second, w, hyper)
-            _adam(b0, weights, first, second, w + step, hyper)
-            _adam(a1, weights, first, second, w + dim, hyper)
-            _adam(b1, weights, first, second, w + dim + step, hyper)
-            _adam(a2, weights, first, second, w + 2 * dim, hyper)
-            _adam(b2, weights, first, second, w + 2 * dim + step, hyper)
-            _adam(a3, weights, first, second, w + 3 * dim, hyper)
-            _adam(b3, weights, first, second, w + 3 * dim + step, hyper)
-            _adam(a4, weights, first, second, w + 4 * dim, hyper)
-            _adam(b4, weights, first, second, w + 4 * dim + step, hyper)
+            _adam(a0, weights, first, second, w, hyper, ahead)
+            _adam(b0, weights, first, second, w + step, hyper, ahead)
+            _adam(a1, weights, first, second, w + dim, hyper, ahead)
+            _adam(b1, weights, first, second, w + dim + step, hyper, ahead)
+            _adam(a2, weights, first, second, w + 2 * dim, hyper, ahead)
+            _adam(b2, weights, first, second, w + 2 * dim + step, hyper, ahead)
+            _adam(a3, weights, first, second, w + 3 * dim, hyper, ahead)
+            _adam(b3, weights, first, second, w + 3 * dim + step, hyper, ahead)
+            _adam(a4, weights, first, second, w + 4 * dim, hyper, ahead)
+            _adam(b4, weights, first, second, w + 4 * dim + step, hyper, ahead)
 
 
 @inlined()
@@ -200,7 +232,7 @@ def _train(start, stop, x, z, weight, bias, out, first, second, perms, hyper, va
                 samples = x[i] if side == 0 else z[i]
                 m, v = m_weight[side, i], v_weight[side, i]
                 _ascend_small(bias[side, i], grad_small[0], m_bias[side, i], v_bias[side, i], hyper[s])
-                _ascend(samples, grad[side], weight[side, i], m, v, hyper[s])
+                _ascend(samples, grad[side], weight[side, i], m, v, hyper[s], 0)
         for k in range(count):
             row = grad_z[i, k]
             row[:] = 0
@@ -210,13 +242,47 @@ def _train(start, stop, x, z, weight, bias, out, first, second, perms, hyper, va
                     row[d] += g * w[d]
 
 
+@inlined()
+def _add(out, offset, register):
+    store(out, offset, add(load(out, offset), register))
+
+
+@compiled()
+def _climb(start, stop, weight, rows, out):
+    """Columns start..stop - 1 of out (H, units) = rows (H, inputs) @ weight (inputs, units); see `Large`."""
+    units, step = weight.shape[2], lanes(weight)
+    for i in range(len(weight)):
+        up = out[i]
+        up[:, start:stop] = 0
+        for k in range(0, weight.shape[1], INPUTS):
+            w, r = weight[i, k : k + INPUTS], rows[i, :, k : k + INPUTS].T
+            for d in range(start, stop, 2 * step):
+                for line in range(INPUTS):
+                    prefetch(w, (AHEAD + line) * units + d)
+                    prefetch(w, (AHEAD + line) * units + d + step)
+                for h in range(0, len(up), UNITS):
+                    a0, b0, a1, b1, a2, b2, a3, b3, a4, b4 = _mix(w, r, d, h)
+                    u = h * units + d
+                    _add(up, u, a0)
+                    _add(up, u + step, b0)
+                    _add(up, u + units, a1)
+                    _add(up, u + units + step, b1)
+                    _add(up, u + 2 * units, a2)
+                    _add(up, u + 2 * units + step, b2)
+                    _add(up, u + 3 * units, a3)
+                    _add(up, u + 3 * units + step, b3)
+                    _add(up, u + 4 * units, a4)
+                    _add(up, u + 4 * units + step, b4)
+
+
 @compiled()
 def _update(start, stop, weight, first, second, rows, before, after, out, hyper):
     """`update_stage` of the inputs start..stop - 1, whole blocks; shapes as `lay_out`'s buffers have them."""
+    ahead = AHEAD * weight.shape[2]
     for i in range(len(weight)):
         for d in range(start, stop, INPUTS):
             w, m, v = weight[i, d : d + INPUTS], first[i, d : d + INPUTS], second[i, d : d + INPUTS]
-            _ascend(before[i], rows[i, :, d : d + INPUTS], w, m, v, hyper)
+            _ascend(before[i], rows[i, :, d : d + INPUTS], w, m, v, hyper, ahead)
             _project(w, after[i], out[i, d : d + INPUTS])
 
 
@@ -292,21 +358,35 @@ def train(critics: Critics, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor
     return value, grad_z[:, : x.shape[1], : x.shape[2]]
 
 
+class Large(Linear):
+    """A stage whose weights are passed over input by input: `state`, the weights and both moments, is laid
+    out as (2, N, inputs, units) and padded."""
+
+    def __init__(self, stage: Linear, state: list[Tensor]):
+        super().__init__(stage.size, stage.units)
+        self.state = state
+
+    def forward(self, rows: Tensor, totals: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        buffer, rows_in = self.state[0], _padded(rows, UNITS, INPUTS)
+        out = rows.new_empty(*rows_in.shape[:3], buffer.shape[-1])
+        args = [t.flatten(0, 1).numpy() for t in (buffer, rows_in, out)]
+        _share(lambda start, stop: _climb(start, stop, *args), out.shape[-1], _columns(out))
+        return out[..., : rows.shape[-2], : self.units] + totals[..., None] * bias[..., None, :]
+
+
 def lay_out(critics: Critics) -> None:
-    """Lay a released critic's large stages out input by input, once; `critics.update_stage` from then on."""
-    buffers: dict[int, list[Tensor]] = {}
-    for i, layer in enumerate(critics.layers[:-1]):
-        if isinstance(layer, Linear):
-            buffers[i] = []
+    """Lay a released critic's large stages out, once; from then on `update_stage` below trains them."""
+    for i, stage in enumerate(critics.layers[:-1]):
+        if isinstance(stage, Linear):
+            state = []
             for tensors in (critics.params[i], critics.first[i], critics.second[i]):
-                buffer = _padded(tensors[0].mT, INPUTS, _columns(critics.out))
-                tensors[0] = buffer[..., : layer.size, : layer.units].mT
-                buffers[i].append(buffer)
-    critics.update_stage = partial(update_stage, buffers)
+                state.append(_padded(tensors[0].mT, INPUTS, _columns(critics.out)))
+                tensors[0] = state[-1][..., : stage.size, : stage.units].mT
+            critics.layers[i] = Large(stage, state)
+    critics.update_stage = update_stage
 
 
 def update_stage(
-    buffers: dict[int, list[Tensor]],
     critics: Critics,
     i: int,
     rows: Tensor,
@@ -315,15 +395,16 @@ def update_stage(
     rate: float,
     root: float,
 ) -> Tensor:
-    """`critics.update_stage(...)`, after `lay_out`: large linear stages here, other weights as ever."""
-    if i not in buffers:
+    """`critics.update_stage(...)`, after `lay_out`: large stages here, other weights as ever."""
+    stage = critics.layers[i]
+    if not isinstance(stage, Large):
         return portable.update_stage(critics, i, rows, totals, pulled, rate, root)
     bias, m_bias, v_bias = critics.params[i][1], critics.first[i][1], critics.second[i][1]
-    critics.ascend(bias, critics.layers[i].bias_gradient(totals, pulled[0]), m_bias, v_bias, rate, root)
+    critics.ascend(bias, stage.bias_gradient(totals, pulled[0]), m_bias, v_bias, rate, root)
     columns = _columns(rows)
     before, after = _padded(pulled[0], 1, columns), _padded(pulled[1], UNITS, columns)
-    state = [buffer.flatten(0, 1).numpy() for buffer in buffers[i]]
-    out = rows.new_empty(*buffers[i][0].shape[:3], after.shape[2])
+    state = [buffer.flatten(0, 1).numpy() for buffer in stage.state]
+    out = rows.new_empty(*stage.state[0].shape[:3], after.shape[2])
     args = [t.flatten(0, 1).numpy() for t in (_padded(rows, 1, INPUTS), before, after, out)]
     hyper = _hyper([(rate, root)], rows)[0]
     _share(lambda start, stop: _update(start, stop, *state, *args, hyper), out.shape[2], INPUTS)

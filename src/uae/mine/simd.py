@@ -90,6 +90,27 @@ def store(typing, array, offset, register):
 
 
 @intrinsic
+def prefetch(typing, array, offset):
+    """Ask for the cache line of the element at `offset`, which need not exist: into the L2, to be written."""
+
+    def generate(context, builder, signature, arguments):
+        number = ir.IntType(32)
+        address = _address(context, builder, signature, arguments, ir.IntType(8))
+        kind = ir.FunctionType(ir.VoidType(), [address.type, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        to_write, second_level, data = number(1), number(2), number(1)
+        builder.call(function, [address, to_write, second_level, data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
+@intrinsic
+def add(typing, a, b):
+    return a(a, b), lambda context, builder, signature, arguments: builder.fadd(*arguments)
+
+
+@intrinsic
 def spread(typing, scalar):
     """A number in every lane."""
     kind = Register(scalar)
