@@ -31,12 +31,12 @@ from uae.mine.critics import BETA1, BETA2, EPS, Critics, Linear
 from uae.mine.simd import (
     WIDTH,
     add,
-    divide,
     fma,
     lanes,
     load,
     multiply,
     prefetch,
+    reciprocal,
     spread,
     sqrt,
     store,
@@ -59,7 +59,7 @@ inlined = partial(compiled, forceinline=True)
 
 @inlined()
 def _project(samples, weights, out):
-    """out (K, H) = samples (K, D) @ weights (H, D).T, in blocks of two rows by five units."""
+    """out (H, K) = weights (H, D) @ samples (K, D).T, in blocks of two samples by five units."""
     count, dim = samples.shape
     zero = spread(samples.dtype.type(0))
     for k in range(0, count, ROWS):
@@ -79,10 +79,11 @@ def _project(samples, weights, out):
                 a3, b3 = fma(xa, unit, a3), fma(xb, unit, b3)
                 unit = load(weights, w + 4 * dim + d)
                 a4, b4 = fma(xa, unit, a4), fma(xb, unit, b4)
-            out[k, h], out[k, h + 1], out[k, h + 2] = total(a0), total(a1), total(a2)
-            out[k, h + 3], out[k, h + 4] = total(a3), total(a4)
-            out[k + 1, h], out[k + 1, h + 1], out[k + 1, h + 2] = total(b0), total(b1), total(b2)
-            out[k + 1, h + 3], out[k + 1, h + 4] = total(b3), total(b4)
+            out[h, k], out[h, k + 1] = total(a0), total(b0)
+            out[h + 1, k], out[h + 1, k + 1] = total(a1), total(b1)
+            out[h + 2, k], out[h + 2, k + 1] = total(a2), total(b2)
+            out[h + 3, k], out[h + 3, k + 1] = total(a3), total(b3)
+            out[h + 4, k], out[h + 4, k + 1] = total(a4), total(b4)
 
 
 @inlined()
@@ -124,7 +125,7 @@ def _adam(grad, param, first, second, offset, hyper, ahead):
     v = fma(keep2, v, multiply(multiply(new2, grad), grad))
     store(first, offset, m)
     store(second, offset, v)
-    store(param, offset, fma(rate, divide(m, fma(sqrt(v), root, eps)), p))
+    store(param, offset, fma(multiply(rate, m), reciprocal(fma(sqrt(v), root, eps)), p))
 
 
 @inlined()
@@ -166,48 +167,58 @@ def _ascend_small(param, grad, first, second, hyper):
 
 
 @inlined()
-def _bound(proj, perm, bias, out_weight, scores, grad, grad_small):
+def _bound(proj, perm, bias, out_weight, scores, pulled, grad, grad_small):
     """The Donsker-Varadhan bound of one critic, and its gradients.
 
-    Fills `grad` (2, K, H), with respect to the projections of both sides, and `grad_small`
+    Fills `grad` (2, H, K), with respect to the projections of both sides, and `grad_small`
     (2, H), with respect to the hidden bias and the output weights. Only `proj` and `grad` are padded.
+    The inner loops are over the samples, so that they vectorise; `scores` and `pulled` (K,) are scratch.
     """
     count, hidden = len(perm), len(out_weight)
     zero, one = proj.dtype.type(0), proj.dtype.type(1)
-    joint = zero
-    top = proj.dtype.type(-np.inf)
+    joint, top = zero, proj.dtype.type(-np.inf)
+    scores[:] = 0
+    for h in range(hidden):
+        x, z, weight, shift = proj[0, h], proj[1, h], out_weight[h], bias[0, h] + bias[1, h]
+        for k in range(count):
+            joint += max(x[k] + z[k] + shift, zero) * weight
+            scores[k] += max(x[k] + z[perm[k]] + shift, zero) * weight
     for k in range(count):
-        p = perm[k]
-        tj, tm = zero, zero
-        for h in range(hidden):
-            aj = proj[0, k, h] + proj[1, k, h] + bias[0, h] + bias[1, h]
-            am = proj[0, k, h] + proj[1, p, h] + bias[0, h] + bias[1, h]
-            tj += max(aj, zero) * out_weight[h]
-            tm += max(am, zero) * out_weight[h]
-        joint += tj
-        scores[k] = tm
-        top = max(top, tm)
+        top = max(top, scores[k])
     total = zero
     for k in range(count):
         scores[k] = math.exp(scores[k] - top)
         total += scores[k]
-    share = one / proj.dtype.type(count)
+    share, scale = one / proj.dtype.type(count), one / total
     grad[:] = 0
-    grad_small[:] = 0
-    for k in range(count):
-        p = perm[k]
-        soft = scores[k] / total
-        for h in range(hidden):
-            aj = proj[0, k, h] + proj[1, k, h] + bias[0, h] + bias[1, h]
-            am = proj[0, k, h] + proj[1, p, h] + bias[0, h] + bias[1, h]
-            gj = share * out_weight[h] if aj > 0 else zero
-            gm = -soft * out_weight[h] if am > 0 else zero
-            grad[0, k, h] += gj + gm
-            grad[1, k, h] += gj
-            grad[1, p, h] += gm
-            grad_small[0, h] += gj + gm
-            grad_small[1, h] += share * max(aj, zero) - soft * max(am, zero)
+    for h in range(hidden):
+        x, z, weight, shift = proj[0, h], proj[1, h], out_weight[h], bias[0, h] + bias[1, h]
+        gx, gz = grad[0, h], grad[1, h]
+        of_bias = of_out = zero
+        for k in range(count):
+            aj, am = x[k] + z[k] + shift, x[k] + z[perm[k]] + shift
+            soft = scores[k] * scale
+            gz[k] = share * weight if aj > 0 else zero
+            pulled[k] = -soft * weight if am > 0 else zero
+            gx[k] = gz[k] + pulled[k]
+            of_bias += gx[k]
+            of_out += share * max(aj, zero) - soft * max(am, zero)
+        for k in range(count):
+            gz[perm[k]] += pulled[k]
+        grad_small[0, h], grad_small[1, h] = of_bias, of_out
     return joint * share - (top + math.log(total) + math.log(share))
+
+
+@inlined()
+def _pull(weights, grad, out):
+    """out (K, D) = grad (H, K).T @ weights (H, D)."""
+    hidden, dim = weights.shape
+    for k in range(len(out)):
+        for d in range(0, dim, lanes(weights)):
+            a = spread(weights.dtype.type(0))
+            for h in range(hidden):
+                a = fma(load(weights, h * dim + d), spread(grad[h, k]), a)
+            store(out, k * dim + d, a)
 
 
 @compiled()
@@ -217,29 +228,27 @@ def _train(start, stop, x, z, weight, bias, out, first, second, perms, hyper, va
     `first` and `second` hold Adam's moments of (weight, bias, out); `hyper` (steps, 7) what Adam
     needs at each step; `scratch` is the caller's, because each np.zeros here adds to the compile time.
     """
-    count, dim, hidden = x.shape[1], x.shape[2], weight.shape[2]
-    proj, grad, grad_small, scores = scratch
+    count, dim = x.shape[1:]
+    xs, zs, proj, grad, grad_small, scores, pulled = scratch
     (m_weight, m_bias, m_out), (v_weight, v_bias, v_out) = first, second
     for i in range(start, stop):
+        xs[:count, :dim] = x[i]
+        zs[:count, :dim] = z[i]
         for s in range(len(hyper) + 1):
-            _project(x[i], weight[0, i], proj[0])
-            _project(z[i], weight[1, i], proj[1])
-            value[i] = _bound(proj, perms[i, s], bias[:, i], out[i], scores, grad, grad_small)
+            _project(xs, weight[0, i], proj[0])
+            _project(zs, weight[1, i], proj[1])
+            value[i] = _bound(proj, perms[i, s], bias[:, i], out[i], scores, pulled, grad, grad_small)
             if s == len(hyper):
                 break
             _ascend_small(out[i], grad_small[1], m_out[i], v_out[i], hyper[s])
             for side in range(2):
-                samples = x[i] if side == 0 else z[i]
+                samples = xs if side == 0 else zs
                 m, v = m_weight[side, i], v_weight[side, i]
                 _ascend_small(bias[side, i], grad_small[0], m_bias[side, i], v_bias[side, i], hyper[s])
-                _ascend(samples, grad[side], weight[side, i], m, v, hyper[s], 0)
-        for k in range(count):
-            row = grad_z[i, k]
-            row[:] = 0
-            for h in range(hidden):
-                w, g = weight[1, i, h], grad[1, k, h]
-                for d in range(dim):
-                    row[d] += g * w[d]
+                _ascend(samples, grad[side].T, weight[side, i], m, v, hyper[s], 0)
+        _pull(weight[1, i], grad[1], zs)
+        grad_z[i] = zs[:count, :dim]
+        zs[count:] = 0
 
 
 @inlined()
@@ -283,7 +292,7 @@ def _update(start, stop, weight, first, second, rows, before, after, out, hyper)
         for d in range(start, stop, INPUTS):
             w, m, v = weight[i, d : d + INPUTS], first[i, d : d + INPUTS], second[i, d : d + INPUTS]
             _ascend(before[i], rows[i, :, d : d + INPUTS], w, m, v, hyper, ahead)
-            _project(w, after[i], out[i, d : d + INPUTS])
+            _project(w, after[i], out[i, :, d : d + INPUTS])
 
 
 def _padded(tensor: Tensor, rows: int, columns: int) -> Tensor:
@@ -331,13 +340,12 @@ def train(critics: Critics, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor
     (weight, bias), (m_weight, m_bias), (v_weight, v_bias) = (
         [tensor.numpy() for tensor in state[0]] for state in (critics.params, critics.first, critics.second)
     )
-    xs, zs = (_padded(t, ROWS, weight.shape[-1]) for t in (x, z))
     schedule = critics.schedule(perms.shape[1] - 1)
     critics.steps += len(schedule)
-    value, grad_z = x.new_empty(len(x)), torch.empty_like(zs)
+    value, grad_z = x.new_empty(len(x)), torch.empty_like(z, memory_format=torch.contiguous_format)
     args = (
-        xs.numpy(),
-        zs.numpy(),
+        x.contiguous().numpy(),
+        z.contiguous().numpy(),
         weight,
         bias,
         critics.out.numpy(),
@@ -350,12 +358,13 @@ def train(critics: Critics, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor
     )
 
     def work(start: int, stop: int) -> None:
-        count, hidden = xs.shape[1], weight.shape[2]
-        shapes = (2, count, hidden), (2, count, hidden), (2, hidden), (count,)
+        count, hidden = ROWS * math.ceil(x.shape[1] / ROWS), weight.shape[2]
+        padded, units = (count, weight.shape[3]), (2, hidden, count)
+        shapes = padded, padded, units, units, (2, hidden), (count,), (count,)
         _train(start, stop, *args, tuple(np.zeros(shape, weight.dtype) for shape in shapes))
 
     _share(work, len(x))
-    return value, grad_z[:, : x.shape[1], : x.shape[2]]
+    return value, grad_z
 
 
 class Large(Linear):
@@ -404,8 +413,9 @@ def update_stage(
     columns = _columns(rows)
     before, after = _padded(pulled[0], 1, columns), _padded(pulled[1], UNITS, columns)
     state = [buffer.flatten(0, 1).numpy() for buffer in stage.state]
-    out = rows.new_empty(*stage.state[0].shape[:3], after.shape[2])
-    args = [t.flatten(0, 1).numpy() for t in (_padded(rows, 1, INPUTS), before, after, out)]
+    rows_in = _padded(rows, UNITS, INPUTS)
+    out = torch.empty_like(rows_in)
+    args = [t.flatten(0, 1).numpy() for t in (rows_in, before, after, out)]
     hyper = _hyper([(rate, root)], rows)[0]
-    _share(lambda start, stop: _update(start, stop, *state, *args, hyper), out.shape[2], INPUTS)
-    return out[..., : rows.shape[-1], : rows.shape[-2]].mT
+    _share(lambda start, stop: _update(start, stop, *state, *args, hyper), out.shape[-1], INPUTS)
+    return out[..., : rows.shape[-2], : rows.shape[-1]]

@@ -153,8 +153,31 @@ def multiply(typing, a, b):
 
 
 @intrinsic
-def divide(typing, a, b):
-    return a(a, b), lambda context, builder, signature, arguments: builder.fdiv(*arguments)
+def reciprocal(typing, a):
+    """1 / a of normal positive numbers; in float32 by a guess from the bits and Newton's method, to 1e-7.
+
+    Division is the slowest part of Adam's step where registers are wide. x86's own approximate
+    reciprocals differ between makes of CPU; sums and products do not.
+    """
+
+    def generate(context, builder, signature, arguments):
+        (value,) = arguments
+        vector = value.type
+
+        def constant(number):
+            return ir.Constant(vector, [number] * vector.count)
+
+        if not isinstance(vector.element, ir.FloatType):
+            return builder.fdiv(constant(1.0), value)
+        whole = ir.VectorType(ir.IntType(32), vector.count)
+        bits = builder.sub(ir.Constant(whole, [0x7EF311C7] * vector.count), builder.bitcast(value, whole))
+        guess, minus = builder.bitcast(bits, vector), builder.fneg(value)
+        for _ in range(3):  # 12 %, 1.5 %, 0.02 %, 4e-8
+            error = _call(builder, "fma", [minus, guess, constant(1.0)])
+            guess = _call(builder, "fma", [guess, error, guess])
+        return guess
+
+    return a(a), generate
 
 
 @intrinsic
