@@ -60,9 +60,8 @@ class Classification:
     model: maps (N, *shape) to logits (N, classes); normalisation belongs inside it.
     labels: (N,) integers, the ground truth.  targets: (N,) integers, the classes that a targeted
         attack aims at; none may be its sample's label.
-    check: look at the first logits: labels within range, and no probabilities in the logits' place
-        (rows in [0, 1] that sum to 1).
-    Raises ValueError naming the sample.
+    check: refuse probabilities in the logits' place (rows in [0, 1] that sum to 1).
+    Raises ValueError naming the sample, also for a label or target that the logits do not have.
     """
 
     relative = False
@@ -82,6 +81,7 @@ class Classification:
         self.model, self.labels, self.targets = model, _integers(labels, "labels"), targets
         self.samples = torch.arange(len(labels))  # where these rows stand in the labels first given
         self.check = check
+        self.looked = False  # whether some logits were looked at: once is enough, and would stall a GPU
         if targets is not None:
             self.targets = _integers(targets, "targets").to(self.labels.device)
             if self.targets.shape != self.labels.shape:
@@ -105,12 +105,19 @@ class Classification:
         return _gap(logits, self._like(self.labels, logits)) > 0
 
     def __call__(self, x_adv: Tensor, x: Tensor) -> Tensor:
-        return self.evaluate(x_adv)[0]
+        return self._loss(self._logits(x_adv))
 
     def evaluate(self, x_adv: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, and f_sup, at most 0 where the attack succeeds: both (N,)."""
         logits = self._logits(x_adv)
         return self._loss(logits), self._margin(logits)
+
+    def check_labels(self, x: Tensor) -> None:
+        """Raise ValueError for a label or target of any sample that the model has no class for."""
+        first = self.subset(slice(0, 1))
+        first.check = False  # one row may look like probabilities by chance
+        with torch.no_grad():
+            self._check_range(first._logits(x[:1]).shape[1])
 
     def _loss(self, logits: Tensor) -> Tensor:
         raise NotImplementedError
@@ -132,13 +139,14 @@ class Classification:
                 f"the model gives {tuple(logits.shape)} for {len(self.labels)} labels: "
                 f"need logits of shape ({len(self.labels)}, classes)"
             )
-        if self.check:
-            self._check(logits.detach())
-            self.check = False  # once is enough, and a look at each step would stall a GPU
+        if not self.looked:
+            self._check_range(logits.shape[1])
+            if self.check:
+                self._check_logits(logits.detach())
+            self.looked = True
         return logits
 
-    def _check(self, logits: Tensor) -> None:
-        classes = logits.shape[1]
+    def _check_range(self, classes: int) -> None:
         for values, what in ((self.labels, "label"), (self.targets, "target")):
             if values is None:
                 continue
@@ -146,6 +154,8 @@ class Classification:
                 raise ValueError(
                     f"sample {int(self.samples[i])}: the {what} {int(values[i])} is outside 0..{classes - 1}"
                 )
+
+    def _check_logits(self, logits: Tensor) -> None:
         tolerance = 1e-4 if torch.finfo(logits.dtype).eps < 1e-5 else 2e-2
         if (logits >= 0).all() and ((logits.sum(1) - 1).abs() < tolerance).all():
             row = ", ".join(f"{v:.3g}" for v in logits[0, :4].tolist())
@@ -163,6 +173,10 @@ class Margin(Classification):
     """
 
     sign = -1
+
+    def evaluate(self, x_adv: Tensor) -> tuple[Tensor, Tensor]:
+        margin = self(x_adv, x_adv)
+        return margin, margin
 
     def _loss(self, logits: Tensor) -> Tensor:
         return self._margin(logits)
@@ -194,6 +208,6 @@ def _gap(logits: Tensor, labels: Tensor) -> Tensor:
 def _integers(labels: Tensor, what: str) -> Tensor:
     if not isinstance(labels, Tensor):
         raise ValueError(f"{what} must be a tensor of (N,) integers, got {type(labels).__name__}")
-    if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
+    if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise ValueError(f"{what} must be (N,) integers, got {tuple(labels.shape)}, {labels.dtype}")
     return labels.long()

@@ -193,6 +193,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.start = time.perf_counter()
+        commit()  # of now: another may come while the job runs
 
     def provenance(self, settings: dict[str, Any], device: str) -> Provenance:
         text = json.dumps(settings, sort_keys=True)

@@ -91,7 +91,13 @@ class ConvolutionOutput:
     def bind(self, model: nn.Module | None, x: Tensor, seed: int) -> Features:
         module = self._module(model, x[:1])
         with torch.no_grad():
-            shape = _output_of(module, model, x[:1]).shape
+            output = _output_of(module, model, x[:1])
+        if not isinstance(output, Tensor):
+            raise ValueError(
+                f"{type(module).__name__} layer gives a {type(output).__name__}: "
+                "convolution output needs one tensor, (N, K, ...)"
+            )
+        shape = output.shape
         if len(shape) < 3:
             raise ValueError(
                 f"{type(module).__name__} layer gives an output of shape {tuple(shape)}: "

@@ -55,6 +55,44 @@ def test_a_batch_that_is_none(model, x, message):
         ATTACK(losses.Reconstruction(model), x)
 
 
+def test_in_inference_mode_there_are_no_gradients(model):
+    """All of them would be zero, and PGD's failures pass for robustness."""
+    for attack in (ATTACK, uae.PGD(0.1)):
+        loss = losses.Reconstruction(model) if attack is ATTACK else losses.Margin(model, torch.tensor([0]))
+        with torch.inference_mode(), pytest.raises(ValueError, match="inference_mode"):
+            attack(loss, images(1))
+
+
+def test_the_estimate_of_samples_that_want_a_gradient_carries_none():
+    x, z = torch.rand(2, 3, 5, 7, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    values = [uae.MINE(inner_steps=2, engine=engine)(x, z) for engine in ("auto", "portable")]
+    assert not any(value.requires_grad for value in values)
+    torch.testing.assert_close(*values)
+
+
+@pytest.mark.parametrize("steps", [0, -1, 2.5, True, "3"])
+def test_steps_are_whole_numbers(steps):
+    for make in (uae.MinMaxAttack, uae.PenaltyAttack, lambda steps: uae.PGD(0.1, steps=steps)):
+        with pytest.raises(ValueError, match=f"steps must be a whole number from 1, got {steps}"):
+            make(steps=steps)
+    with pytest.raises(ValueError, match="searches must be a whole number"):
+        uae.PenaltyAttack(searches=2.5)
+
+
+def test_a_layer_without_one_tensor_is_named():
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm = nn.LSTM(4, 3, batch_first=True)
+
+        def forward(self, x):
+            return x + self.lstm(x)[0].mean()
+
+    attack = uae.MinMaxAttack(steps=1, mi=uae.MINE(samples=uae.ConvolutionOutput("lstm")))
+    with pytest.raises(ValueError, match="LSTM layer gives a tuple"):
+        attack(losses.Reconstruction(Recurrent().eval()), torch.rand(2, 5, 4))
+
+
 def test_one_sample_is_enough(model):
     result = ATTACK(losses.Reconstruction(model), images(1))
     assert result.adv.shape == (1, 1, 8, 8)

@@ -145,6 +145,13 @@ def test_what_threads_would_mix_stays_on_one(three, why):
         assert not threads.suitable(loss, torch.device("cpu"))
 
 
+def test_copies_share_their_parameters_and_nothing_else():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    one, two = (loss.model for loss in threads.copies(losses.Reconstruction(model), 2))
+    assert one[0] is not two[0] and one[1].running_mean is not two[1].running_mean
+    assert all(a is b for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+
 def test_a_loss_that_cannot_be_copied_stays_on_one_thread(three):
     loss = losses.Reconstruction(autoencoder())
     loss.model.graph = loss.model.encoder[0].weight * 2  # a tensor of a graph has no copy

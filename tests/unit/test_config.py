@@ -68,6 +68,33 @@ def test_the_papers_table3_has_all_its_iterations_and_images():
             )
 
 
+def test_each_supervised_attack_has_the_critic_and_the_bound_of_its_name():
+    supervised = config.load(BASE | {"scale": "paper"}).supervised
+    found = {
+        (attack.item, attack.name, attack.draw): attack.settings
+        for dataset in ("mnist", "cifar10")
+        for attack in supervised.sets(dataset, "cpu")
+    }
+    for (item, name, _), entry in found.items():
+        bound = float(name.partition("@")[2] or 1)
+        assert entry["settings"]["eps"] == bound, name
+        if item == "figure3":
+            assert entry["attack"] == name.partition("@")[0]
+        elif item == "table3":
+            assert entry["attack"] == name.partition("-")[0]
+            assert entry["settings"].get("restart_critic", False) is name.endswith("restarted")
+        if entry["attack"] != "pgd":
+            vanilla = item != "table3" or "vanilla" in name
+            assert entry["mine"] == {
+                "critic": "vanilla" if vanilla else "released",
+                "inner_steps": 1,
+                "lr": 1.5e-5,
+            }
+        assert ("random_sampling" in entry) is name.startswith("random-sampling")
+    pgd = [key for key in found if key[1].startswith("pgd@")]
+    assert len(pgd) == 10 and len([key for key in found if key[1] == "random-sampling"]) == 10
+
+
 def concrete(**over):
     """Settings of one row of the tables."""
     return {"reconstruction": {"mnist": {"models": {"concrete": over}}}}

@@ -89,9 +89,54 @@ def test_restarts_add_successes_and_take_none(setting):
     model, x, y = setting
     loss = losses.CrossEntropy(model, y)
     once, often = (uae.PGD(0.08, steps=3, restarts=r)(loss, x, seed=SEED) for r in (1, 6))
-    assert not (once.success & ~often.success).any()
+    assert not (once.success & ~often.success).any() and (often.success & ~once.success).any()
     assert (often.loss >= once.loss)[~often.success].all()
     assert torch.equal(often.adv[once.success], once.adv[once.success])
+
+
+def test_a_random_start_is_one_of_the_ball_by_seed_and_restart(setting):
+    """A step too small to be seen: the start is kept. It is uniform in the ball, but where [0, 1] cuts it."""
+    model, x, y = setting
+    attack = uae.PGD(0.05, steps=1, step_size=1e-9)
+    one, again, other = (attack(losses.CrossEntropy(model, y), x, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(one.adv, again.adv) and not torch.equal(one.adv, other.adv)
+    rows = one.eligible & (one.adv != x).flatten(1).any(1)
+    inside = ((x > 0.05) & (x < 0.95))[rows]
+    delta = (one.adv - x)[rows][inside]
+    assert len(delta) > 1000 and delta.abs().max() <= 0.05 + 1e-6
+    assert delta.std().item() == pytest.approx(0.05 / 3**0.5, rel=0.05)
+    assert delta.mean().item() == pytest.approx(0, abs=0.003)
+
+
+class Swinging(nn.Module):
+    """Logits by call: what a step finds does not depend on where it went. Steps follow x's slope 1."""
+
+    def __init__(self, margins):
+        super().__init__()
+        self.margins, self.calls = margins, 0
+
+    def forward(self, x):
+        margin = self.margins[min(self.calls, len(self.margins) - 1)]
+        self.calls += torch.is_grad_enabled()
+        move = 1e-3 * (x - x.detach()).flatten(1).sum(1)
+        return torch.stack([margin + move, torch.zeros(len(x))], 1)
+
+
+@pytest.mark.parametrize(
+    ("margins", "step", "success"),
+    [
+        ([2, 0.5, -0.5, 0.5, 0.4], 2, True),  # a success that a later step loses
+        ([2, 0.5, -0.5, -2, -1.5], 3, True),  # of several successes the one with the largest loss
+        ([2, 0.2, 0.5, 0.8, 0.9], 1, False),  # without one the iterate with the largest loss
+    ],
+)
+def test_the_kept_iterate_is_the_best_and_not_the_last(margins, step, success):
+    attack = uae.PGD(0.1, steps=4, step_size=0.01, random_start=False)
+    loss = losses.CrossEntropy(Swinging(margins).eval(), torch.tensor([0]))
+    result = attack(loss, torch.full((1, 1, 2, 2), 0.5))
+    assert (result.step.item(), result.success.item()) == (step, success)
+    expected = F.cross_entropy(torch.tensor([[margins[step], 0.0]]), torch.tensor([0])).item()
+    assert result.loss.item() == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_sample_alone_and_in_a_batch(setting):
@@ -144,6 +189,21 @@ def test_gradients_of_zero_are_reported(setting, caplog):
     assert result.metadata["zero_gradients"] == 3
     assert "for 3 of 6 samples the gradient is zero at every step and the attack fails" in caplog.text
     assert torch.equal(result.adv[::2], x[::2])
+
+
+def test_a_gradient_of_zero_at_the_last_step_alone_is_none_to_report():
+    class FlatAtTheEnd(nn.Module):
+        calls = 0
+
+        def forward(self, x):
+            self.calls += torch.is_grad_enabled()
+            slope = float(self.calls < 3)
+            move = slope * (x - x.detach()).flatten(1).sum(1)
+            return torch.stack([2 + move, torch.zeros(len(x))], 1)
+
+    loss = losses.CrossEntropy(FlatAtTheEnd().eval(), torch.tensor([0]))
+    result = uae.PGD(0.1, steps=3, random_start=False)(loss, torch.full((1, 1, 2, 2), 0.5))
+    assert result.zero_gradient.tolist() == [False]
 
 
 def test_successes_without_a_gradient_are_counted_and_no_cause_to_warn(caplog):
@@ -205,13 +265,29 @@ def test_bad_labels_name_their_sample(setting, loss):
         loss(model, y, True, torch.where(torch.arange(120) == 2, y, (y + 1) % 4))
     with pytest.raises(ValueError, match="needs targets"):
         loss(model, y, targeted=True)
-    with pytest.raises(ValueError, match=r"torch\.float32"):
-        loss(model, y.float())
+    for other in (y.float(), y.bool()):
+        with pytest.raises(ValueError, match=str(other.dtype)):
+            loss(model, other)
     with pytest.raises(ValueError, match="for 9 labels"):
         loss(model, y[:9])(x, x)
     for other in (attack, uae.MinMaxAttack(steps=1)):  # nine of them would fit the chunk
         with pytest.raises(ValueError, match="labels for 120 samples: need one for each of 9"):
             other(loss(model, y), x[:9])
+
+
+def test_labels_are_looked_at_before_the_first_sample_is_attacked(setting):
+    model, x, y = setting
+    bad, calls = y.clone(), []
+    bad[119] = 7
+    handle = model.register_forward_hook(lambda module, inputs, output: calls.append(len(output)))
+    try:
+        for attack in (uae.PGD(0.1, batch_size=30), uae.MinMaxAttack(steps=50, mi=None, batch_size=30)):
+            for check in (True, False):  # which is about probabilities alone
+                with pytest.raises(ValueError, match=r"sample 119: the label 7 is outside 0..3"):
+                    attack(losses.Margin(model, bad, check=check), x)
+    finally:
+        handle.remove()
+    assert calls == [1] * 4
 
 
 def test_probabilities_are_refused_unless_one_insists(setting):
@@ -221,6 +297,9 @@ def test_probabilities_are_refused_unless_one_insists(setting):
         losses.Margin(softmax, y)(x, x)
     assert (losses.Margin(softmax, y, check=False)(x, x).abs() <= 1).all()
     losses.Margin(nn.Sequential(model, nn.Sigmoid()).eval(), y)(x, x)  # in [0, 1], other sums
+    some = model(x).detach()
+    some[3] = torch.tensor([0.1, 0.2, 0.3, 0.4])  # one row may look like it by chance
+    losses.Margin(lambda x: some, y)(x, x)
 
 
 def test_the_criterion_is_the_papers(setting):

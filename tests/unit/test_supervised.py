@@ -9,10 +9,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
+import uae
 from uae import checkpoints, models, records, storage
 from uae.attacks import AttackResult
 from uae.data import prepared
+from uae.errors import BadFile
+from uae.mine import Estimator
 from uae.sampling import Features, RandomSampling
 from uae.stages import classifier, supervised
 
@@ -84,7 +88,7 @@ def run(tmp_path_factory):
     known |= {"settings": {}, "seed": 0, "n_train": 40, "provenance": provenance}
     checkpoints.save(folder / "autoencoder.safetensors", autoencoder, known)
     n = 6
-    uae = AttackResult(
+    examples = AttackResult(
         adv=torch.rand(n, 1, 16, 16),
         success=torch.tensor([True] * 5 + [False]),
         mi=torch.rand(n),
@@ -94,7 +98,7 @@ def run(tmp_path_factory):
         index=torch.arange(n),
         metadata={"attack": {}, "provenance": provenance},
     )
-    uae.save(folder / "uae.safetensors")
+    examples.save(folder / "uae.safetensors")
 
     attacked = supervised.Attacked(data, checkpoint, folder / "sets", folder / "records", "mnist")
     supervised.compare(attacked, ["minmax", "penalty"], {"images": 4, "critic_steps": 5, "critic_lr": 1e-3})
@@ -129,10 +133,22 @@ def test_only_correctly_classified_test_images_are_attacked(run):
         found = AttackResult.load(path)
         assert torch.equal(found.index, first.index)  # the same images for every attack
         eps = found.metadata["attack"]["eps"]
+        asked = next(e for e in SETS if e["name"] == path.parent.name)["settings"]
+        assert eps == asked["settings"]["eps"]
+        if "mine" in asked:  # the critic is the one asked for
+            assert {k: found.metadata["attack"]["mi"][k] for k in MINE} == asked["mine"]
         assert (found.adv - x[found.index]).abs().max() <= eps + 1e-6
         assert found.adv.min() >= 0 and found.adv.max() <= 1
         wrong = model(found.adv).argmax(1) != y[found.index]
         assert torch.equal(found.success, wrong & found.success)  # a success is misclassified
+
+
+def estimate(features, x, z):
+    """Mean MI of pairs by Tables 1 and 3's estimator: a new critic a pair, five steps, each estimated."""
+    with torch.no_grad():
+        x, z = features(x), features(z)
+    critics = Estimator(uae.MINE(inner_steps=1, lr=1e-3), x, None, 0, torch.arange(len(x)))
+    return [critics.estimate(x, z)[0].mean().item() for _ in range(5)][-1]
 
 
 @pytest.mark.parametrize("method", ["minmax", "penalty"])
@@ -144,11 +160,18 @@ def test_table_3_and_the_curves_of_figure_2(run, method):
     assert result.success.any()
     assert found.metrics["asr"] == pytest.approx(result.success.double().mean().item())
     assert found.metrics["mi_mean"] == pytest.approx(result.mi[result.success].mean().item())
-    assert np.isfinite([found.metrics[name] for name in ("mi_itself", "mi_adv", "mi_other")]).all()
+    model, _ = checkpoints.load(run / "classifier.safetensors")
+    rows = result.success.nonzero()[:4, 0]
+    x, adv = prepared.load(run / "data.safetensors").unit("test")[result.index[rows]], result.adv[rows]
+    for name, z in (("mi_itself", x), ("mi_adv", adv), ("mi_other", x.roll(-1, 0))):
+        expected = estimate(lambda t: model.features[0](t).flatten(2), x, z)
+        assert found.metrics[name] == pytest.approx(expected, abs=1e-5), name
     arrays, metadata = storage.read_tensors(run / "records/figure2/mnist/classifier/seed0.safetensors")
     assert metadata["methods"] == ["minmax", "penalty"]
     mean, count = arrays[f"{method}/mean"], arrays[f"{method}/count"]
     assert mean.shape == count.shape == (30,)
+    ends = result.trace[:, -1][result.trace[:, -1].isfinite()].double()
+    assert arrays[f"{method}/std"][-1] == pytest.approx(ends.std(correction=0).item(), rel=1e-4)
     # The last point of the curve is Table 3's number.
     assert mean[-1] == pytest.approx(found.metrics["mi_mean"], rel=1e-5)
     assert count[-1] == result.success.sum() and (np.diff(count) >= 0).all()
@@ -158,6 +181,14 @@ def test_table_3_and_the_curves_of_figure_2(run, method):
         assert found.metrics["mi_late_gain"] == pytest.approx(gain, abs=1e-6) and gain >= 0
     else:
         assert "mi_late_gain" not in found.metrics
+
+
+def frechet(a, b):
+    """The squared Frechet distance of two Gaussians with the samples' moments."""
+    covariances = np.cov(a.T), np.cov(b.T)
+    # Of the product's root the trace is the sum of its eigenvalues' roots; the fewer samples are singular.
+    root = np.sqrt(np.linalg.eigvals(covariances[0] @ covariances[1]).real.clip(0)).sum()
+    return np.square(a.mean(0) - b.mean(0)).sum() + np.trace(sum(covariances)) - 2 * root
 
 
 def test_table_2_and_its_images(run):
@@ -173,6 +204,17 @@ def test_table_2_and_its_images(run):
                 for name in ("convolution-output", "second-convolution-output")]  # fmt: skip
     assert not torch.allclose(*examples)
     assert convolution.metrics["fid"] > clean["fid"] and draws[0].metrics["fid"] != draws[1].metrics["fid"]
+    source = prepared.load(run / "data.safetensors")
+    model, _ = checkpoints.load(run / "classifier.safetensors")
+    with torch.no_grad():
+        real, fake = (
+            model.penultimate(t).double().numpy()
+            for t in (
+                source.unit("train"),
+                AttackResult.load(run / "sets/convolution-output/seed0.safetensors").adv,
+            )
+        )
+    assert convolution.metrics["fid"] == pytest.approx(frechet(real, fake), rel=1e-3)
     assert convolution.settings["extractor"] == "the classifier's penultimate layer"
     assert convolution.settings["resize"] == "16 × 16"
     assert "asr@0.03" in draws[0].metrics and "asr@0.03" not in draws[1].metrics
@@ -189,6 +231,11 @@ def test_figure_3_and_its_rates(run):
     arrays, metadata = storage.read_tensors(run / "records/figure3/mnist/classifier/seed0.safetensors")
     assert metadata["eps"] == [0.1, 1.0]
     assert arrays["minmax"].shape == arrays["pgd"].shape == (3, 2, 1, 16, 16)
+    for method in ("minmax", "pgd"):
+        for column, eps in enumerate((0.1, 1)):
+            result = AttackResult.load(run / "sets" / f"{method}@{eps:g}" / "seed0.safetensors")
+            assert np.array_equal(arrays[method][:, column], result.adv[:3].numpy())
+            assert np.array_equal(arrays[f"success/{method}"][:, column], result.success[:3].numpy())
     pgd = load(run, "bounds/mnist/classifier/pgd/seed0.json").metrics
     assert pgd["asr@1"] >= pgd["asr@0.1"] and pgd["asr@1"] == 1
     assert "mi_mean@1" not in pgd and "l2_mean@1" in pgd
@@ -200,8 +247,45 @@ def test_table_1_measures_both_definitions(run):
     assert one["prediction_changed"] == 1 and one["loss_adv"] > one["loss_clean"]
     assert two["loss_adv"] == 1 and two["loss_clean"] == 2 and two["asr"] == pytest.approx(5 / 6)
     assert "prediction_changed" not in two
-    for metrics in (one, two):
-        assert np.isfinite([metrics["mi_itself"], metrics["mi_adv"]]).all()
+    source = prepared.load(run / "data.safetensors")
+    model, _ = checkpoints.load(run / "classifier.safetensors")
+    supervised, unsupervised = (
+        AttackResult.load(run / path) for path in ("sets/minmax@1/seed0.safetensors", "uae.safetensors")
+    )
+    rows = supervised.success.nonzero()[:4, 0]
+    index = supervised.index[rows]
+    clean = F.cross_entropy(model(source.unit("test")[index]), torch.from_numpy(source.y_test[index]).long())
+    assert one["loss_clean"] == pytest.approx(clean.item(), abs=1e-6)
+    samples = RandomSampling(4, 8).bind(None, torch.zeros(1, 1, 16, 16), 0).compute
+    for metrics, x, adv in (
+        (one, source.unit("test")[index], supervised.adv[rows]),
+        (two, source.unit("train")[:4], unsupervised.adv[:4]),
+    ):
+        for name, z in (("mi_itself", x), ("mi_adv", adv)):
+            expected = estimate(lambda t: samples(t, 0), x, z)
+            assert metrics[name] == pytest.approx(expected, abs=1e-5), name
+
+
+def test_an_example_outside_its_ball_is_no_result(run, tmp_path, monkeypatch):
+    def too_far(model, x, *arguments, **options):
+        result = AttackResult.load(run / "sets" / "pgd@0.1" / "seed0.safetensors")
+        result.adv = (x + 0.1 + 1e-5).clamp(0, 1)
+        return result
+
+    monkeypatch.setattr(classifier, "run", too_far)
+    arguments = run / "data.safetensors", run / "classifier.safetensors", tmp_path
+    with pytest.raises(RuntimeError, match=r"pgd@0\.1: an example is outside its bounds, by 1"):
+        classifier.attack(*arguments, sets=[pgd_set(0.1)], seed=0)
+
+
+def test_examples_of_another_classifier_are_refused(run, tmp_path):
+    result = AttackResult.load(run / "sets" / "minmax" / "seed0.safetensors")
+    result.metadata["checkpoint"] = "0" * 64
+    result.save(tmp_path / "minmax" / "seed0.safetensors")
+    files = run / "data.safetensors", run / "classifier.safetensors"
+    attacked = supervised.Attacked(*files, tmp_path, tmp_path / "records", "mnist")
+    with pytest.raises(BadFile, match=r"minmax.seed0\.safetensors: .* of another training of .*classifier"):
+        attacked.examples("minmax")
 
 
 def test_the_common_estimator_knows_correlated_gaussians():

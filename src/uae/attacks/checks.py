@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -18,8 +19,18 @@ def check_settings(bounds: tuple[float, float], batch_size: int | None) -> None:
         raise ValueError(f"batch_size must be at least 1 or None, got {batch_size}")
 
 
+def check_counts(settings: object, *names: str) -> None:
+    """Raise ValueError unless these settings are whole numbers from 1."""
+    for name in names:
+        value = getattr(settings, name)
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+            raise ValueError(f"{name} must be a whole number from 1, got {value}")
+
+
 def check_call(loss: object, images: Tensor, index: Tensor | None, bounds: tuple[float, float]) -> Tensor:
-    """Check images and model; the samples' indices, 0..N-1 unless given, on the images' device."""
+    """Check images, model and labels; the samples' indices, 0..N-1 unless given, on the images' device."""
+    if torch.is_inference_mode_enabled():  # in which all gradients would be zero, without a word
+        raise ValueError("an attack needs gradients: call it outside torch.inference_mode()")
     check_images(images, bounds)
     check_model(loss)
     index = torch.arange(len(images)) if index is None else torch.as_tensor(index)
@@ -27,6 +38,8 @@ def check_call(loss: object, images: Tensor, index: Tensor | None, bounds: tuple
         raise ValueError(f"the loss has labels for {len(loss)} samples: need one for each of {len(images)}")
     if index.shape != (len(images),):
         raise ValueError(f"index has shape {tuple(index.shape)}: need one index for each of {len(images)}")
+    if hasattr(loss, "check_labels"):  # those of the last chunk, too, before the first is attacked
+        loss.check_labels(images)
     return index.to(images.device)
 
 

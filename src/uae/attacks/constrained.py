@@ -47,7 +47,7 @@ class ConstrainedAttack:
     on_failure: `original` replicates the sample (section 5.1); `best` keeps the iterate with the
         smallest f (the released code).
     mi_floor: iterates with an MI at or below do not count as the best (the released code: 0).
-    bounds: the range of the data.
+    bounds: the range of the data. Examples keep to it and to eps within the rounding of their dtype.
     batch_size: samples at a time; None fits them to the device. It changes no result.
 
     On a CPU each thread that PyTorch may use attacks a batch of its own, with a deep copy of the loss,
@@ -69,7 +69,8 @@ class ConstrainedAttack:
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("eps", "alpha", "steps"):
+        checks.check_counts(self, "steps")
+        for name in ("eps", "alpha"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         for name in ("kappa", "c0"):
@@ -97,7 +98,7 @@ class ConstrainedAttack:
         index: Tensor | None = None,
         progress: Callable[[int, int], None] | None = None,
         trace: bool = False,
-        resume: Path | None = None,
+        resume: str | Path | None = None,
         tag: str = "",
     ) -> AttackResult:
         """Attack `images` (N, *shape), floats within `bounds`.
@@ -115,6 +116,7 @@ class ConstrainedAttack:
         of the wrong shape or not finite, a model in training mode, or K < 2 compressed samples.
         """
         index = checks.check_call(loss, images, index, self.bounds)
+        resume = None if resume is None else Path(resume)
         if resume is not None and not tag:
             raise ValueError(f"resume={resume} needs a tag, or it could go on from another attack's samples")
         features = self._features(loss, images, seed)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from uae.attacks import checks
 from uae.attacks.constrained import ConstrainedAttack
 from uae.attacks.problem import Kept, Problem
 
@@ -35,8 +36,7 @@ class PenaltyAttack(ConstrainedAttack):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.searches > 0:
-            raise ValueError(f"searches must be above 0, got {self.searches}")
+        checks.check_counts(self, "searches")
         if not 0 < self.lower <= self.c0 < self.upper:
             raise ValueError(f"need 0 < lower <= c0 < upper, got {self.lower}, {self.c0}, {self.upper}")
 

@@ -43,9 +43,9 @@ class PGD:
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("eps", "steps", "restarts"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        checks.check_counts(self, "steps", "restarts")
+        if not self.eps > 0:
+            raise ValueError(f"eps must be above 0, got {self.eps}")
         if self.step_size is not None and not self.step_size > 0:
             raise ValueError(f"step_size must be above 0 or None, got {self.step_size}")
         if self.restarts > 1 and not self.random_start:

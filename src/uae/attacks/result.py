@@ -21,7 +21,8 @@ class AttackResult:
     success: (N,) bool, whether an iterate was kept and f <= 0 at it.
     mi: (N,) mutual information in nats at the kept iterate; NaN where there is none.
     loss, loss_clean: (N,) the loss at `adv` and at the original.
-    step: (N,) int64, the attack step of the kept iterate, from 1; 0 where there is none.
+    step: (N,) int64, the attack step of the kept iterate, from 1; 0 where there is none, and for the random
+        start of PGD.
     index: (N,) the samples' indices in their data set.
     eligible: (N,) bool, or None for all: the samples that count. One that the model misclassifies
         without any attack does not, and is left as it is.

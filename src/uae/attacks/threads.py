@@ -52,9 +52,15 @@ def hooked(module: nn.Module) -> bool:
 
 
 def copies(loss: Loss, count: int) -> list[Loss]:
-    """As many copies, each with a network of its own: one that remembers something may do so."""
+    """As many copies, each with a network of its own: one that remembers something may do so.
+
+    They share the parameters, which an attack only reads.
+    """
+    if count == 1:
+        return [loss]
     try:
-        return [copy.deepcopy(loss) for _ in range(count)] if count > 1 else [loss]
+        shared = {id(parameter): parameter for parameter in loss.model.parameters()}
+        return [copy.deepcopy(loss, dict(shared)) for _ in range(count)]
     except Exception as error:  # a user's network may refuse in any way
         log.warning("one thread: the loss cannot be copied (%s)", error)
         return [loss]

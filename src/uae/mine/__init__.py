@@ -58,6 +58,8 @@ class MINE:
     def __call__(self, x: Tensor, z: Tensor, seed: int = 0, index: Tensor | None = None) -> Tensor:
         """Mutual information in nats, (N,), of N pairs of compressed samples x and z, both (N, K, D).
 
+        It carries no gradient: an attack takes the critics' own, see `Estimator.estimate`.
+
         Raises ValueError for other shapes, and for an index that is not (N,).
         """
         if x.ndim != 3 or not x.is_floating_point():
@@ -128,5 +130,5 @@ class Estimator:
             self.seed, self.index, f"permutation/{self.calls}", self.mine.inner_steps + 1, self.count
         )
         self.calls += 1
-        value, grad = self.train(x.to(self.dtype), z.to(self.dtype), perms)
+        value, grad = self.train(x.detach().to(self.dtype), z.detach().to(self.dtype), perms)
         return value.to(x.dtype), grad.to(x.dtype)

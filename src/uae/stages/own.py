@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -71,8 +72,12 @@ def resuming_own(
     weights = hashlib.sha256()
     for tensor in model.state_dict().values():
         weights.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    try:
+        code = inspect.getsource(type(model))
+    except (OSError, TypeError):  # typed in, or compiled
+        code = ""
     held = [objective, None if labels is None else labels.tolist(), copies]
-    return resuming(out, ATTACK, records.Clock(), str(model), weights.hexdigest(), *held)
+    return resuming(out, ATTACK, records.Clock(), str(model), code, weights.hexdigest(), *held)
 
 
 def objective(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from uae import checkpoints, records, storage
 from uae.attacks import AttackResult
 from uae.data import prepared
+from uae.errors import BadFile
 from uae.evaluation import image_distance, robustness
 from uae.losses import CrossEntropy
 from uae.mine import MINE, Estimator
@@ -43,13 +44,18 @@ class Attacked:
         use(self.device)
         self.source = prepared.load(self.data)
         self.model, self.run = checkpoints.load(self.checkpoint, self.device)
-        self.seed = self.run["seed"]
+        self.seed, self.digest = self.run["seed"], storage.digest(self.checkpoint)
         self.x = self.source.unit("test").to(self.device)
         self.y = torch.from_numpy(self.source.y_test).long().to(self.device)
         self.accuracy = robustness.accuracy(self.model, self.x, self.y)
 
     def examples(self, name: str, draw: int | None = None) -> AttackResult:
-        return AttackResult.load(records.path(self.sets, name, self.seed, draw, ".safetensors"))
+        """The set of that name. Raises BadFile where it attacks another training of the classifier."""
+        path = records.path(self.sets, name, self.seed, draw, ".safetensors")
+        result = AttackResult.load(path)
+        if result.metadata["checkpoint"] != self.digest:
+            raise BadFile(f"{path}: its examples are of another training of {self.checkpoint}; delete it")
+        return result
 
     def originals(self, result: AttackResult) -> Tensor:
         return self.x.cpu()[result.index]
