@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 from uae import records
 from uae.cli import app
 from uae.errors import BadFile
-from uae.paper import claims
+from uae.paper import claims, verdicts
 
 STAGE = {
     "commit": "0" * 12, "settings_hash": "x", "packages": {}, "python": "3.11",
@@ -223,11 +224,37 @@ def test_the_authors_settings_take_the_place_of_the_papers_words():
 
 def test_every_claim_follows_from_the_papers_own_cells():
     """Those that the paper prints no cell for say what it shows instead."""
-    found = claims.evaluate_paper()
+    found, printed = claims.read(), claims.printed()
     assert len(found) >= 30
-    for v in found:
-        wanted = claims.NOT_RUN if v.claim.paper or v.claim.ours else claims.REPRODUCED
-        assert v.verdict == wanted, v.claim.id
+    for one in found:
+        wanted = claims.NOT_RUN if one.paper or one.ours else claims.REPRODUCED
+        states = [row.state for row in claims._rows(one, printed, printed, "paper")]
+        assert claims._decide(one, states) == wanted, one.id
+
+
+def test_how_verdicts_read():
+    """The same words in the report and in `uae verify`; our own claims are not among the paper's."""
+    row = claims.Row("mnist/dense", "mnist@500", "holds", 0.9, 0.8, 0.05, 3, 0.7, 0.6, 20, 1000)
+    missing = claims.Row("svhn/dense", "", claims.NOT_RUN, paper=0.5, paper_other=0.4)
+    one = claim(**{"is": "at least"}, tolerance=0.1)
+    assert verdicts.row_text(one, row) == (
+        "✓ mnist/dense: 0.9 ≥ 0.8 (± 0.05) (mnist@500, 3 runs, 20 and 1,000 images)"
+    )
+    assert verdicts.row_text(one, missing) == "– svhn/dense: not run"
+    assert verdicts.paper_texts(one, [row, missing]) == ["0.7 ≥ 0.6", "0.5 ≥ 0.4"]
+    told = one.model_copy(update={"paper": "a figure"})
+    assert verdicts.paper_texts(told, [replace(row, paper=None)] * 2) == ["a figure"]
+    assert "tolerance 0.1" in verdicts.where(one)
+    found = [
+        claims.Verdict(one, claims.REPRODUCED, [row]),
+        claims.Verdict(one, claims.REPRODUCED, [replace(row, images=None)]),
+        claims.Verdict(one, claims.NOT_RUN, [missing]),
+        claims.Verdict(one.model_copy(update={"ours": True}), claims.REPRODUCED, [row]),
+    ]
+    assert verdicts.counts(found) == (
+        "2 reproduced, 0 partly, 0 inconclusive, 0 not reproduced, 1 not run; "
+        "1 of the reproduced rest on fewer than 100 images"
+    )
 
 
 def test_numbers_that_claims_quote_from_tables():

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from torch.nn import functional as F
 
@@ -166,6 +167,14 @@ def test_table_3_and_the_curves_of_figure_2(run, method):
     for name, z in (("mi_itself", x), ("mi_adv", adv), ("mi_other", x.roll(-1, 0))):
         expected = estimate(lambda t: model.features[0](t).flatten(2), x, z)
         assert found.metrics[name] == pytest.approx(expected, abs=1e-5), name
+    if method == "penalty":
+        other = AttackResult.load(run / "sets/minmax/seed0.safetensors")
+        ok = result.success & other.success  # of the same images, in one order
+        more = (other.mi - result.mi)[ok].double().numpy()
+        assert found.metrics["n_common"] == ok.sum() > 1
+        assert found.metrics["mi_minmax_more"] == pytest.approx(more.mean())
+        assert found.metrics["mi_minmax_more_error"] == pytest.approx(scipy.stats.sem(more))
+        assert found.metrics["mi_minmax_more_often"] == pytest.approx((more > 0).mean())
     arrays, metadata = storage.read_tensors(run / "records/figure2/mnist/classifier/seed0.safetensors")
     assert metadata["methods"] == ["minmax", "penalty"]
     mean, count = arrays[f"{method}/mean"], arrays[f"{method}/count"]
@@ -286,6 +295,21 @@ def test_examples_of_another_classifier_are_refused(run, tmp_path):
     attacked = supervised.Attacked(*files, tmp_path, tmp_path / "records", "mnist")
     with pytest.raises(BadFile, match=r"minmax.seed0\.safetensors: .* of another training of .*classifier"):
         attacked.examples("minmax")
+
+
+def test_attacks_of_different_images_are_compared_on_those_that_both_have():
+    def result(index, success, mi):
+        rows = torch.zeros(len(index))
+        values = torch.tensor(mi)
+        return AttackResult(
+            rows[:, None], torch.tensor(success), values, rows, rows, rows, torch.tensor(index)
+        )
+
+    one = result([5, 3, 9, 4], [True, True, True, False], [2.0, 7.0, 4.0, 9.0])
+    other = result([9, 5, 4], [True, True, True], [1.5, 1.0, 1.0])
+    found = supervised._paired(one, other)
+    assert found["n_common"] == 2 and found["mi_minmax_more"] == pytest.approx((1.0 + 2.5) / 2)
+    assert supervised._paired(one, result([1], [True], [3.0])) == {}
 
 
 def test_the_common_estimator_knows_correlated_gaussians():

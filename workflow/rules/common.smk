@@ -166,6 +166,7 @@ SOURCES = {
         "paper/report.py",
         "paper/tables.py",
         "paper/tables.yaml",
+        "paper/verdicts.py",
         "records.py",
     ],
 }
@@ -442,7 +443,7 @@ RECORDS = {
         if path.endswith(".safetensors")
     ],
 }
-for name in ["table1", "table2", "table3", "figure1", "figure2", "figure3", "figure4"]:
+for name in ["bounds", "table1", "table2", "table3", "figure1", "figure2", "figure3", "figure4"]:
     RECORDS[name] = [
         path.format(seed=seed)
         for row in cfg.classifiers

@@ -20,9 +20,6 @@ COLOURS = {
     "inconclusive": "yellow",
     "not reproduced": "red",
 }
-MARKS = {"holds": "✓", "fails": "✗", "inconclusive": "~"}
-SIGNS = {"lower": "<", "higher": ">", "at least": "≥", "at most": "≤", "close to": "≈"}
-SETTINGS = {"paper": "the paper's words", "released": "the authors' settings"}
 
 
 @app.command()
@@ -34,103 +31,81 @@ def verify(
     ] = False,
     output: Annotated[str, typer.Option("--format", help="table, json or markdown.")] = "table",
 ) -> None:
-    """Test every claim of the paper on the records: reproduced, partly, not reproduced, not run."""
+    """Each claim of the paper on the records: reproduced, partly, inconclusive, not reproduced or not run."""
     from uae import records
-    from uae.paper import claims
+    from uae.paper import claims, verdicts
 
     if output not in ("table", "json", "markdown"):
         raise InputError(f"--format {output!r} is none of table, json, markdown")
     loaded = records.load(results / scale / "records")
-    verdicts = {settings: claims.evaluate(loaded, settings=settings) for settings in SETTINGS}
+    by_settings = {name: claims.evaluate(loaded, settings=name) for name in verdicts.SETTINGS}
     if output == "json":
-        print(json.dumps({s: [v.as_dict() for v in found] for s, found in verdicts.items()}, indent=1))
+        print(json.dumps({s: [v.as_dict() for v in found] for s, found in by_settings.items()}, indent=1))
     elif output == "markdown":
-        print(markdown(verdicts))
+        print(markdown(by_settings))
     else:
-        _print(verdicts, scale)
-    bad = [v for v in verdicts["paper"] if not v.claim.ours and v.verdict != claims.REPRODUCED]
+        _print(by_settings, scale)
+    bad = [v for v in by_settings["paper"] if not v.claim.ours and v.verdict != claims.REPRODUCED]
     if strict and bad:
         raise typer.Exit(1)
 
 
-def row_text(claim: Any, row: Any) -> str:
-    """One measured row: ours, what it is compared with, the spread, and what it was measured on."""
-    from uae.paper.claims import shown
-
-    spread = f" ± {row.spread:.2g}" if row.spread is not None else ""
-    sign = SIGNS[claim.direction]
-    compared = f"{shown(row.ours)} {sign} {shown(row.ours_other)}{spread}"
-    return f"{MARKS[row.state]} {row.label}: {compared} ({row.basis})"
-
-
-def paper_text(claim: Any, rows: list[Any]) -> str:
-    """The paper's numbers for the same rows, or what it shows where it prints no cell."""
-    from uae.paper.claims import shown
-
-    sign = SIGNS[claim.direction]
-    return "\n".join(
-        claim.paper or "–" if row.paper is None else f"{shown(row.paper)} {sign} {shown(row.paper_other)}"
-        for row in rows
-    )
-
-
 def _shown(verdict: Any) -> tuple[str, str]:
     """Ours and the paper's numbers: the rows that ran, and how many did not."""
-    ran = [row for row in verdict.rows if row.state != "not run"]
-    if not ran:
-        return "", ""
-    ours = "\n".join(row_text(verdict.claim, row) for row in ran)
+    from uae.paper import claims, verdicts
+
+    ran = [row for row in verdict.rows if row.state != claims.NOT_RUN]
+    ours = [verdicts.row_text(verdict.claim, row) for row in ran]
     missing = len(verdict.rows) - len(ran)
-    more = f"\n{missing} of {len(verdict.rows)} rows not run" if missing else ""
-    return ours + more, paper_text(verdict.claim, ran)
+    ours += [f"{missing} of {len(verdict.rows)} rows not run"] if missing else []
+    return "\n".join(ours), "\n".join(verdicts.paper_texts(verdict.claim, ran))
 
 
-def _where(claim: Any) -> str:
-    """Where the paper claims it, and how much slack the test gives."""
-    slack = f"; tolerance {claim.tolerance}" if claim.tolerance else ""
-    return claim.source + slack + ("; not in the paper" if claim.ours else "")
-
-
-def _print(verdicts: dict[str, list[Any]], scale: str) -> None:
-    from uae.paper import claims
+def _print(by_settings: dict[str, list[Any]], scale: str) -> None:
+    from uae.paper import claims, verdicts
 
     console = Console()
-    for settings, found in verdicts.items():
+    for settings, found in by_settings.items():
         ran = [v for v in found if v.verdict != claims.NOT_RUN]
         if settings != "paper" and not ran:
             continue  # the authors' settings are an addition
-        table = Table(title=f"{scale}: the paper's claims, UAEs with {SETTINGS[settings]}", show_lines=True)
+        title = f"{scale}: the paper's claims, {verdicts.SETTINGS[settings]}"
+        table = Table(title=title, caption=verdicts.LEGEND, show_lines=True)
         for head in ("verdict", "claim", "ours", "paper"):
             table.add_column(head, overflow="fold")
         for v in ran:
-            claim = Text(v.claim.statement).append("\n" + _where(v.claim), style="dim")
+            claim = Text(v.claim.statement).append("\n" + verdicts.where(v.claim), style="dim")
             table.add_row(Text(v.verdict, style=COLOURS[v.verdict]), claim, *map(Text, _shown(v)))
         console.print(table)
-        counts = claims.summary([v for v in found if not v.claim.ours])
-        console.print(", ".join(f"{count} {name}" for name, count in counts.items()))
-    if absent := [v.claim.statement for v in verdicts["paper"] if v.verdict == claims.NOT_RUN]:
+        console.print(f"The paper's claims: {verdicts.counts(found)}.")
+    if absent := [v.claim for v in by_settings["paper"] if v.verdict == claims.NOT_RUN]:
         console.print("\nNot run:")
-        console.print(Text("\n".join(f"- {statement}" for statement in absent), style="dim"))
+        lines = [f"- {claim.statement} ({verdicts.where(claim)})" for claim in absent]
+        console.print(Text("\n".join(lines), style="dim"))
 
 
-def markdown(verdicts: dict[str, list[Any]]) -> str:
+def markdown(by_settings: dict[str, list[Any]]) -> str:
     """The verdicts as Markdown tables, claims that were not run in a list at the end."""
+    from uae.paper import claims, verdicts
+
     lines = []
-    for settings, found in verdicts.items():
-        ran = [v for v in found if v.verdict != "not run"]
+    for settings, found in by_settings.items():
+        ran = [v for v in found if v.verdict != claims.NOT_RUN]
         if not ran:
             continue
         lines += [
-            f"### UAEs with {SETTINGS[settings]}",
+            f"### {verdicts.SETTINGS[settings]}",
             "",
-            "| verdict | claim | ours | paper |",
-            "|---|---|---|---|",
+            f"The paper's claims: {verdicts.counts(found)}.",
+            "",
         ]
+        lines += ["| verdict | claim | ours | paper |", "|---|---|---|---|"]
         for v in ran:
             ours, paper = (text.replace("\n", "<br>") for text in _shown(v))
-            lines.append(f"| {v.verdict} | {v.claim.statement} ({_where(v.claim)}) | {ours} | {paper} |")
-        lines.append("")
-    absent = [v.claim for v in verdicts["paper"] if v.verdict == "not run"]
+            claim = f"{v.claim.statement} ({verdicts.where(v.claim)})"
+            lines.append(f"| {v.verdict} | {claim} | {ours} | {paper} |")
+        lines += ["", verdicts.LEGEND, ""]
+    absent = [v.claim for v in by_settings["paper"] if v.verdict == claims.NOT_RUN]
     if absent:
-        lines += ["### Not run", "", *(f"- {c.statement} ({c.source})" for c in absent), ""]
+        lines += ["### Not run", "", *(f"- {c.statement} ({verdicts.where(c)})" for c in absent), ""]
     return "\n".join(lines)

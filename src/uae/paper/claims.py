@@ -366,15 +366,6 @@ def evaluate(
     return out
 
 
-def evaluate_paper(claims: list[Claim] | None = None) -> list[Verdict]:
-    """The verdicts on the paper's own cells: whether a claim follows from its tables."""
-    out = []
-    for claim in read() if claims is None else claims:
-        rows = _rows(claim, printed(), printed(), "paper")
-        out.append(Verdict(claim, _decide(claim, [row.state for row in rows]), rows))
-    return out
-
-
 _UAE = re.compile(r"\b(mine|l2)-uae\b(?!-released)")
 
 
@@ -405,8 +396,3 @@ def _adapted(claim: Claim, settings: str) -> Claim:
     return claim.model_copy(
         update={"cells": cells, "base": claim.base and released(claim.base), "than": than}
     )
-
-
-def summary(verdicts: list[Verdict]) -> dict[str, int]:
-    """How many claims have each verdict."""
-    return {name: sum(v.verdict == name for v in verdicts) for name in VERDICTS}

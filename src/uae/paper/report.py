@@ -10,7 +10,7 @@ import jinja2
 import pandas as pd
 
 from uae import records, storage
-from uae.paper import claims, tables
+from uae.paper import claims, tables, verdicts
 from uae.paper.layouts import items
 
 HERE = Path(__file__).parent
@@ -26,15 +26,19 @@ def write(results: Path, target: Path, scale: str, captions: Path | None = None)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    verdicts = claims.evaluate(loaded)
+    by_settings = {name: claims.evaluate(loaded, settings=name) for name in verdicts.SETTINGS}
     text = environment.get_template("report.html.jinja").render(
         scale=scale,
-        verdicts=[v for v in verdicts if v.verdict != claims.NOT_RUN],
-        not_run=[v.claim for v in verdicts if v.verdict == claims.NOT_RUN],
-        counts={name: n for name, n in claims.summary(verdicts).items() if n},
+        by_settings={
+            name: ran
+            for name, found in by_settings.items()
+            if (ran := [v for v in found if v.verdict != claims.NOT_RUN])
+        },
+        counts={name: verdicts.counts(found) for name, found in by_settings.items()},
+        not_run=[v.claim for v in by_settings["paper"] if v.verdict == claims.NOT_RUN],
+        text=verdicts,
         tables=_tables(found),
         figures=_figures(results / "figures", captions),
-        shown=claims.shown,
         name_of=lambda key: tables.name_of(key, math=False),
         variants=_variants(loaded),
         seconds=_seconds(loaded).to_dict("records"),
@@ -74,6 +78,12 @@ def _tables(found: dict[Path, records.Record]) -> list[dict[str, Any]]:
                 else [],
                 "heads": tables.plain_heads(groups),
                 "blocks": blocks,
+                "best": any(
+                    cell and cell["best"]
+                    for block in blocks
+                    for row in block["rows"]
+                    for cell in row["cells"]
+                ),
                 "paper": tables.has_paper(name),
             }
         )

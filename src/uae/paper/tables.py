@@ -269,6 +269,9 @@ def caption(table: str, records: list[Record]) -> str:
         text += [f"{title}: {', '.join(sorted(found))}."] if found else []
     draws = {r.draw for r in records} - {None}
     text += [f"{layout['draws']}: {len(draws)}."] if "draws" in layout and draws else []
+    kinds = {c.get("format") for c in layout["columns"]}
+    if any(layouts()["formats"].get(kind, {}).get("change") for kind in kinds):
+        text.append("↑: so much lower an error than the original's; ↓: higher.")
     if mixed := settings_differ(records):
         text.append(f"Runs with different settings stand in one cell: {', '.join(mixed)}.")
     smaller = {r.variant.partition("+")[0] for r in records if not complete(r.variant)}

@@ -136,6 +136,7 @@ def compare(attacked: Attacked, methods: list[str], estimator: dict[str, Any]) -
     estimator: `images`, `critic_steps` and `critic_lr` of the one that measures the examples of all methods.
     """
     curves: dict[str, np.ndarray] = {}
+    minmax: dict[str, AttackResult] = {}  # by critic
     scales: dict[tuple[int, ...], dict[str, float]] = {}  # of the originals alone, by which they are
     for method in methods:
         result = attacked.examples(method)
@@ -151,6 +152,11 @@ def compare(attacked: Attacked, methods: list[str], estimator: dict[str, Any]) -
         if images not in scales:
             scales[images] = _information(_scale(x), *measured)
         metrics |= scales[images] | _information({"mi_adv": adv}, *measured)
+        critic = result.metadata["settings"]["mine"]["critic"]
+        if result.metadata["settings"]["attack"] == "minmax":
+            minmax.setdefault(critic, result)
+        elif critic in minmax:
+            metrics |= _paired(minmax[critic], result)
         settings = {"attack": result.metadata["settings"], "estimator": estimator}
         attacked.save("table3", method, metrics, settings, result.metadata["provenance"])
         found = trace.isfinite()
@@ -163,6 +169,21 @@ def compare(attacked: Attacked, methods: list[str], estimator: dict[str, Any]) -
             f"{method}/count": count.int().numpy(),
         }
     attacked.grid("figure2", curves, {"methods": methods})
+
+
+def _paired(one: AttackResult, other: AttackResult) -> dict[str, float]:
+    """How much more mutual information one attack finds than another, on the images where both succeed."""
+    both = torch.isin(one.index, other.index[other.success]) & one.success
+    order = {image: row for row, image in enumerate(other.index.tolist())}
+    rows = [order[image] for image in one.index[both].tolist()]
+    if not rows:
+        return {}
+    more = (one.mi[both] - other.mi[rows]).double()
+    found = {"n_common": len(more), "mi_minmax_more": more.mean().item()}
+    found["mi_minmax_more_often"] = (more > 0).double().mean().item()
+    if len(more) > 1:
+        found["mi_minmax_more_error"] = more.std().item() / math.sqrt(len(more))
+    return found
 
 
 def distances(
