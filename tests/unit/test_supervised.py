@@ -299,11 +299,8 @@ def test_examples_of_another_classifier_are_refused(run, tmp_path):
 
 def test_attacks_of_different_images_are_compared_on_those_that_both_have():
     def result(index, success, mi):
-        rows = torch.zeros(len(index))
-        values = torch.tensor(mi)
-        return AttackResult(
-            rows[:, None], torch.tensor(success), values, rows, rows, rows, torch.tensor(index)
-        )
+        success, mi, index = map(torch.tensor, (success, mi, index))
+        return AttackResult(mi[:, None], success, mi, mi, mi, index, index)
 
     one = result([5, 3, 9, 4], [True, True, True, False], [2.0, 7.0, 4.0, 9.0])
     other = result([9, 5, 4], [True, True, True], [1.5, 1.0, 1.0])

@@ -44,7 +44,8 @@ wildcard_constraints:
 
 # What every stage runs that computes with a model.
 COMMON = ["checkpoints.py", "data/prepared.py", "seeding.py", "seeds.py", "stages/__init__.py"]
-# The modules that each stage runs: an edit of one of them reruns exactly the stages that use it.
+# The modules that each stage runs, or the folders that they lie in: an edit of one of them reruns the stages
+# that may use it, and no other.
 SOURCES = {
     "prepare": [
         "data/catalogue.py",
@@ -102,7 +103,7 @@ SOURCES = {
         "stages/evaluate.py",
         "training",
     ],
-    "classifier": [*COMMON, "models", "stages/classifier.py", "stages/train.py", "training"],
+    "classifier": [*COMMON, "models", "stages/classifier.py", "training"],
     "supervised": [
         *COMMON,
         "attacks",
@@ -130,7 +131,6 @@ SOURCES = {
         "augment.py",
         "models",
         "stages/robustness.py",
-        "stages/train.py",
         "training",
         "upstream.py",
         "upstream.yaml",
@@ -195,8 +195,9 @@ def sources(*stages):
     found = []
     for name in sorted({name for stage in stages for name in SOURCES.get(stage) or figure_sources(stage)}):
         path = Path("src/uae") / name
-        found += sorted(path.rglob("*.*")) if path.is_dir() else [path]
-    return [str(path) for path in found if "__pycache__" not in path.parts]
+        inside = [p for p in path.rglob("[!.]*") if p.suffix in (".py", ".yaml", ".csv")]
+        found += sorted(inside) if path.is_dir() else [path]
+    return [str(path) for path in found]
 
 
 def as_json(value):

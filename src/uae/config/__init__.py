@@ -21,7 +21,6 @@ from uae.config.reconstruction import (
     Attack,
     Budget,
     DatasetBlock,
-    Fit,
     Method,
     Panel,
     Recipe,
@@ -89,11 +88,15 @@ class Config(Block):
         check_methods("methods", self.methods, self.attacks)
         for name, recipe in self.models.items():
             check_fit(f"models.{name}", recipe, recipe.training)
+            if recipe.training == "simclr" and (given := recipe.fit()):
+                raise ValueError(f"models.{name}.{min(given)}: SimCLR's settings are under `contrastive`")
         for dataset, block in self.reconstruction.items():
             for model, budget in block.models.items():
                 if model not in self.models:
                     raise ValueError(f"reconstruction.{dataset}.models.{model}: no such model under `models`")
                 where = f"reconstruction.{dataset}.models.{model}"
+                if self.models[model].training == "simclr":
+                    raise ValueError(f"{where}: no autoencoder; SimCLR's settings are under `contrastive`")
                 check_fit(where, budget, self.models[model].training)
                 for key in ("methods", "also"):
                     check_methods(f"{where}.{key}", getattr(budget, key) or [], self.attacks)
@@ -254,16 +257,13 @@ class Config(Block):
         """The settings of one training, retraining included: network, training, arguments and the fit's."""
         budget, recipe = self.budget(row), self.models[row.model]
         epochs = budget.epochs if method == "original" else budget.retrain_epochs
-        fit = recipe.model_dump(include=set(Fit.model_fields)) | budget.model_dump(
-            include=set(Fit.model_fields), exclude_none=True
-        )
-        fit = {key: value for key, value in fit.items() if value is not None}
         return {
             "network": recipe.network,
             "training": recipe.training,
             "arguments": budget.arguments,
             "epochs": epochs,
-            **fit,
+            **recipe.fit(),
+            **budget.fit(),
         }
 
     def attacking(self, model: str, attack: str) -> dict[str, Any]:

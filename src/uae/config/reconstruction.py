@@ -25,6 +25,10 @@ class Fit(Block):
     keep_best: bool | None = None
     tries: Count | None = None
 
+    def fit(self) -> dict[str, Any]:
+        """Those of these settings that are given."""
+        return self.model_dump(include=set(Fit.model_fields), exclude_none=True)
+
 
 # The settings that each training's `fit` takes (`uae.training`)
 _SHARED, _STOPPING = {"lr", "batch_size"}, {"patience", "min_delta", "keep_best"}
@@ -146,7 +150,10 @@ def check_methods(key: str, methods: list[str], attacks: dict[str, Attack]) -> N
     """Raise ValueError naming a method that is none, and the key where it stands."""
     for name in methods:
         method = Method(name)
-        if method.sigma == 0 or (method.is_attack and method.base not in attacks):
+        # `original` is every row's first model; of noise and the originals there is one kind.
+        plain = method.is_attack or (method.base != "original" and name == method.base)
+        twice = method.base == "matched" and not method.clean_target
+        if method.sigma == 0 or not (plain or twice) or (method.is_attack and method.base not in attacks):
             raise ValueError(
                 f"{key}: {name!r} is not matched, ga-<sigma above 0>, or one of `attacks`: "
                 f"{', '.join(attacks)} (each also as <attack>-2 and <attack>-to-clean)"

@@ -106,6 +106,8 @@ class Model(Block):
         foreign, which = (ADVERSARIAL, "without") if self.adversary is None else (STANDARD, "with")
         if wrong := sorted(self.fit.model_dump(exclude_none=True).keys() & foreign):
             raise ValueError(f"fit.{wrong[0]}: a training {which} an adversary does not take it")
+        if self.adversary is None and not self.fit.momentum:
+            raise ValueError("fit.momentum: Nesterov's, of a training without an adversary, must be above 0")
         if self.checkpoint is not None and not Path(self.checkpoint).is_file():
             raise ValueError(f"checkpoint: {self.checkpoint}: no such file")
         if self.sanity is not None and self.adversary is None:

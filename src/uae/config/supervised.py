@@ -22,7 +22,7 @@ class Classifier(Block):
 
 class Training(Block):
     lr: Positive
-    momentum: NotNegative
+    momentum: Positive  # Nesterov's
     decay: NotNegative
 
 
