@@ -161,7 +161,8 @@ class Classification:
             row = ", ".join(f"{v:.3g}" for v in logits[0, :4].tolist())
             raise ValueError(
                 f"sample {int(self.samples[0])}: the model's output ({row}, ...) is in [0, 1] and sums to "
-                "1: probabilities, it seems. Give the model without its softmax, or say check=False"
+                "1: probabilities, it seems. Give the model without its softmax, or say check=False "
+                "(uae attack: --probabilities)"
             )
 
 

@@ -1,8 +1,10 @@
 """`uae attack` on a model and data of one's own, and errors without tracebacks."""
 
+import importlib
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,10 @@ def autoencoder():
     return models.build("dense", (1, 8, 8), latent=4)
 def classifier():
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
+def softmax():
+    return torch.nn.Sequential(classifier(), torch.nn.Softmax(1))
+def broken():
+    return {}["weights"]
 def encoder():
     return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.LazyLinear(8))
 def number():
@@ -99,9 +105,54 @@ def test_other_objectives(folder, objective):
     assert (saved.eligible is None or saved.eligible.all()) == (objective == "contrastive")
 
 
+def test_probabilities_are_refused_unless_one_insists(folder):
+    given = ["--model", "mine:softmax", "--data", "images.npz", "--objective", "margin", "--steps", "1"]
+    refused = run(folder, *given)
+    assert refused.returncode == 1 and "uae attack: --probabilities" in refused.stderr
+    assert run(folder, *given, "--probabilities").returncode == 0
+
+
+NET = """
+import torch
+class Net(torch.nn.Linear):
+    def __init__(self):
+        super().__init__(2, 2)
+        torch.nn.init.eye_(self.weight)
+        torch.nn.init.zeros_(self.bias)
+    def forward(self, x):
+        return {}
+"""
+
+
+def test_the_tag_of_an_attack_tells_models_apart_that_compute_something_else(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    tags = []
+    for name, output in (("net_one", "super().forward(x)"), ("net_two", "x.sum()"), ("net_again", "x.sum()")):
+        (tmp_path / f"{name}.py").write_text(NET.format(output))
+        model = importlib.import_module(name).Net()
+        options = own.resuming_own(tmp_path / "uae.safetensors", model, "reconstruction", None, 1)
+        tags.append((str(model), options["tag"]))
+    assert len({text for text, _ in tags}) == 1
+    assert tags[0] != tags[1] == tags[2]
+
+
+def test_the_version_and_settings_that_are_no_json():
+    uae_command = str(Path(sys.executable).parent / "uae")
+    shown = subprocess.run([uae_command, "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == metadata.version("uae-repro")
+    command = [uae_command, "train-classifier", "--data", "x", "--out", "y", "--settings", "{steps: 3}"]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2 and "--settings" in refused.stderr and "no JSON" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--model", "mine:broken", "--data", "images.npz"], "--model 'mine:broken': KeyError"),
+        (
+            ["--model", "mine:autoencoder", "--data", "images.npz", "--checkpoint", "mine.py"],
+            "mine.py: no whole safetensors file",
+        ),
         (["--model", "mine", "--data", "images.npz"], "write it as module:callable"),
         (["--model", "nowhere:f", "--data", "images.npz"], "No module named 'nowhere'"),
         (["--model", "mine:number", "--data", "images.npz"], "gives a int"),

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from uae.cli.common import app, console
+from uae.cli.common import USERS, app, console
 from uae.errors import InputError
 
 
-@app.command()
+@app.command(rich_help_panel=USERS)
 def check(
     scale: Annotated[str, typer.Option(help="Whose files: results/<scale>.")] = "preview",
     results: Annotated[Path, typer.Option(help="The folder of all scales.")] = Path("results"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,11 +17,33 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Unsupervised adversarial examples: the stages of the reproduction, and the method.",
+    invoke_without_command=True,
+    help="Unsupervised adversarial examples: the method, and the stages of the reproduction.",
 )
 console = Console(stderr=True)
+# The panels of `uae --help`
+USERS, STAGES = "For you", "Stages, which the workflow calls (snakemake -n -p prints their settings)"
 
-Settings = Annotated[str, typer.Option(help="The job's settings as JSON, from uae.config.")]
+
+def _json(text: str) -> str:
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        raise typer.BadParameter(f"no JSON: {error}") from None
+    return text
+
+
+@app.callback()
+def version(
+    ctx: typer.Context,
+    show: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if show:
+        typer.echo(metadata.version("uae-repro"))
+        raise typer.Exit
+
+
+Settings = Annotated[str, typer.Option(help="The job's settings as JSON.", callback=_json)]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random number.")]
 Out = Annotated[Path, typer.Option(help="The file to write.", dir_okay=False)]

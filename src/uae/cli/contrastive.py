@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from uae.cli.common import Data, Device, Out, Seed, Settings, app, bar
+from uae.cli.common import STAGES, Data, Device, Out, Seed, Settings, app, bar
 
 
-@app.command("generate-simclr")
+@app.command("generate-simclr", rich_help_panel=STAGES)
 def generate(
     data: Data,
     checkpoint: Annotated[Path, typer.Option(help="The attacked model.")],
@@ -29,7 +29,7 @@ def generate(
         )
 
 
-@app.command("evaluate-simclr")
+@app.command("evaluate-simclr", rich_help_panel=STAGES)
 def evaluate(
     checkpoints: Annotated[list[Path], typer.Argument(help="SimCLR models.")],
     data: Data,

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from uae.cli.common import Out, app
+from uae.cli.common import STAGES, Out, app
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def fetch(
     data: Annotated[str, typer.Argument(help="A data set of the catalogue.")],
     name: Annotated[str, typer.Argument(help="One of its files.")],
@@ -25,7 +25,7 @@ def fetch(
     fetching.fetch(data, name, out, mirror)
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def prepare(
     data: Annotated[str, typer.Argument(help="A data name: mnist, mnist@10000, mnist-5k, …")],
     out: Out,

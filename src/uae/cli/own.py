@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from uae.cli.common import Device, Out, app, bar
+from uae.cli.common import USERS, Device, Out, app, bar
 from uae.errors import InputError
 
 
-@app.command()
+@app.command(rich_help_panel=USERS)
 def attack(
     model: Annotated[str, typer.Option(help="Your model, as module:callable without arguments.")],
     data: Annotated[Path, typer.Option(help="Samples in [0, 1], or bytes: .npy, .npz or .safetensors.")],
@@ -27,6 +27,10 @@ def attack(
         ),
     ] = "reconstruction",
     labels: Annotated[str, typer.Option(help="The array of labels, for the margin.")] = "y",
+    probabilities: Annotated[
+        bool,
+        typer.Option("--probabilities", help="The margin is of probabilities on purpose, not of logits."),
+    ] = False,
     copies: Annotated[int, typer.Option(help="Copies of a sample, for the contrastive loss.")] = 50,
     preset: Annotated[str, typer.Option(help="paper (its words) or released (the authors' code).")] = "paper",
     eps: Annotated[float, typer.Option(help="Bound on the change of each value.")] = 1.0,
@@ -59,7 +63,13 @@ def attack(
     known = own.load_labels(data, labels).to(device) if objective == "margin" else None
     try:
         loss = own.objective(
-            objective, network, squared=preset == "released", labels=known, copies=copies, seed=seed
+            objective,
+            network,
+            squared=preset == "released",
+            labels=known,
+            logits=not probabilities,
+            copies=copies,
+            seed=seed,
         )
         settings = presets[preset](
             eps=eps,

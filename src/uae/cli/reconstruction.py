@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from uae.cli.common import Data, Device, Out, Seed, Settings, app, bar
+from uae.cli.common import STAGES, Data, Device, Out, Seed, Settings, app, bar
 
 Checkpoint = Annotated[Path, typer.Option(help="The attacked model.")]
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def make(
     data: Data,
     checkpoints: Annotated[Path, typer.Option(help="The row's folder of checkpoints, by method.")],
@@ -37,7 +37,7 @@ def make(
                 generate(data, attacked, uae, attacks=step["attacks"], progress=progress, **common)
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def evaluate(
     checkpoints: Annotated[list[Path], typer.Argument(help="The original first.")],
     data: Data,
@@ -53,7 +53,7 @@ def evaluate(
     stage.evaluate(data, checkpoints, records, uae=uae, dataset=dataset, model=model, device=device)
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def examples(
     data: Data,
     checkpoint: Checkpoint,
@@ -67,7 +67,7 @@ def examples(
     stage.examples(data, checkpoint, uae, out, method=method)
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def stationarity(
     data: Data,
     checkpoint: Checkpoint,

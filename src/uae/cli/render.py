@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from uae.cli.common import Out, app
+from uae.cli.common import USERS, Out, app
 
 
-@app.command()
+@app.command(rich_help_panel=USERS)
 def render(
     what: Annotated[str, typer.Argument(help="A table or a figure: table4, figure5, …")],
     inputs: Annotated[
@@ -30,7 +30,7 @@ def render(
     rendering.render(what, inputs, out, width, style)
 
 
-@app.command()
+@app.command(rich_help_panel=USERS)
 def report(
     results: Annotated[Path, typer.Argument(help="The scale's folder: its records and figures.")],
     out: Out,
@@ -43,7 +43,7 @@ def report(
     reporting.write(results, out, scale, captions)
 
 
-@app.command()
+@app.command(rich_help_panel=USERS)
 def config(
     scale: Annotated[
         str | None, typer.Option(help="preview, paper, or a scale file; else what the files say.")

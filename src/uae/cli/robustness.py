@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from uae.cli.common import Device, Out, Seed, app, bar
+from uae.cli.common import STAGES, USERS, Device, Out, Seed, app, bar
 
 Folder = Annotated[Path, typer.Option(help="The folder of the robust models' checkpoints.")]
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def train_robust(
     checkpoints: Folder,
     runs: Annotated[str, typer.Option(help="JSON list of runs and their settings, from uae.config.")],
@@ -28,7 +28,7 @@ def train_robust(
         stage.train(checkpoints, runs=json.loads(runs), uae=uae, seed=seed, device=device, progress=progress)
 
 
-@app.command()
+@app.command(rich_help_panel=STAGES)
 def attack_robust(
     checkpoints: Folder,
     rows: Annotated[str, typer.Option(help="JSON list of models and their settings, from uae.config.")],
@@ -43,7 +43,7 @@ def attack_robust(
         stage.attack(checkpoints, records, rows=json.loads(rows), seed=seed, device=device, progress=progress)
 
 
-@app.command()
+@app.command(rich_help_panel=USERS)
 def import_checkpoint(
     file: Annotated[Path, typer.Argument(help="A published PyTorch file.")],
     name: Annotated[str, typer.Option(help="What it is: trades-mnist or trades-cifar10.")],

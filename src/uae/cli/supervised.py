@@ -8,22 +8,22 @@ from typing import Annotated
 
 import typer
 
-from uae.cli.common import Data, Device, Out, Seed, Settings, app, bar
+from uae.cli.common import STAGES, Data, Device, Out, Seed, Settings, app, bar
 from uae.cli.reconstruction import Checkpoint
 
 
-@app.command("train-classifier")
+@app.command("train-classifier", rich_help_panel=STAGES)
 def train_classifier(
     data: Data, out: Out, settings: Settings, seed: Seed = 0, device: Device = "cpu"
 ) -> None:
-    """Train a classifier."""
+    """Train Carlini and Wagner's classifier, which Tables 1 to 3 attack."""
     from uae.stages import classifier as stage
 
     with bar("train") as progress:
         stage.train(data, out, settings=json.loads(settings), seed=seed, device=device, progress=progress)
 
 
-@app.command("attack-classifier")
+@app.command("attack-classifier", rich_help_panel=STAGES)
 def attack_classifier(
     data: Data,
     checkpoint: Checkpoint,
@@ -41,7 +41,7 @@ def attack_classifier(
         )
 
 
-@app.command("measure-classifier")
+@app.command("measure-classifier", rich_help_panel=STAGES)
 def measure_classifier(
     data: Data,
     checkpoint: Checkpoint,

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from uae.cli.common import app
+from uae.cli.common import USERS, app
 from uae.errors import InputError
 
 COLOURS = {
@@ -22,7 +22,7 @@ COLOURS = {
 }
 
 
-@app.command()
+@app.command(rich_help_panel=USERS)
 def verify(
     scale: Annotated[str, typer.Option(help="Whose records: results/<scale>/records.")] = "preview",
     results: Annotated[Path, typer.Option(help="The folder of all scales.")] = Path("results"),

@@ -34,14 +34,19 @@ def load_model(factory: str, checkpoint: Path | None = None, device: str = "cpu"
     sys.path.insert(0, str(Path.cwd()))
     try:
         model = getattr(importlib.import_module(module), name)()
-    except (ImportError, AttributeError, TypeError) as error:
-        raise InputError(f"--model {factory!r}: {error}") from None
+    except Exception as error:  # whatever a user's function raises
+        raise InputError(f"--model {factory!r}: {type(error).__name__}: {error}") from error
     if not isinstance(model, nn.Module):
         raise InputError(f"--model {factory!r} gives a {type(model).__name__}, not a torch.nn.Module")
     if checkpoint is not None:
         try:
             model.load_state_dict(load_file(checkpoint))
-        except (OSError, SafetensorError, RuntimeError) as error:
+        except SafetensorError as error:
+            raise InputError(
+                f"--checkpoint {checkpoint}: no whole safetensors file ({error}); "
+                "safetensors.torch.save_model(model, file) writes one"
+            ) from None
+        except (OSError, RuntimeError) as error:
             raise InputError(f"--checkpoint {checkpoint}: {error}") from None
     return model.eval().to(device)
 
@@ -81,13 +86,23 @@ def resuming_own(
 
 
 def objective(
-    name: str, model: nn.Module, *, squared: bool, labels: Tensor | None, copies: int, seed: int
+    name: str,
+    model: nn.Module,
+    *,
+    squared: bool,
+    labels: Tensor | None,
+    logits: bool = True,
+    copies: int,
+    seed: int,
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss of `uae attack --objective`. Raises InputError for a name that is none."""
+    """The loss of `uae attack --objective`. Raises InputError for a name that is none.
+
+    logits: refuse probabilities in their place.
+    """
     if name == "reconstruction":
         return losses.Reconstruction(model, squared=squared)
     if name == "margin":
-        return losses.Margin(model, labels)
+        return losses.Margin(model, labels, check=logits)
     if name == "contrastive":
         return losses.Contrastive(model, copies=copies, seed=seed)
     raise InputError(f"--objective {name!r} is none of reconstruction, margin, contrastive")
