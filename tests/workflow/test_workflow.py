@@ -151,6 +151,11 @@ def test_partial_runs(workspace):
     figure9 = workspace.planned("figure9", "--config", "together=false", "robustness={seeds: [7]}")
     assert "attack_robust_mnist-adversarial-training" in figure9
     assert not [rule for rule in figure9 if "madry" in rule or "trades" in rule or "classifier" in rule]
+    refused = workspace.run("snakemake", "-n", "table7", "--config", "only=mnist/dense", check=False)
+    assert (
+        refused.returncode
+        and "table7: this configuration runs nothing of it" in refused.stdout + refused.stderr
+    )
 
 
 def test_a_bad_setting_stops_before_the_first_job(workspace):

@@ -410,6 +410,19 @@ def shown_in(table, kind):
 
 
 # The records of each experiment: here and not with its rules, as frozen runs have only the rules that render.
+def nothing_of(name):
+    """An input that says why an item can not be made."""
+
+    def fail(wildcards):
+        raise WorkflowError(
+            f"{name}: this configuration runs nothing of it"
+            if cfg.records == "live"
+            else f"{name}: there are no records of it under {RESULTS}/records; run it with records=live"
+        )
+
+    return fail
+
+
 RECORDS = {
     "reconstruction": [
         f"{files('records/reconstruction', row)}/{run_file(run)}.json".format(seed=seed)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from uae import records
 from uae.errors import InputError
-from uae.paper import figures, tables
+from uae.paper import tables
 from uae.paper.layouts import items
 
 
@@ -20,11 +20,13 @@ def render(
     """
     if what in tables.layouts()["tables"]:
         tables.render(what, [record for path in inputs for record in records.load(path)], folder)
-    elif what in figures.names():
-        figures.render(what, inputs, folder, width, style)
-    else:
+        return
+    from uae.paper import figures  # tables need no matplotlib, which takes seconds to import
+
+    if what not in figures.names():
         known = ", ".join([*tables.layouts()["tables"], *figures.names()])
         raise InputError(f"nothing to render under the name {what!r}; there are {known}")
+    figures.render(what, inputs, folder, width, style)
 
 
 def records_of(what: str, results: Path) -> list[Path]:

@@ -131,7 +131,7 @@ def _number(value: float, kind: str) -> str:
     form = layouts()["formats"][kind]
     if "no" in form:  # a share of the runs for which something holds
         return form["no"] if not value else form["yes"] + (f" in {value:.0%}" if value < 1 else "")
-    number = format(value * form.get("scale", 1), form["number"])
+    number = format(value * form.get("scale", 1), form["number"]).rstrip(".")  # "#" leaves "100."
     return number + form.get("unit", "")
 
 
