@@ -44,6 +44,17 @@ def test_agrees_with_the_portable_path(shared, critic, map_shape, hidden):
 
 
 @pytest.mark.parametrize("critic", ["vanilla", "released"])
+def test_a_sample_that_is_nan_leaves_the_others_alone(critic):
+    """Sizes that are padded, where a NaN could hide from one sample to the next."""
+    x, z = torch.rand(2, 4, 5, 13, generator=torch.Generator().manual_seed(0))
+    bad = z.clone()
+    bad[1, 2, 3] = torch.nan
+    mine = MINE(critic, inner_steps=3)
+    whole, broken = mine(x, z), mine(x, bad)
+    assert broken[1].isnan() and torch.equal(whole[[0, 2, 3]], broken[[0, 2, 3]])
+
+
+@pytest.mark.parametrize("critic", ["vanilla", "released"])
 def test_in_float32_to_its_rounding(critic):
     x, z = torch.rand(2, 2, 8, 30, generator=torch.Generator().manual_seed(0))
     ours, theirs = (

@@ -233,6 +233,7 @@ def _train(start, stop, x, z, weight, bias, out, first, second, perms, hyper, va
     (m_weight, m_bias, m_out), (v_weight, v_bias, v_out) = first, second
     for i in range(start, stop):
         xs[:count, :dim] = x[i]
+        zs[:] = 0  # `_pull` has left a gradient there, whose padding is not zero where that is NaN
         zs[:count, :dim] = z[i]
         for s in range(len(hyper) + 1):
             _project(xs, weight[0, i], proj[0])
@@ -248,7 +249,6 @@ def _train(start, stop, x, z, weight, bias, out, first, second, perms, hyper, va
                 _ascend(samples, grad[side].T, weight[side, i], m, v, hyper[s], 0)
         _pull(weight[1, i], grad[1], zs)
         grad_z[i] = zs[:count, :dim]
-        zs[count:] = 0
 
 
 @inlined()
