@@ -55,6 +55,7 @@ def _order(methods: list[str]):
 def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> plt.Figure:
     """A panel a data set: the mean over seeds; the bars reach from the lowest to the highest interval.
 
+    The methods stand beside each other at each eps, so that no bar hides another.
     labels: the methods' names in the legend. On CIFAR-10 eps is in steps of 1/255.
     """
     panels = list(table.groupby(["dataset", "variant"], sort=False))
@@ -64,13 +65,14 @@ def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> plt.Figur
     )
     for axis, ((dataset, variant), panel) in zip(axes[0], panels, strict=False):
         unit = 255 if dataset == "cifar10" else 1
+        apart = 0.012 * unit * panel["eps"].max()
         for number, (method, label) in enumerate(labels.items()):
             line = panel[panel["method"] == method].groupby("eps")
             if not len(line):
                 continue
             mean, low, high = line["asr"].mean(), line["low"].min(), line["high"].max()
             axis.errorbar(
-                unit * mean.index,
+                unit * mean.index + apart * (number - (len(labels) - 1) / 2),
                 mean,
                 yerr=[mean - low, high - mean],
                 color=COLORS[number],
@@ -83,12 +85,13 @@ def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> plt.Figur
         axis.set(ylim=(-0.03, 1.03), ylabel="attack success rate")
         axis.set_xlim(left=0)
         axis.set_xlabel(r"$\epsilon \times 255$" if unit == 255 else r"$\epsilon$")
-        axis.set_title(f"{name_of(dataset)} (data: {variant})\n{_size(panel)}", fontsize=6.5)
-        axis.legend(frameon=False, fontsize=6.5)
+        what = ", ".join(map(name_of, [dataset, *panel["model"].unique()]))
+        axis.set_title(f"{what} (data: {variant})\n{_size(panel, labels)}", fontsize=7)
+        axis.legend(frameon=False, fontsize=7)
     return figure
 
 
-def _size(panel: pd.DataFrame) -> str:
+def _size(panel: pd.DataFrame, labels: dict[str, str]) -> str:
     """How much was trained and attacked, of one data set."""
 
     def span(column: str) -> str:
@@ -96,7 +99,11 @@ def _size(panel: pd.DataFrame) -> str:
         return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
     seeds = panel["seed"].nunique()
+    attacked = span("n_attacked")
+    counts = panel.groupby("method", sort=False)["n_attacked"].max()
+    if counts.nunique() > 1:
+        attacked = ", ".join(f"{labels[method]} {int(count):,}" for method, count in counts.items())
     return (
         f"trained on {span('n_train')} for {span('epochs')} epochs, {seeds} seed{'s' * (seeds > 1)}; "
-        f"{span('n_attacked')} attacked"
+        f"attacked: {attacked}"
     )
