@@ -130,5 +130,6 @@ class Estimator:
             self.seed, self.index, f"permutation/{self.calls}", self.mine.inner_steps + 1, self.count
         )
         self.calls += 1
-        value, grad = self.train(x.detach().to(self.dtype), z.detach().to(self.dtype), perms)
+        with torch.cuda.device_of(z):  # Triton launches on the current device
+            value, grad = self.train(x.detach().to(self.dtype), z.detach().to(self.dtype), perms)
         return value.to(x.dtype), grad.to(x.dtype)

@@ -1,4 +1,4 @@
-"""The workflow's stages: files in, one file out (evaluation: a record a checkpoint).
+"""The workflow's stages: files in, files out: checkpoints, UAE sets or records.
 
 The rules call them through `uae.cli`; they know nothing of Snakemake. `settings` is what
 `uae.config.Config` gives a job.

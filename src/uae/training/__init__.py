@@ -1,8 +1,9 @@
 """Training loops: how each kind of model is fitted.
 
-All have one signature: fit(model, x, *, target=None, <the recipe's settings>, **options) -> the mean
-training loss of each epoch. x (N, *shape) is the input, already on the model's device; target, of the
+Those of `FITS` have one signature: fit(model, x, *, target=None, <the recipe's settings>, **options) -> the
+mean training loss of each epoch. x (N, *shape) is the input, already on the model's device; target, of the
 same shape, is what the output is compared with (x itself by default); for the options see `loop.Options`.
+Those of classifiers (`classifier`, `robust`, `linear`) take labels y after x.
 """
 
 from __future__ import annotations
