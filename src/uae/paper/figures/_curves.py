@@ -66,13 +66,14 @@ def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> plt.Figur
     for axis, ((dataset, variant), panel) in zip(axes[0], panels, strict=False):
         unit = 255 if dataset == "cifar10" else 1
         apart = 0.012 * unit * panel["eps"].max()
+        there = [method for method in labels if method in set(panel["method"])]
         for number, (method, label) in enumerate(labels.items()):
             line = panel[panel["method"] == method].groupby("eps")
-            if not len(line):
+            if method not in there:
                 continue
             mean, low, high = line["asr"].mean(), line["low"].min(), line["high"].max()
             axis.errorbar(
-                unit * mean.index + apart * (number - (len(labels) - 1) / 2),
+                unit * mean.index + apart * (there.index(method) - (len(there) - 1) / 2),
                 mean,
                 yerr=[mean - low, high - mean],
                 color=COLORS[number],
