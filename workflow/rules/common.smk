@@ -409,7 +409,6 @@ def shown_in(table, kind):
     return [path for path in every(kind) if wanted(table, experiment, *Path(path).parts[-4:-1])]
 
 
-# The records of each experiment: here and not with its rules, as frozen runs have only the rules that render.
 def nothing_of(name):
     """An input that says why an item can not be made."""
 
@@ -423,6 +422,7 @@ def nothing_of(name):
     return fail
 
 
+# The records of each experiment: here and not with its rules, as frozen runs have only the rules that render.
 RECORDS = {
     "reconstruction": [
         f"{files('records/reconstruction', row)}/{run_file(run)}.json".format(seed=seed)

@@ -150,10 +150,11 @@ def check_methods(key: str, methods: list[str], attacks: dict[str, Attack]) -> N
     """Raise ValueError naming a method that is none, and the key where it stands."""
     for name in methods:
         method = Method(name)
-        # `original` is every row's first model; of noise and the originals there is one kind.
-        plain = method.is_attack or (method.base != "original" and name == method.base)
-        twice = method.base == "matched" and not method.clean_target
-        if method.sigma == 0 or not (plain or twice) or (method.is_attack and method.base not in attacks):
+        if method.is_attack:
+            known = method.base in attacks
+        else:  # noise has one kind, and `original` is every row's first model
+            known = name in ("matched", "matched-2") or (bool(method.sigma) and name == method.base)
+        if not known:
             raise ValueError(
                 f"{key}: {name!r} is not matched, ga-<sigma above 0>, or one of `attacks`: "
                 f"{', '.join(attacks)} (each also as <attack>-2 and <attack>-to-clean)"
