@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from uae.attacks import checks, threads
+from uae.attacks import checks, layout, threads
 from uae.attacks.problem import Kept, Problem, part_of
 from uae.attacks.result import AttackResult
 from uae.attacks.threads import Loss
@@ -51,7 +51,7 @@ class ConstrainedAttack:
     batch_size: samples at a time; None fits them to the device. It changes no result.
 
     On a CPU each thread that PyTorch may use attacks a batch of its own, with a deep copy of the loss,
-    where that says `threaded` (`uae.losses`).
+    channels last, where that says `threaded` (`uae.losses`).
     """
 
     eps: float = 1.0
@@ -119,6 +119,7 @@ class ConstrainedAttack:
         resume = None if resume is None else Path(resume)
         if resume is not None and not tag:
             raise ValueError(f"resume={resume} needs a tag, or it could go on from another attack's samples")
+        loss = layout.channels_last(loss, images)
         features = self._features(loss, images, seed)
         at_once, size = self._batches(loss, images, features)
         contexts = [(loss, features)]

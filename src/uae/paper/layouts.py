@@ -11,12 +11,17 @@ import yaml
 
 @functools.cache
 def layouts() -> dict[str, Any]:
-    return yaml.safe_load(Path(__file__).with_name("tables.yaml").read_text(encoding="utf-8"))
+    return _read("tables.yaml")
 
 
 @functools.cache
 def items() -> dict[str, Any]:
-    return yaml.safe_load(Path(__file__).with_name("items.yaml").read_text(encoding="utf-8"))
+    return _read("items.yaml")
+
+
+def _read(name: str) -> dict[str, Any]:
+    # libyaml's: the one in Python takes a tenth of the time that a table does
+    return yaml.load(Path(__file__).with_name(name).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
 
 
 def wanted(table: str, experiment: str, dataset: str, model: str, method: str) -> bool:

@@ -82,7 +82,7 @@ def tidy(table: str, records: list[Record]) -> pd.DataFrame:
         cells = runs["value"].agg(["mean", "std"]).join(runs["seed"].nunique()).reset_index()
         cells.columns = COLUMNS[:-2]
         cells["seeds"] = list(runs["seed"].agg(frozenset)) if len(cells) else None
-        cells["base"] = [_original(measured, row) for _, row in cells.iterrows()]
+        cells["base"] = _originals(measured, cells)
     cells = _beside_the_paper(table, cells)
     # The paper's order; what it does not know comes last, by name.
     order = [*metrics, *layouts()["names"]]
@@ -93,11 +93,14 @@ def tidy(table: str, records: list[Record]) -> pd.DataFrame:
     return cells.reset_index(drop=True)
 
 
-def _original(measured: pd.DataFrame, cell: pd.Series) -> float:
-    """The original's mean over the seeds of a cell, NaN where it has none of them."""
+def _originals(measured: pd.DataFrame, cells: pd.DataFrame) -> list[float]:
+    """For each cell the original's mean over the same seeds, NaN where it has none of them."""
     keys = ["dataset", "variant", "model", "metric"]
-    same = (measured[keys] == cell[keys]).all(axis=1) & measured["seed"].isin(cell["seeds"])
-    return measured[same & (measured["method"] == "original")]["value"].mean()
+    runs = measured[measured["method"] == "original"].set_index("seed")
+    of = {key: part["value"] for key, part in runs.groupby(keys)}
+    none = pd.Series(dtype=float)
+    values = [of.get(key, none) for key in cells[keys].itertuples(index=False, name=None)]
+    return [v[v.index.isin(seeds)].mean() for v, seeds in zip(values, cells["seeds"], strict=True)]
 
 
 def _beside_the_paper(table: str, cells: pd.DataFrame) -> pd.DataFrame:

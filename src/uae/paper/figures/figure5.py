@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 
 from uae import storage
 from uae.paper.figures import TWO_COLUMNS
+from uae.paper.images import canvas, paint
 from uae.paper.tables import data_of, name_of
 
 WIDTH = TWO_COLUMNS
@@ -36,7 +37,7 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, 
     cell = width / (columns + 1.6)
     titles = 0.46  # inches: two lines above the images, the norms below
     height = len(grids) * (len(rows) * cell + titles)
-    figure = plt.figure(figsize=(width, height))
+    axes = canvas(width, height)
     for g, ((dataset, model, method), (arrays, metadata)) in enumerate(zip(names, grids, strict=True)):
         delta = arrays["uae"] - arrays["original"]
         extent = float(np.abs(delta).max()) if delta.size else 1.0
@@ -47,10 +48,10 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, 
             arrays["original_reconstruction"],
             arrays["uae_reconstruction"],
         ]
-        top = 1 - g * (len(rows) * cell + titles) / height
+        top = height - g * (len(rows) * cell + titles)
         count = len(arrays["original"])
         found = "" if count else ": no successful UAE"
-        figure.text(
+        axes.text(
             0,
             top,
             f"{name_of(method)}, {name_of(model).lower()} autoencoder on {name_of(dataset)} "
@@ -61,18 +62,14 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, 
             fontsize=7,
         )
         for r, (label, batch) in enumerate(zip(rows, images, strict=True)):
-            bottom = top - (titles + (r + 1) * cell - 0.17) / height
-            figure.text(0, bottom + cell / height / 2, label, va="center", fontsize=7)
+            bottom = top - titles - (r + 1) * cell + 0.17
+            axes.text(0, bottom + cell / 2, label, va="center", fontsize=7)
             for c in range(count):
-                size = 0.94 * cell
-                axes = figure.add_axes(((1.6 + c) * cell / width, bottom, size / width, size / height))
-                image = np.clip(batch[c].transpose(1, 2, 0), 0, 1)
-                axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-                axes.set_axis_off()
+                paint(axes, batch[c], (1.6 + c) * cell, bottom, 0.94 * cell)
         for c in range(count):
-            figure.text(
-                (1.6 + c + 0.47) * cell / width,
-                top - (titles + len(rows) * cell - 0.15) / height,
+            axes.text(
+                (1.6 + c + 0.47) * cell,
+                top - titles - len(rows) * cell + 0.15,
                 rf"$\|\delta\|_2$ {arrays['norm'][c]:.2f}",
                 ha="center",
                 va="top",
@@ -83,4 +80,4 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, 
         for row, (arrays, _) in zip(names, grids, strict=True)
         for name, array in arrays.items()
     }
-    return figure, (plotted, {"grids": [metadata for _, metadata in grids]})
+    return axes.figure, (plotted, {"grids": [metadata for _, metadata in grids]})
