@@ -68,6 +68,26 @@ def test_it_goes_on_and_ends_as_an_unbroken_one(attack, tmp_path):
     assert found.metadata == expected.metadata
 
 
+@pytest.mark.parametrize(
+    ("shape", "steps", "size"), [((1, 28, 28), 9000, 64), ((3, 32, 32), 9000, 16), ((3, 32, 32), 40, 64)]
+)
+def test_of_a_long_attack_a_kill_costs_fewer_images(shape, steps, size, monkeypatch):
+    """As many pixels times steps as of 64 of MNIST's images through 9,000 steps."""
+    sizes = []
+
+    def search(self, problem, kept):
+        sizes.append(len(problem.x))
+        raise Killed
+
+    monkeypatch.setattr(MinMaxAttack, "_search", search)
+    torch.manual_seed(0)
+    loss = Reconstruction(models.build("convolutional", shape).eval())
+    loss.threaded = False
+    with pytest.raises(Killed):
+        MinMaxAttack(steps=steps, mi=MINE())(loss, torch.rand(80, *shape))
+    assert sizes == [size]
+
+
 def test_the_clock_of_a_stage_gets_the_seconds_before(tmp_path):
     target, clock = tmp_path / "set.safetensors", records.Clock()
     start = clock.start

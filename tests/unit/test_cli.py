@@ -6,17 +6,19 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 import uae
 import uae.models
 from uae.attacks import constrained, problem
-from uae.cli import app
+from uae.cli import app, common
 from uae.errors import InputError
 from uae.stages import own
 
@@ -274,3 +276,19 @@ def test_a_device_that_is_not_there_is_named(monkeypatch, device, message):
     arguments = ["attack", "--model", "m:f", "--data", "x.npz", "--out", "y", "--device", device]
     error = CliRunner().invoke(app, arguments).exception
     assert isinstance(error, InputError) and f"--device {message}" in str(error)
+
+
+def test_a_log_file_hears_of_each_quarter_and_of_long_jobs_every_five_minutes(monkeypatch, capsys):
+    clock = iter([0, *range(0, 100_000, 100)])
+    monkeypatch.setattr(common, "time", SimpleNamespace(monotonic=lambda: next(clock) / 2))
+    monkeypatch.setattr(common, "console", Console(force_terminal=False))
+    with common.bar("attack") as progress:
+        for done in range(1, 9):
+            progress(done, 8, "images")
+        progress(1, 3, "more")  # the job's next attack
+        for _ in range(20):
+            progress(1, 1000, "slow")
+    said = capsys.readouterr().out.split("\n")
+    assert [line for line in said if "images" in line] == [f"attack: {n}/8 images" for n in (1, 2, 4, 6, 8)]
+    assert "attack: 1/3 more" in said
+    assert 1 < sum("slow" in line for line in said) < 10

@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 # What is done is saved after this long, and so seldom that saving takes this share of the time at most
 SECONDS_BETWEEN_SAVES = 10.0
 SAVING_SHARE = 0.05
+# Pixels times steps of a batch on a CPU, at most: 64 of MNIST's images through Table 3's 9,000 steps, some
+# minutes. A kill costs the batches that are under way.
+PIXEL_STEPS = 64 * 784 * 9000
 
 
 @dataclass(frozen=True)
@@ -179,9 +182,11 @@ class ConstrainedAttack:
 
         As many samples as fit the memory to spend: 512 MiB, or a third of a GPU's free memory up to 8 GiB.
         More would not fill a GPU better, and jobs can share one. On the CPU no more than the features ask
-        for, since more would leave the cache; and of several threads' batches all have one size.
+        for, since more would leave the cache, and fewer in a long attack (a kill costs whole batches); of
+        several threads' batches all have one size.
         """
         budget, most = 2**29, CPU_SAMPLES if features is None else features.cpu_samples
+        most = min(most, max(threads.FEWEST, PIXEL_STEPS // (self.total_steps * images[0].numel())))
         if images.device.type == "cuda":
             budget, most = min(torch.cuda.mem_get_info(images.device)[0] // 3, 2**33), len(images)
         need = 64 * images[0].numel() * images.itemsize  # activations of a small model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -21,6 +22,7 @@ app = typer.Typer(
     help="Unsupervised adversarial examples: the method, and the stages of the reproduction.",
 )
 console = Console(stderr=True)
+SECONDS_OF_SILENCE = 300  # at most, in the log of a job under way
 # The panels of `uae --help`
 USERS, STAGES = "For you", "Stages, which the workflow calls (snakemake -n -p prints their settings)"
 
@@ -52,18 +54,20 @@ Data = Annotated[Path, typer.Option(help="Prepared data, a safetensors file.")]
 
 @contextmanager
 def bar(title: str) -> Iterator[Any]:
-    """A progress bar on a terminal, a line a quarter in a log file."""
+    """A progress bar on a terminal; in a log file a line a quarter, of a long job one every five minutes."""
     if not console.is_terminal:
         quarters: set[int] = set()
-        last = 0
+        last, said = 0, time.monotonic()
 
         def log(done: int, total: int, note: str) -> None:
-            nonlocal last
+            nonlocal last, said
             if done < last:  # the job's next training or attack
                 quarters.clear()
             last = done
-            if (quarter := 4 * done // total) not in quarters or done == total:
+            silent = time.monotonic() - said > SECONDS_OF_SILENCE
+            if (quarter := 4 * done // total) not in quarters or done == total or silent:
                 quarters.add(quarter)
+                said = time.monotonic()
                 console.print(f"{title}: {done}/{total} {note}")
 
         yield log

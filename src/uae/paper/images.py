@@ -106,10 +106,10 @@ def examples(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[s
     arrays, metadata = storage.read_tensors(inputs[0], "original", "predicted/original")
     methods, count = metadata["methods"], len(arrays["original"])
     grid = Grid(width, 1 + len(methods), count, margin=0.75, line=LINE)
-    share = [f"{name_of(m)} {int(arrays[f'success/{m}'].sum())}/{count}" for m in methods]
+    share = [f"{name_of(m)} {int(arrays[f'success/{m}'].sum())}" for m in methods]
     grid.heading(
         rf"{described(metadata)}, $\epsilon$ = {metadata['eps']:g}; a red cross: the attack failed. "
-        f"Successes: {', '.join(share)}"
+        f"Of these {count} succeed: {', '.join(share)}"
     )
     for row, name in enumerate(["original", *methods]):
         grid.label(name_of(name).replace(" ", "\n"), row)
