@@ -44,7 +44,8 @@ def test_a_bad_value_names_its_sample(model, value, message):
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (images(0), r"shape \(0, 1, 8, 8\): need \(N, ...\) with N >= 1"),
+        (images(0), r"shape \(0, 1, 8, 8\): need \(N, ...\), none of them 0"),
+        (torch.rand(2, 0), r"shape \(2, 0\)"),
         ((images() * 255).byte(), "torch.uint8: need floating point"),
         (torch.rand(3), r"shape \(3,\)"),
         (images().numpy(), "images are a ndarray: need a torch.Tensor"),

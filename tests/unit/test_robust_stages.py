@@ -11,6 +11,7 @@ import torch
 from matplotlib import pyplot as plt
 
 from tests.unit.test_supervised import write_data
+from tests.unit.test_supervised_paper import same, shown
 from uae import checkpoints, config, records, storage, training
 from uae.attacks import AttackResult
 from uae.config import Row
@@ -371,9 +372,12 @@ def test_figure6_crosses_the_failures(tmp_path):
         paths.append(tmp_path / f"{model}.safetensors")
         storage.write_tensors(paths[-1], arrays, metadata)
     figure, (plotted, _) = figure6.draw(paths, 6.0)
-    crossed = [axes for axes in figure.axes if axes.lines]
-    assert len(figure.axes) == 2 * 2 * 2 * 4 and len(crossed) == 2 * 2
-    words = {text.get_text() for text in figure.texts}
+    drawn, crossed = shown(figure)
+    assert len(drawn) == 2 * 2 * 2 * 4
+    assert same(
+        crossed, [plotted[f"mnist/{m}/{a}"][0, 0] for m in ("madry", "trades") for a in ("minmax", "pgd")]
+    )
+    words = {text.get_text() for text in figure.axes[0].texts}
     assert {"original", r"$\epsilon$ = 0.5", "Madry, MinMax", "TRADES, PGD"} <= words
     assert plotted["mnist/trades/pgd"].shape == (3, 2, 1, 8, 8)
     plt.close(figure)

@@ -25,8 +25,21 @@ def supervised(folder, method, dataset="cifar10", draw=None, settings=None, **me
     made.model_copy(update=over).save(folder / name)
 
 
-def crosses(figure):
-    return [line for axes in figure.axes for line in axes.lines if line.get_color() == "red"]
+def shown(figure):
+    """All images of a grid, and those under a red cross of two lines, as (H, W) or (H, W, C)."""
+    (axes,) = figure.axes
+    crosses = [line.get_xydata() for line in axes.lines if line.get_color() == "red"]
+    spans = [tuple(np.stack([ends.min(0), ends.max(0)], 1).ravel()) for ends in crosses]
+    crossed = [i for i in axes.images for span in spans[::2] if np.allclose(i.get_extent(), span)]
+    assert len(spans) == 2 * len(crossed) and np.allclose(spans[::2], spans[1::2])
+    return [i.get_array() for i in axes.images], [i.get_array() for i in crossed]
+
+
+def same(found, expected):
+    """Whether these are the images (C, H, W), in their order."""
+    return len(found) == len(expected) and all(
+        np.allclose(a, b.transpose(1, 2, 0).squeeze()) for a, b in zip(found, expected, strict=True)
+    )
 
 
 def test_table2_shows_runs_beside_the_paper_and_names_the_features(tmp_path):
@@ -98,8 +111,12 @@ def test_examples_are_drawn_and_the_same_twice(examples, tmp_path, name):
 
 def test_a_failed_attack_is_crossed_out(examples):
     figure, (arrays, _) = figure1.draw([examples], 6.0)
-    assert len(figure.axes) == 9 and len(crosses(figure)) == 2 * 2  # two lines each
-    assert any("digits-on-photos@9" in text.get_text() for text in figure.texts)
+    drawn, crossed = shown(figure)
+    methods = ("random-sampling", "convolution-output")
+    assert same(drawn, [image for name in ("original", *methods) for image in arrays[name]])
+    failed = [image for name in methods for image in arrays[name][~arrays[f"success/{name}"]]]
+    assert failed and same(crossed, failed)
+    assert any("digits-on-photos@9" in text.get_text() for text in figure.axes[0].texts)
     assert arrays["original"].shape == (3, 3, 8, 8)
     plt.close(figure)
 
@@ -118,8 +135,10 @@ def test_figure3_has_a_column_a_bound(tmp_path):
     metadata = KNOWN | {"eps": [0.1, 0.5, 1.0], "methods": ["minmax", "pgd"]}
     storage.write_tensors(tmp_path / "g.safetensors", arrays, metadata)
     figure, _ = figure3.draw([tmp_path / "g.safetensors"], 6.0)
-    assert len(figure.axes) == 2 * 2 * 4 and len(crosses(figure)) == 2 * 2
-    assert {"original", r"$\epsilon$ = 0.5"} <= {text.get_text() for text in figure.texts}
+    drawn, crossed = shown(figure)
+    assert len(drawn) == 2 * 2 * 4
+    assert same(crossed, [arrays["minmax"][0, 0], arrays["pgd"][0, 0]])
+    assert {"original", r"$\epsilon$ = 0.5"} <= {text.get_text() for text in figure.axes[0].texts}
     plt.close(figure)
 
 

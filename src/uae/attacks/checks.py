@@ -49,8 +49,8 @@ def check_images(images: Tensor, bounds: tuple[float, float]) -> None:
         raise ValueError(f"images are a {type(images).__name__}: need a torch.Tensor, see torch.as_tensor")
     if not images.is_floating_point():
         raise ValueError(f"images are {images.dtype}: need floating point values in {list(bounds)}")
-    if images.ndim < 2 or len(images) == 0:
-        raise ValueError(f"images have shape {tuple(images.shape)}: need (N, ...) with N >= 1")
+    if images.ndim < 2 or images.numel() == 0:
+        raise ValueError(f"images have shape {tuple(images.shape)}: need (N, ...), none of them 0")
     low, high = bounds
     flat = images.detach().flatten(1)
     for bad, what in (

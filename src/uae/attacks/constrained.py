@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from uae.attacks import checks, layout, threads
+from uae.attacks import checks, threads
 from uae.attacks.problem import Kept, Problem, part_of
 from uae.attacks.result import AttackResult
 from uae.attacks.threads import Loss
@@ -54,7 +54,7 @@ class ConstrainedAttack:
     batch_size: samples at a time; None fits them to the device. It changes no result.
 
     On a CPU each thread that PyTorch may use attacks a batch of its own, with a deep copy of the loss,
-    channels last, where that says `threaded` (`uae.losses`).
+    where that says `threaded` (`uae.losses`).
     """
 
     eps: float = 1.0
@@ -122,7 +122,6 @@ class ConstrainedAttack:
         resume = None if resume is None else Path(resume)
         if resume is not None and not tag:
             raise ValueError(f"resume={resume} needs a tag, or it could go on from another attack's samples")
-        loss = layout.channels_last(loss, images)
         features = self._features(loss, images, seed)
         at_once, size = self._batches(loss, images, features)
         contexts = [(loss, features)]
@@ -186,7 +185,8 @@ class ConstrainedAttack:
         several threads' batches all have one size.
         """
         budget, most = 2**29, CPU_SAMPLES if features is None else features.cpu_samples
-        most = min(most, max(threads.FEWEST, PIXEL_STEPS // (self.total_steps * images[0].numel())))
+        if features is None or features.threaded:  # random sampling's matrices go by once for each batch
+            most = min(most, max(threads.FEWEST, PIXEL_STEPS // (self.total_steps * images[0].numel())))
         if images.device.type == "cuda":
             budget, most = min(torch.cuda.mem_get_info(images.device)[0] // 3, 2**33), len(images)
         need = 64 * images[0].numel() * images.itemsize  # activations of a small model

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from uae import seeding
-from uae.attacks import checks, layout
+from uae.attacks import checks
 from uae.attacks.result import AttackResult
 from uae.losses import Classification
 
@@ -75,7 +75,6 @@ class PGD:
         if not isinstance(loss, Classification):
             raise ValueError("PGD needs a classifier's loss: uae.losses.CrossEntropy or uae.losses.Margin")
         index = checks.check_call(loss, images, index, self.bounds)
-        loss = layout.channels_last(loss, images)
         size = self.batch_size or (250 if images.device.type == "cpu" else 1000)
         parts = []
         for start in range(0, len(images), size):

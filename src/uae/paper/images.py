@@ -109,7 +109,7 @@ def examples(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[s
     share = [f"{name_of(m)} {int(arrays[f'success/{m}'].sum())}" for m in methods]
     grid.heading(
         rf"{described(metadata)}, $\epsilon$ = {metadata['eps']:g}; a red cross: the attack failed. "
-        f"Of these {count} succeed: {', '.join(share)}"
+        f"Successes among these {count}: {', '.join(share)}"
     )
     for row, name in enumerate(["original", *methods]):
         grid.label(name_of(name).replace(" ", "\n"), row)
