@@ -66,6 +66,10 @@ def test_table3_compares_within_a_critic(tmp_path):
     assert cells["minmax-vanilla", "mi_mean"]["paper_value"] == ""
     text = (tmp_path / "table3.md").read_text()
     assert text.index("Penalty |") < text.index("MinMax |") < text.index("MinMax (vanilla critic)")
+    # The paper has no vanilla critic, and no row without a number.
+    assert (
+        text.count("| | paper |") == 2 and (tmp_path / "table3.tex").read_text().count(r"\emph{paper}") == 2
+    )
 
 
 def test_table1_has_a_row_a_definition(tmp_path):

@@ -84,7 +84,7 @@ def _tables(found: dict[Path, records.Record]) -> list[dict[str, Any]]:
                     for row in block["rows"]
                     for cell in row["cells"]
                 ),
-                "paper": tables.has_paper(name),
+                "paper": any(row["in_paper"] for block in blocks for row in block["rows"]),
             }
         )
     return shown

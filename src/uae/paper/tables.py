@@ -21,6 +21,7 @@ from uae.records import Record, settings_differ
 HERE = Path(__file__).parent
 KEYS = ["dataset", "variant", "model", "method", "metric"]
 COLUMNS = [*KEYS, "value", "std", "n_seeds", "paper_value", "paper_std"]
+NONE = "–"  # the text of a cell that was not measured, or is not in the paper
 
 
 def name_of(key: str, math: bool = True) -> str:
@@ -153,7 +154,7 @@ def _cell(row: pd.Series, kind: str) -> dict[str, Any]:
         spread = _spread(row["std"], form)
     if pd.notna(row.get("p")):
         spread += f", p = {row['p']:.2g}, n = {row['n_seeds']}"
-    paper, against = "–", ""
+    paper, against = NONE, ""
     if pd.notna(row["paper_value"]):
         paper = _number(row["paper_value"], kind)
         if pd.notna(row["paper_std"]):
@@ -200,7 +201,7 @@ def body(table: str, cells: pd.DataFrame) -> list[dict[str, Any]]:
     """Blocks with rows and a cell a column: what every format shows.
 
     A block is one combination of the layout's `blocks` keys (a data set stands with its variant), a row
-    one value of its `rows` key.
+    one value of its `rows` key; `in_paper`: whether the paper has a number in it.
     """
     layout = layouts()["tables"][table]
     blocks, groups = [], columns(table, cells)
@@ -221,7 +222,8 @@ def body(table: str, cells: pd.DataFrame) -> list[dict[str, Any]]:
                     found = here if method is None else here[here["method"] == method]
                     line.append(_shown(found, group["format"], best))
             variant = None if block_keys else data_of(row_key[1])
-            rows.append({"name": row_key[0], "variant": variant, "cells": line})
+            in_paper = any(cell and cell["paper"] != NONE for cell in line)
+            rows.append({"name": row_key[0], "variant": variant, "cells": line, "in_paper": in_paper})
         names = [named[k] for k in layout["blocks"]]
         variant = data_of(named["variant"]) if block_keys else None
         blocks.append({"names": names, "variant": variant, "rows": rows})
@@ -292,11 +294,6 @@ def _block_title(block: dict[str, Any], math: bool) -> str:
     return ", ".join(name_of(name, math) for name in block["names"])
 
 
-def has_paper(table: str) -> bool:
-    """Whether the paper has numbers for the table."""
-    return (HERE / "reference" / f"{table}.csv").exists()
-
-
 def plain_heads(groups: list[dict[str, Any]]) -> list[str]:
     """The heads of all columns without TeX."""
     return [plain(head) for group in groups for head in group["heads"]]
@@ -317,12 +314,13 @@ def _markdown(table: str, cells: pd.DataFrame, caption: str) -> str:
         lines += [f"| {layout['head']} | | " + " | ".join(heads) + " |", "|---|---|" + "---|" * len(heads)]
         for row in block["rows"]:
             ours = [
-                "–" if c is None else _bold(" ".join(filter(None, _ours(c))), c["best"]) for c in row["cells"]
+                NONE if c is None else _bold(" ".join(filter(None, _ours(c))), c["best"])
+                for c in row["cells"]
             ]
-            paper = ["–" if c is None else c["paper"] for c in row["cells"]]
+            paper = [NONE if c is None else c["paper"] for c in row["cells"]]
             variant = f" (data: `{row['variant']}`)" if row["variant"] else ""
             lines.append(f"| {name_of(row['name'], math=False)}{variant} | ours | " + " | ".join(ours) + " |")
-            if has_paper(table):
+            if row["in_paper"]:
                 lines.append("| | paper | " + " | ".join(paper) + " |")
         lines.append("")
     return "\n".join([*lines, caption, ""])
@@ -386,15 +384,15 @@ def _latex(table: str, cells: pd.DataFrame, caption: str) -> str:
             title = rf"{_block_title(block, math=True)} (data: \texttt{{{block['variant']}}})"
             lines.append(rf"\multicolumn{{{width + 2}}}{{l}}{{\textbf{{{title}}}}} \\")
         for row in block["rows"]:
-            lines += _latex_row(row, has_paper(table))
+            lines += _latex_row(row)
     lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table*}", ""]
     return "\n".join(lines)
 
 
-def _latex_row(row: dict[str, Any], with_paper: bool) -> list[str]:
+def _latex_row(row: dict[str, Any]) -> list[str]:
     ours, spreads, paper = [], [], []
     for cell in row["cells"]:
-        cell = cell or {"ours": "–", "spread": "", "change": "", "paper": "–", "best": False}
+        cell = cell or {"ours": NONE, "spread": "", "change": "", "paper": NONE, "best": False}
         number = _tex_escape(cell["ours"])
         ours.append(rf"\textbf{{{number}}}" if cell["best"] else number)
         spreads.append(_tex_escape(" ".join(filter(None, _ours(cell)[1:]))))
@@ -404,7 +402,7 @@ def _latex_row(row: dict[str, Any], with_paper: bool) -> list[str]:
     if any(spreads):
         small = [rf"{{\footnotesize {text}}}" if text else "" for text in spreads]
         lines.append(rf" & & {' & '.join(small)} \\")
-    if with_paper:
+    if row["in_paper"]:
         emphasised = [rf"\emph{{{text}}}" for text in paper]
         lines.append(rf" & \emph{{paper}} & {' & '.join(emphasised)} \\[2pt]")
     return lines
