@@ -150,6 +150,7 @@ SOURCES = {
     "tables": [
         "data/catalogue.py",
         "data/catalogue.yaml",
+        "paper/formats.py",
         "paper/layouts.py",
         "paper/reference",
         "paper/tables.py",

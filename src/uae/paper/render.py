@@ -6,8 +6,8 @@ from pathlib import Path
 
 from uae import records
 from uae.errors import InputError
-from uae.paper import tables
-from uae.paper.layouts import items
+from uae.paper import formats
+from uae.paper.layouts import items, layouts
 
 
 def render(
@@ -18,13 +18,13 @@ def render(
     inputs: for a table the folder of its records, for a figure the files it is drawn from.
     width (inches) and style (a matplotlib style) are a figure's.
     """
-    if what in tables.layouts()["tables"]:
-        tables.render(what, [record for path in inputs for record in records.load(path)], folder)
+    if what in layouts()["tables"]:
+        formats.render(what, [record for path in inputs for record in records.load(path)], folder)
         return
     from uae.paper import figures  # tables need no matplotlib, which takes seconds to import
 
     if what not in figures.names():
-        known = ", ".join([*tables.layouts()["tables"], *figures.names()])
+        known = ", ".join([*layouts()["tables"], *figures.names()])
         raise InputError(f"nothing to render under the name {what!r}; there are {known}")
     figures.render(what, inputs, folder, width, style)
 
