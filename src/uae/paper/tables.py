@@ -1,4 +1,4 @@
-"""What a table shows: ours beside the paper's in every cell. `formats.py` writes it.
+"""Tables: what they show, ours beside the paper's in every cell. `formats.py` writes them.
 
 `tables.yaml` has their layouts.
 """
