@@ -59,8 +59,8 @@ def killed(workspace: Workspace, seconds: float) -> bool:
 def test_a_run_that_is_killed_again_and_again(unbroken, tmp_path):
     workspace = copy(tmp_path / "w")
     moments = random.Random(0)
-    # Within the first three quarters of an unbroken run, however fast the machine is. The earliest comes first:
-    # that run compiled and read what later ones find in caches, and one that has ended leaves nothing to kill.
+    # Within the first three quarters of an unbroken run, however fast the machine is. The earliest comes
+    # first: that run compiled and read what later ones find in caches, and an ended one cannot be killed.
     longest = 0.75 * unbroken.seconds
     after = sorted(moments.uniform(1, longest) for _ in range(KILLS))
     survived = sum(killed(workspace, seconds) for seconds in after)
