@@ -10,7 +10,7 @@ import pytest
 
 from uae import records, storage
 from uae.errors import BadFile, InputError
-from uae.paper import render, report, tables
+from uae.paper import names, render, report, tables
 
 STAGE = {
     "commit": "0" * 12, "settings_hash": "x", "packages": {"torch": "2"}, "python": "3.11",
@@ -229,4 +229,4 @@ def test_the_best_is_one_of_those_shown():
     cells = tables.tidy("table4", found).assign(dataset="mnist-ablation")
     (row,) = tables.body("table9", cells)[0]["rows"]
     assert [cell["best"] for cell in row["cells"] if cell] == [True, False]
-    assert tables.plain(r"$\alpha$ = 0.01") == "α = 0.01"
+    assert names.plain(r"$\alpha$ = 0.01") == "α = 0.01"

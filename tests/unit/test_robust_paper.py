@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import pyplot as plt
 
 from tests.unit.test_supervised_paper import same, shown
 from uae import records, storage
@@ -50,14 +49,12 @@ def test_curves_are_means_over_seeds_with_the_widest_bars(tmp_path):
     assert lower.get_ydata() == pytest.approx([0.1, 0.3]) and upper.get_ydata() == pytest.approx([0.45, 0.65])
     assert "2 seeds" in mnist.get_title() and "stand-in: cifar10@60" in cifar.get_title()
     assert cifar.containers[0][0].get_xdata() == pytest.approx([0.0627 * 255])
-    plt.close(figure)
 
 
 def test_an_attack_that_was_not_measured_is_left_out(tmp_path):
     figure, numbers = figure7.draw([save(tmp_path, "madry", "pgd", {0.1: 0.5})], 6.0)
     assert numbers["method"].tolist() == ["pgd"] and isinstance(numbers, pd.DataFrame)
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["PGD"]
-    plt.close(figure)
 
 
 @pytest.mark.parametrize("name", ["figure8", "figure10a"])
@@ -91,7 +88,6 @@ def test_figure6_crosses_the_failures(tmp_path):
     words = {text.get_text() for text in figure.axes[0].texts}
     assert {"original", r"$\epsilon$ = 0.5", "Madry, MinMax", "TRADES, PGD"} <= words
     assert plotted["mnist/trades/pgd"].shape == (3, 2, 1, 8, 8)
-    plt.close(figure)
 
 
 def test_the_table_of_robust_models_shows_flags_beside_the_published_numbers(tmp_path):

@@ -6,7 +6,6 @@ import csv
 
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 
 from tests.unit.test_paper import record
 from uae import storage
@@ -122,7 +121,6 @@ def test_a_failed_attack_is_crossed_out(examples):
     assert failed and same(crossed, failed)
     assert any("digits-on-photos@9" in text.get_text() for text in figure.axes[0].texts)
     assert arrays["original"].shape == (3, 3, 8, 8)
-    plt.close(figure)
 
 
 def test_classes_of_a_stand_in_are_not_named_after_cifar10():
@@ -143,7 +141,6 @@ def test_figure3_has_a_column_a_bound(tmp_path):
     assert len(drawn) == 2 * 2 * 4
     assert same(crossed, [arrays["minmax"][0, 0], arrays["pgd"][0, 0]])
     assert {"original", r"$\epsilon$ = 0.5"} <= {text.get_text() for text in figure.axes[0].texts}
-    plt.close(figure)
 
 
 def test_figure2_thins_its_curves_and_keeps_their_ends(tmp_path):
@@ -166,4 +163,3 @@ def test_figure2_thins_its_curves_and_keeps_their_ends(tmp_path):
     assert both.equals(numbers)
     labels = [text.get_text() for axes in figure.axes for text in axes.get_legend().get_texts()]
     assert labels == ["MinMax, 7 images", "Penalty, 7 images", "MinMax (vanilla critic), 7 images"]
-    plt.close(figure)

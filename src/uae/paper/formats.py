@@ -9,7 +9,8 @@ import pandas as pd
 
 from uae import storage
 from uae.paper.layouts import layouts
-from uae.paper.tables import NONE, body, caption, columns, label, name_of, plain, plain_heads, tidy
+from uae.paper.names import name_of, plain
+from uae.paper.tables import NONE, body, caption, columns, label, plain_heads, tidy
 from uae.records import Record
 
 

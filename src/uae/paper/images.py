@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from uae import storage
-from uae.paper.tables import data_of, name_of
+from uae.paper.figures import broken
+from uae.paper.names import data_of, name_of
 
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 LINE = 0.14  # inches a line of small text takes
+EDGE = 0.02  # inches between text and the figure's edge
+SMALLEST = 0.5  # inches an image takes: more of them than fit are left out
 
 
-def canvas(width: float, height: float) -> plt.Axes:
+def canvas(width: float, height: float) -> Axes:
     """A figure's only axes, all of it, in inches from the lower left: one for each image is slower."""
-    axes = plt.figure(figsize=(width, height)).add_axes((0, 0, 1, 1), autoscale_on=False)
+    axes = Figure(figsize=(width, height)).add_axes((0, 0, 1, 1), autoscale_on=False)
     axes.set(xlim=(0, width), ylim=(0, height))
     axes.set_axis_off()
     return axes
 
 
-def paint(axes: plt.Axes, image: np.ndarray, left: float, bottom: float, size: float) -> None:
+def paint(axes: Axes, image: np.ndarray, left: float, bottom: float, size: float) -> None:
     """An image (C, H, W) in [0, 1] as a square of a canvas."""
     pixels = np.clip(image.transpose(1, 2, 0), 0, 1).squeeze()
     extent = (left, left + size, bottom, bottom + size)
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest", extent=extent, aspect="auto")
+
+
+def fitting(images: int, width: float) -> int:
+    """How many of so many images are shown side by side in so many inches, one at least."""
+    return max(min(images, int(width / SMALLEST)), 1)
 
 
 class Grid:
@@ -38,14 +48,24 @@ class Grid:
     """
 
     def __init__(
-        self, width: float, rows: int, columns: int, margin: float, line: float = 0.0, heads: float = 0.0
+        self,
+        heading: str,
+        width: float,
+        rows: int,
+        columns: int,
+        margin: float,
+        line: float = 0.0,
+        heads: float = 0.0,
     ):
         self.cell = min((width - margin) / columns, 1.0)
-        self.margin, self.step, self.above = margin, self.cell + line, 0.2 + heads
+        self.margin, self.step = margin, self.cell + line
         self.width = max(margin + columns * self.cell, 0.8 * width)  # the heading needs room
+        heading = broken(heading, self.width)
+        self.above = EDGE + 0.08 + 0.12 * len(heading.splitlines()) + heads
         self.height = self.above + rows * self.step + 0.02
         self.axes = canvas(self.width, self.height)
         self.figure = self.axes.figure
+        self.text(heading, EDGE, self.height - EDGE, va="top", fontsize=7)
 
     def _top(self, row: int) -> float:
         return self.height - self.above - row * self.step
@@ -73,7 +93,7 @@ class Grid:
 
     def label(self, text: str, row: int) -> None:
         """Beside a row, in the margin."""
-        self.text(text, 0, self._top(row) - 0.47 * self.cell, va="center")
+        self.text(text, EDGE, self._top(row) - 0.47 * self.cell, va="center")
 
     def head(self, text: str, column: int) -> None:
         """Above a column."""
@@ -87,9 +107,6 @@ class Grid:
     def _middle(self, column: int) -> float:
         return self.margin + (column + 0.47) * self.cell
 
-    def heading(self, text: str) -> None:
-        self.text(text, 0, self.height, va="top", fontsize=7)
-
 
 def class_name(variant: str, label: int) -> str:
     return CIFAR10[label] if variant.startswith("cifar10") else str(label)
@@ -101,15 +118,32 @@ def described(metadata: dict[str, Any]) -> str:
     return f"{name_of(metadata['dataset'])} (data: {data}), seed {metadata['seed']}"
 
 
-def examples(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, Any], dict[str, Any]]]:
+def by_eps(
+    metadata: dict[str, Any], eps: Sequence[float], width: float, rows: int, margin: float
+) -> tuple[Grid, list[int]]:
+    """Figures 3 and 6: a grid of originals and, from the smallest eps to the largest, as many as fit.
+
+    Returns it with the positions of these in `eps`; they are its columns 1, 2, …
+    """
+    count = fitting(1 + len(eps), width - margin) - 1
+    shown = np.linspace(0, len(eps) - 1, count).round().astype(int).tolist()
+    heading = f"{described(metadata)}; a red cross: the attack failed"
+    grid = Grid(heading, width, rows, 1 + count, margin, heads=0.14)
+    for column, head in enumerate(["original", *(rf"$\epsilon$ = {eps[place]:g}" for place in shown)]):
+        grid.head(head, column)
+    return grid, shown
+
+
+def examples(inputs: list[Path], width: float) -> tuple[Figure, tuple[dict[str, Any], dict[str, Any]]]:
     """Figures 1 and 4: originals and the examples of both ways to sample, with the predicted classes."""
     arrays, metadata = storage.read_tensors(inputs[0], "original", "predicted/original")
-    methods, count = metadata["methods"], len(arrays["original"])
-    grid = Grid(width, 1 + len(methods), count, margin=0.75, line=LINE)
-    grid.heading(rf"{described(metadata)}, $\epsilon$ = {metadata['eps']:g}; a red cross: the attack failed")
+    methods, margin = metadata["methods"], 0.75
+    count = fitting(len(arrays["original"]), width - margin)
+    heading = rf"{described(metadata)}, $\epsilon={metadata['eps']:g}$; a red cross: the attack failed"
+    grid = Grid(heading, width, 1 + len(methods), count, margin, line=LINE)
     for row, name in enumerate(["original", *methods]):
         grid.label(name_of(name).replace(" ", "\n"), row)
-        success = arrays.get(f"success/{name}", np.ones(count, bool))
+        success = arrays.get(f"success/{name}", np.ones(len(arrays["original"]), bool))
         for column in range(count):
             grid.show(arrays[name][column], row, column, failed=not success[column])
             label = class_name(metadata["variant"], int(arrays[f"predicted/{name}"][column]))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from uae import records
 from uae.errors import InputError
-from uae.paper import formats
 from uae.paper.layouts import items, layouts
 
 
@@ -18,10 +17,13 @@ def render(
     inputs: for a table the folder of its records, for a figure the files it is drawn from.
     width (inches) and style (a matplotlib style) are a figure's.
     """
+    # Imported where needed: pandas and matplotlib take most of a second each.
     if what in layouts()["tables"]:
+        from uae.paper import formats
+
         formats.render(what, [record for path in inputs for record in records.load(path)], folder)
         return
-    from uae.paper import figures  # tables need no matplotlib, which takes seconds to import
+    from uae.paper import figures
 
     if what not in figures.names():
         known = ", ".join([*layouts()["tables"], *figures.names()])

@@ -10,7 +10,7 @@ import jinja2
 import pandas as pd
 
 from uae import records, storage
-from uae.paper import claims, tables, verdicts
+from uae.paper import claims, names, tables, verdicts
 from uae.paper.layouts import items
 
 HERE = Path(__file__).parent
@@ -39,7 +39,7 @@ def write(results: Path, target: Path, scale: str, captions: Path | None = None)
         text=verdicts,
         tables=_tables(found),
         figures=_figures(results / "figures", captions),
-        name_of=lambda key: tables.name_of(key, math=False),
+        name_of=lambda key: names.name_of(key, math=False),
         variants=_variants(loaded),
         seconds=_seconds(loaded).to_dict("records"),
         commits=sorted({p.commit for r in loaded for p in r.provenance.values()}),
@@ -73,7 +73,7 @@ def _tables(found: dict[Path, records.Record]) -> list[dict[str, Any]]:
                 "title": layout["title"],
                 "caption": tables.caption(name, loaded),
                 "head": layout["head"],
-                "groups": [group | {"title": tables.plain(group["title"])} for group in groups]
+                "groups": [group | {"title": names.plain(group["title"])} for group in groups]
                 if layout["rows"] != "method"
                 else [],
                 "heads": tables.plain_heads(groups),
@@ -133,7 +133,7 @@ def _variants(loaded: list[records.Record]) -> list[tuple[str, str, str, str, bo
     for dataset, variant, title, n in found:
         numbers.setdefault((dataset, variant, title), []).extend([] if n is None else [n])
     return [
-        (*key, ", ".join(f"{n:,.0f}" for n in sorted(set(ns))) or "–", tables.complete(key[1]))
+        (*key, ", ".join(f"{n:,.0f}" for n in sorted(set(ns))) or "–", names.complete(key[1]))
         for key, ns in sorted(numbers.items())
     ]
 

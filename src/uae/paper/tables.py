@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -13,46 +12,14 @@ from typing import Any
 import pandas as pd
 
 from uae.data import catalogue
-from uae.errors import DataError
 from uae.paper.layouts import layouts, wanted
+from uae.paper.names import complete, data_of, name_of, plain
 from uae.records import Record, settings_differ
 
 HERE = Path(__file__).parent
 KEYS = ["dataset", "variant", "model", "method", "metric"]
 COLUMNS = [*KEYS, "value", "std", "n_seeds", "paper_value", "paper_std"]
 NONE = "–"  # the text of a cell that was not measured, or is not in the paper
-
-
-def name_of(key: str, math: bool = True) -> str:
-    """A name for people; without `math`, in Unicode."""
-    name = layouts()["names"].get(key, key)
-    return name if math else plain(name)
-
-
-def plain(text: str) -> str:
-    """The text with Unicode in TeX's place."""
-    return functools.reduce(lambda text, item: text.replace(*item), layouts()["unicode"].items(), text)
-
-
-def data_of(variant: str, title: str | None = None) -> str:
-    """How the data behind a result are named beside it: a stand-in is called one.
-
-    title: the data's, where the caller has it; else the catalogue's.
-    """
-    if title is None:
-        try:
-            title = catalogue.describe(variant)
-        except DataError:  # data of one's own
-            title = ""
-    return f"stand-in: {variant}" if title.startswith("stand-in") else variant
-
-
-def complete(variant: str) -> bool:
-    """Whether data are all of the paper's; data of one's own are what they are."""
-    try:
-        return catalogue.complete(variant)
-    except DataError:
-        return True
 
 
 def tidy(table: str, records: list[Record]) -> pd.DataFrame:

@@ -7,24 +7,44 @@ frame, or for image grids arrays by name and metadata. `render` writes the PDF, 
 from __future__ import annotations
 
 import importlib
+import textwrap
 from pathlib import Path
 
-import matplotlib
-import pandas as pd
-
-matplotlib.use("agg")
-
-from matplotlib import pyplot as plt
+from matplotlib import style as styles
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from uae import storage
 from uae.paper.layouts import layouts
 
 STYLE = Path(__file__).parents[1] / "paper.mplstyle"
 ONE_COLUMN, TWO_COLUMNS = 3.25, 6.75  # inches
+NARROW = 2.5  # inches: too little for a chart with its labels
 
 # Okabe and Ito's palette, told apart by colour-blind readers; markers and dashes tell them apart in grey.
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "x"]
+
+
+def broken(text: str, width: float, size: float = 7) -> str:
+    """The text in lines that fit into `width` inches in letters of `size` points; its own breaks stay."""
+    letters = max(int(width * 72 / (0.56 * size)), 1)  # DejaVu Serif's letters are 0.56 of their size
+    wrap = textwrap.TextWrapper(letters, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(map(wrap.fill, text.split("\n")))
+
+
+def panels(width: float, count: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of so many charts, row after row; in one column where several would be too narrow."""
+    columns = columns if width / columns > NARROW else 1
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width, rows * min(0.65 * width / columns, 2.8)), layout="constrained")
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+
+
+def title(axes: Axes, text: str) -> None:
+    """Above a chart, in as many lines as it takes."""
+    room = axes.figure.get_figwidth() / axes.get_gridspec().ncols - 0.5  # inches
+    axes.set_title(broken(text, room), fontsize=7)
 
 
 def names() -> list[str]:
@@ -48,14 +68,13 @@ def render(
     style = str(own) if own.exists() else style
     module = importlib.import_module(f"uae.paper.figures.{name}")
     inputs = sorted(inputs, key=_in_the_papers_order)
-    with plt.style.context([STYLE, style] if style else [STYLE]):
+    with styles.context([STYLE, style] if style else [STYLE]):
         figure, numbers = module.draw(inputs, width or module.WIDTH)
         # No dates: the same records give the same bytes.
         for suffix, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
             with storage.atomic(folder / f"{name}.{suffix}") as file:
                 figure.savefig(file, format=suffix, metadata=metadata)
-        plt.close(figure)
-    if isinstance(numbers, pd.DataFrame):
-        storage.write_text(folder / f"{name}.csv", numbers.to_csv(index=False, float_format="%.8g"))
-    else:
+    if isinstance(numbers, tuple):
         storage.write_tensors(folder / f"{name}.safetensors", *numbers)
+    else:
+        storage.write_text(folder / f"{name}.csv", numbers.to_csv(index=False, float_format="%.8g"))

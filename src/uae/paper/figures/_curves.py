@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from uae import records
-from uae.paper.figures import COLORS, MARKERS
-from uae.paper.tables import data_of, name_of
+from uae.paper.figures import COLORS, MARKERS, panels, title
+from uae.paper.names import data_of, name_of
 
 COLUMNS = [
     "dataset",
@@ -52,18 +52,16 @@ def _order(methods: list[str]):
     return lambda value: known.index(value) if value in known else value
 
 
-def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> plt.Figure:
+def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> Figure:
     """A panel a data set: the mean over seeds; the bars reach from the lowest to the highest interval.
 
     The methods stand beside each other at each eps, so that no bar hides another.
     labels: the methods' names in the legend. On CIFAR-10 eps is in steps of 1/255.
     """
-    panels = list(table.groupby(["dataset", "variant"], sort=False))
-    count = max(len(panels), 1)
-    figure, axes = plt.subplots(
-        1, count, figsize=(width, (0.36 if count > 1 else 0.75) * width), squeeze=False
-    )
-    for axis, ((dataset, variant), panel) in zip(axes[0], panels, strict=False):
+    data = list(table.groupby(["dataset", "variant"], sort=False))
+    count = max(len(data), 1)
+    figure, axes = panels(width, count, columns=count)
+    for axis, ((dataset, variant), panel) in zip(axes, data, strict=False):
         unit = 255 if dataset == "cifar10" else 1
         apart = 0.012 * unit * panel["eps"].max()
         there = [method for method in labels if method in set(panel["method"])]
@@ -87,7 +85,7 @@ def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> plt.Figur
         axis.set_xlim(left=0)
         axis.set_xlabel(r"$\epsilon \times 255$" if unit == 255 else r"$\epsilon$")
         what = ", ".join(map(name_of, [dataset, *panel["model"].unique()]))
-        axis.set_title(f"{what} (data: {variant})\n{_size(panel, labels)}", fontsize=7)
+        title(axis, f"{what} (data: {variant})\n{_size(panel, labels)}")
         axis.legend(frameon=False, fontsize=7)
     return figure
 
@@ -105,6 +103,6 @@ def _size(panel: pd.DataFrame, labels: dict[str, str]) -> str:
     if counts.nunique() > 1:
         attacked = ", ".join(f"{labels[method]} {int(count):,}" for method, count in counts.items())
     return (
-        f"trained on {span('n_train')} for {span('epochs')} epochs, {seeds} seed{'s' * (seeds > 1)}; "
+        f"trained on {span('n_train')} for {span('epochs')} epochs, {seeds} seed{'s' * (seeds > 1)}\n"
         f"attacked: {attacked}"
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from uae.intervals import wilson
-from uae.paper.figures import COLORS, MARKERS, ONE_COLUMN
-from uae.paper.tables import data_of, name_of
+from uae.paper.figures import COLORS, MARKERS, ONE_COLUMN, panels, title
+from uae.paper.names import data_of, name_of
 from uae.records import Record, read
 
 WIDTH = ONE_COLUMN
@@ -17,14 +17,14 @@ FULL_WIDTH = 64
 LABELS = {"original": "SimCLR", "mine-uae": "SimCLR-UAE", "matched": "Matched control"}
 
 
-def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
+def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
     """Attack success rate over eps with Wilson's 95 % intervals; one line a method, its seeds pooled.
 
     inputs: the records of the experiment `contrastive`.
     """
     loaded = [read(path) for path in inputs]
     numbers = rates(loaded)
-    figure, axes = plt.subplots(figsize=(width, 0.75 * width))
+    figure, (axes,) = panels(width)
     several = numbers["variant"].nunique() > 1
     for style, ((variant, method), line) in enumerate(numbers.groupby(["variant", "method"], sort=False)):
         axes.errorbar(
@@ -51,10 +51,10 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
         "ResNet-18" if width_of == FULL_WIDTH else f"ResNet-18 of width {width_of} instead of {FULL_WIDTH}"
     )
     epochs = sorted({int(r.metrics["epochs"]) for r in loaded})
-    axes.set_title(
+    title(
+        axes,
         f"{name_of(first.dataset)} (data: {', '.join(data)}), {images} images\n"
         f"{network}, {' to '.join(map(str, dict.fromkeys((epochs[0], epochs[-1]))))} epochs",
-        fontsize=7,
     )
     axes.legend(frameon=False, fontsize=6.5)
     return figure, numbers

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from uae import storage
-from uae.paper.figures import COLORS, TWO_COLUMNS
-from uae.paper.tables import data_of, name_of
+from uae.paper.figures import COLORS, TWO_COLUMNS, panels, title
+from uae.paper.names import data_of, name_of
 
 WIDTH = TWO_COLUMNS
 POINTS = 400  # of each curve, evenly spaced
 
 
-def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
+def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
     """A column a data set, a row a critic; lines are means over images with a success so far, bands ± std.
 
     Lines are thin until the last image has its first success: until then the mean is over ever more images.
@@ -27,36 +27,27 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
     numbers = pd.concat(shown.values(), ignore_index=True)
     datasets = list(dict.fromkeys(numbers["dataset"]))
     critics = list(dict.fromkeys(numbers["critic"]))
-    figure, axes = plt.subplots(
-        len(critics),
-        len(datasets),
-        figsize=(width, 0.3 + 1.7 * len(critics)),
-        squeeze=False,
-        layout="constrained",
-    )
+    figure, axes = panels(width, len(critics) * len(datasets), len(datasets))
     for (dataset, critic), part in numbers.groupby(["dataset", "critic"], sort=False):
-        panel = axes[critics.index(critic)][datasets.index(dataset)]
+        panel = axes[critics.index(critic) * len(datasets) + datasets.index(dataset)]
         for place, (method, curve) in enumerate(part.groupby("method", sort=False)):
             color, style = COLORS[place], ["-", "--", ":"][place % 3]
             count = int(curve["images"].iloc[-1])
-            label = f"{name_of(method)}, {count} image{'s' * (count != 1)}"
+            label = f"{name_of(method)}, {count:,} image{'s' * (count != 1)}"
             panel.plot(curve["iteration"], curve["mean"], color=color, ls=style, lw=0.5)
             whole = curve["mean"].where(curve["images"] == count)
             panel.plot(curve["iteration"], whole, color=color, ls=style, lw=1.2, label=label)
             low, high = curve["mean"] - curve["std"], curve["mean"] + curve["std"]
             panel.fill_between(curve["iteration"], low, high, color=color, alpha=0.18, lw=0)
-        panel.set_title(
-            f"{name_of(dataset)} (data: {data_of(part['variant'].iloc[0])}), {critic} critic", fontsize=7
-        )
+        data = data_of(part["variant"].iloc[0])
+        title(panel, f"{name_of(dataset)} (data: {data}), {critic} critic")
+        panel.set_xlabel("iteration")
+        panel.set_ylabel("MI (nats)")
         panel.set_xlim(0, part["iteration"].max())
-        panel.set_ylim(top=1.2 * panel.get_ylim()[1])  # room for the legend
+        panel.set_ylim(top=1.3 * panel.get_ylim()[1])  # room for the legend
         panel.legend(frameon=False, fontsize=6)
         panel.tick_params(labelsize=6.5)
-    for panel in axes[-1]:
-        panel.set_xlabel("iteration")
-    for row in axes:
-        row[0].set_ylabel("MI (nats)")
-    for panel in axes.flat:
+    for panel in axes:
         if not panel.has_data():
             panel.set_axis_off()
     return figure, numbers

@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from uae import storage
-from uae.paper.figures import TWO_COLUMNS
-from uae.paper.images import canvas, paint
-from uae.paper.tables import data_of, name_of
+from uae.paper.figures import TWO_COLUMNS, broken
+from uae.paper.images import EDGE, canvas, fitting, paint
+from uae.paper.names import data_of, name_of
 
 WIDTH = TWO_COLUMNS
+MARGIN = 0.93  # inches left of the images
 
 
-def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, Any], dict[str, Any]]]:
+def draw(inputs: list[Path], width: float) -> tuple[Figure, tuple[dict[str, Any], dict[str, Any]]]:
     """Original, MINE-UAE, perturbation and both reconstructions; columns are samples.
 
     Each input holds one row's images (`uae.stages.evaluate.examples`): <data set>/<model>/<method>/seed<k>.
@@ -33,51 +34,56 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, 
         r"$\Phi(x)$",
         r"$\Phi(x+\delta)$",
     ]
-    columns = max(max(len(arrays["original"]) for arrays, _ in grids), 1)
-    cell = width / (columns + 1.6)
-    titles = 0.46  # inches: two lines above the images, the norms below
-    height = len(grids) * (len(rows) * cell + titles)
-    axes = canvas(width, height)
-    for g, ((dataset, model, method), (arrays, metadata)) in enumerate(zip(names, grids, strict=True)):
+    columns = fitting(max(len(arrays["original"]) for arrays, _ in grids), width - MARGIN)
+    cell = min((width - MARGIN) / columns, 1.0)
+    headings = [
+        broken(_heading(*row, arrays, metadata), width)
+        for row, (arrays, metadata) in zip(names, grids, strict=True)
+    ]
+    # A block: the heading's lines, the images, the norms below them.
+    heights = [0.12 * (1 + heading.count("\n")) + len(rows) * cell + 0.24 for heading in headings]
+    axes = canvas(width, sum(heights))
+    top = sum(heights)
+    for heading, height, (arrays, _) in zip(headings, heights, grids, strict=True):
+        axes.text(EDGE, top - EDGE, heading, va="top", fontsize=7)
+        top -= height
         delta = arrays["uae"] - arrays["original"]
-        extent = float(np.abs(delta).max()) if delta.size else 1.0
         images = [
             arrays["original"],
             arrays["uae"],
-            0.5 + delta / (2 * extent or 1),
+            0.5 + delta / (2 * _extent(arrays) or 1),
             arrays["original_reconstruction"],
             arrays["uae_reconstruction"],
         ]
-        top = height - g * (len(rows) * cell + titles)
-        count = len(arrays["original"])
-        found = "" if count else ": no successful UAE"
-        axes.text(
-            0,
-            top,
-            f"{name_of(method)}, {name_of(model).lower()} autoencoder on {name_of(dataset)} "
-            f"(data: {data_of(metadata['variant'], metadata['title'])}), seed {metadata['seed']}, "
-            f"ASR {100 * metadata['asr']:.2f}%\n"
-            rf"perturbation: grey is 0, black and white are $\mp${extent:.2g}{found}",
-            va="top",
-            fontsize=7,
-        )
-        for r, (label, batch) in enumerate(zip(rows, images, strict=True)):
-            bottom = top - titles - (r + 1) * cell + 0.17
-            axes.text(0, bottom + cell / 2, label, va="center", fontsize=7)
+        count = min(len(delta), columns)
+        for r, (label, batch) in enumerate(zip(reversed(rows), reversed(images), strict=True)):
+            bottom = top + 0.17 + r * cell
+            axes.text(EDGE, bottom + 0.47 * cell, label, va="center", fontsize=7)
             for c in range(count):
-                paint(axes, batch[c], (1.6 + c) * cell, bottom, 0.94 * cell)
+                paint(axes, batch[c], MARGIN + c * cell, bottom, 0.94 * cell)
         for c in range(count):
-            axes.text(
-                (1.6 + c + 0.47) * cell,
-                top - titles - len(rows) * cell + 0.15,
-                rf"$\|\delta\|_2$ {arrays['norm'][c]:.2f}",
-                ha="center",
-                va="top",
-                fontsize=5,
-            )
+            norm = rf"$\|\delta\|_2$ {arrays['norm'][c]:.2f}"
+            axes.text(MARGIN + (c + 0.47) * cell, top + 0.15, norm, ha="center", va="top", fontsize=5)
     plotted = {
         f"{'/'.join(row)}/{name}": array
         for row, (arrays, _) in zip(names, grids, strict=True)
         for name, array in arrays.items()
     }
     return axes.figure, (plotted, {"grids": [metadata for _, metadata in grids]})
+
+
+def _extent(arrays: dict[str, np.ndarray]) -> float:
+    """The largest perturbation of any pixel."""
+    return float(np.abs(arrays["uae"] - arrays["original"]).max(initial=0))
+
+
+def _heading(
+    dataset: str, model: str, method: str, arrays: dict[str, np.ndarray], metadata: dict[str, Any]
+) -> str:
+    found = "" if len(arrays["uae"]) else ": no successful UAE"
+    return (
+        f"{name_of(method)}, {name_of(model).lower()} autoencoder on {name_of(dataset)} "
+        f"(data: {data_of(metadata['variant'], metadata['title'])}), seed {metadata['seed']}, "
+        f"ASR {100 * metadata['asr']:.2f}%\n"
+        rf"perturbation: grey is 0, black and white are $\mp${_extent(arrays):.2g}{found}"
+    )

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from uae import storage
 from uae.paper.figures import TWO_COLUMNS
-from uae.paper.images import Grid, described
-from uae.paper.tables import name_of
+from uae.paper.images import by_eps
+from uae.paper.names import name_of
 
 WIDTH = TWO_COLUMNS
 ATTACKS = ("minmax", "pgd")
 
 
-def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, Any], dict[str, Any]]]:
+def draw(inputs: list[Path], width: float) -> tuple[Figure, tuple[dict[str, Any], dict[str, Any]]]:
     """A row an image, model and attack, a column an eps, the original first; failures are crossed.
 
     Each input holds one model's images (`uae.stages.robustness.attack`): original (n, C, H, W), eps (E,), and
@@ -35,16 +35,13 @@ def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, tuple[dict[str, 
         for image in range(len(arrays["original"]))
     ]
     arrays, metadata = loaded[0]
-    grid = Grid(width, len(lines), 1 + len(arrays["eps"]), margin=0.95, heads=0.14)
-    grid.heading(f"{described(metadata)}; a red cross: the attack failed")
-    for column, head in enumerate(["original", *(rf"$\epsilon$ = {e:g}" for e in arrays["eps"])]):
-        grid.head(head, column)
+    grid, shown = by_eps(metadata, arrays["eps"], width, len(lines), margin=0.95)
     for row, (arrays, model, attack, image) in enumerate(lines):
         grid.label(f"{name_of(model)}, {name_of(attack)}", row)
         grid.show(arrays["original"][image], row, 0)
-        for column, example in enumerate(arrays[attack][:, image]):
-            failed = not arrays[f"{attack}_success"][column, image]
-            grid.show(example, row, 1 + column, failed=failed)
+        for column, place in enumerate(shown, start=1):
+            failed = not arrays[f"{attack}_success"][place, image]
+            grid.show(arrays[attack][place, image], row, column, failed=failed)
     plotted = {
         f"{metadata['dataset']}/{metadata['model']}/{name}": array
         for arrays, metadata in loaded

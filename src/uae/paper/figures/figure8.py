@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from uae.paper.figures import TWO_COLUMNS, _curves
 
@@ -13,7 +13,7 @@ WIDTH = TWO_COLUMNS
 LABELS = {"minmax": "MinMax", "pgd": "PGD"}
 
 
-def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
+def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
     """Attack success rates against eps; each input is a record of the experiment `robustness`."""
     numbers = _curves.rates(inputs, "robustness", "trades", list(LABELS))
     return _curves.draw(numbers, LABELS, width), numbers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from uae.paper.figures import TWO_COLUMNS, _curves
 
@@ -17,7 +17,7 @@ LABELS = {
 }
 
 
-def draw(inputs: list[Path], width: float) -> tuple[plt.Figure, pd.DataFrame]:
+def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
     """PGD's success rates against eps; each input is a record of the experiment `robustness`."""
     numbers = _curves.rates(inputs, "robustness", "adversarial-training", list(LABELS))
     return _curves.draw(numbers, LABELS, width), numbers
