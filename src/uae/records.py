@@ -165,7 +165,7 @@ def _checksum(content: dict[str, Any]) -> str:
 
 @functools.cache
 def commit() -> str:
-    """The git commit of the code, with `+changes` where the working tree differs from it."""
+    """The git commit of the code, with `+changes` where code or configuration differ from it."""
     folder = Path(__file__).parent
 
     def git(*args: str) -> str:
@@ -174,11 +174,10 @@ def commit() -> str:
 
     try:
         head = git("rev-parse", "--short=12", "HEAD")
-        return (
-            (head + "+changes" * bool(git("status", "--porcelain", "--untracked-files=no")))
-            if head
-            else "unknown"
-        )
+        # Not of records, which a run in a clean folder overwrites.
+        code = (f":/{name}" for name in ("src", "workflow", "config", "Snakefile"))
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", *code)
+        return head + "+changes" * bool(changed) if head else "unknown"
     except OSError:  # no git
         return "unknown"
 

@@ -233,6 +233,19 @@ def test_settings_and_seeds_of_numpy_can_be_saved(model, tmp_path):
     assert metadata["seed"] == 3 and metadata["attack"]["steps"] == 2 and metadata["attack"]["eps"] == 0.5
 
 
+def test_the_released_critic_names_maps_that_are_too_small():
+    """Its first stage is a 2x2 convolution over the feature maps."""
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, (8, 3)),
+        torch.nn.Flatten(),
+        torch.nn.Linear(24, 64),
+        torch.nn.Unflatten(1, (1, 8, 8)),
+    ).eval()
+    attack = uae.MinMaxAttack(steps=2, mi=uae.MINE(critic="released", samples=uae.ConvolutionOutput()))
+    with pytest.raises(ValueError, match=r"larger maps than \(1, 6\)"):
+        attack(uae.losses.Reconstruction(model), torch.rand(2, 1, 8, 8), seed=0)
+
+
 def test_a_layer_that_is_not_there(model):
     attack = uae.MinMaxAttack(mi=uae.MINE(samples=uae.ConvolutionOutput("conv9")))
     with pytest.raises(ValueError, match=r"no layer 'conv9'; it has: encoder, encoder.0"):

@@ -201,7 +201,7 @@ def test_a_mistake_is_one_message(folder, arguments, message):
     assert not (folder / "out").exists()
 
 
-@pytest.mark.parametrize("out", [".", "images.npz/uae.safetensors", "uae.partial"])
+@pytest.mark.parametrize("out", [".", "images.npz/uae.safetensors"])
 def test_a_place_that_cannot_be_written_is_named_before_the_attack(folder, monkeypatch, out):
     monkeypatch.chdir(folder)
     monkeypatch.setattr(own, "load_model", pytest.fail)
@@ -240,7 +240,7 @@ def test_a_killed_attack_goes_on(folder, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(problem.Kept, "result", result)
         CliRunner().invoke(app, arguments)
-    partial = Path("uae.partial")
+    partial = Path("uae.safetensors.partial")
     left = len(uae.AttackResult.load(partial))
     assert 0 < left < 600 and not Path("uae.safetensors").exists()
     chunks = []
@@ -257,12 +257,14 @@ def test_a_killed_attack_goes_on(folder, monkeypatch):
         ("empty.npy", "No data left"),
         ("text.npy", "numpy.str_"),
         ("half.safetensors", "bfloat16"),
+        ("scalar.npy", r"of shape \(\)"),
     ],
 )
 def test_a_file_that_holds_no_images_is_named(folder, name, message):
     (folder / "cut.npz").write_bytes((folder / "images.npz").read_bytes()[:-30])
     (folder / "empty.npy").touch()
     np.save(folder / "text.npy", np.array(["a", "b"]))
+    np.save(folder / "scalar.npy", np.float32(1))
     save_file({"x": torch.zeros(2, 3, dtype=torch.bfloat16)}, folder / "half.safetensors")
     with pytest.raises(InputError, match=f"{name}.*{message}"):
         own.load_images(folder / name)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import uae
 from uae import config, models, training
 from uae.cli import app
-from uae.config import Method, Row, blocks, reconstruction, robustness
+from uae.config import Method, Row, blocks, gpu, reconstruction, robustness
 from uae.errors import ConfigError
 from uae.stages.generate import attack_from
 from uae.training import classifier, loop, robust
@@ -320,3 +320,48 @@ def test_a_configuration_that_is_not_text_is_named(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"binary\.yaml: not valid YAML"):
         config.load(BASE | {"scale": str(path)})
+
+
+@pytest.mark.parametrize(
+    ("init", "devices", "version", "torch", "expected"),
+    [
+        (0, 1, 13000, 13, "cuda"),
+        (0, 2, 13010, 12, "cuda"),
+        (0, 0, 13000, 13, "cpu"),  # CUDA_VISIBLE_DEVICES names none
+        (100, 1, 13000, 13, "cpu"),  # a GPU node's file system, and no GPU
+        (0, 1, 12080, 13, "cpu"),  # a driver too old for this PyTorch
+        (0, 1, 13000, None, "cpu"),  # PyTorch for CPUs, or none
+    ],
+)
+def test_auto_means_a_gpu_where_pytorch_would_find_one(monkeypatch, init, devices, version, torch, expected):
+    class Driver:
+        def __init__(self, name):
+            assert name == "libcuda.so.1"
+
+        def cuInit(self, flags):
+            return init
+
+        def cuDeviceGetCount(self, found):
+            found._obj.value = devices
+            return 0
+
+        def cuDriverGetVersion(self, found):
+            found._obj.value = version
+            return 0
+
+    monkeypatch.setattr(gpu.ctypes, "CDLL", Driver)
+    monkeypatch.setattr(gpu, "_cuda_of_torch", lambda: torch)
+    gpu.has_cuda.cache_clear()
+    try:
+        assert config.load(BASE).resolved_device == expected
+    finally:
+        gpu.has_cuda.cache_clear()
+
+
+def test_the_cuda_of_pytorch_is_read_without_importing_it():
+    import torch
+
+    cuda = torch.version.cuda
+    assert gpu._cuda_of_torch() == (None if cuda is None else int(cuda.split(".")[0]))
+    gpu.has_cuda.cache_clear()
+    assert gpu.has_cuda() == torch.cuda.is_available()

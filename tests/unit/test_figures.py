@@ -7,6 +7,7 @@ import pytest
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from uae.errors import InputError
 from uae.paper import figures, render
 from uae.paper.layouts import items
 
@@ -26,7 +27,21 @@ def test_a_figure_has_the_width_asked_for_and_all_of_it_is_inside(name, width, f
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         box = figure.get_tightbbox(canvas.get_renderer())
-    # A grid of few images need not fill the width.
-    assert 0.8 * width - 1e-9 <= figure.get_figwidth() <= width + 1e-9
+    assert figure.get_figwidth() == pytest.approx(width)
     assert box.x0 >= -0.005 and box.y0 >= -0.005
-    assert box.x1 <= figure.get_figwidth() + 0.005 and box.y1 <= figure.get_figheight() + 0.005
+    assert box.x1 <= width + 0.005 and box.y1 <= figure.get_figheight() + 0.005
+
+
+@pytest.mark.parametrize("width", [-1.0, 0.0, 0.3, float("nan"), float("inf")])
+def test_a_width_that_no_page_has_is_refused(tmp_path, width):
+    with pytest.raises(InputError, match="inches wide"):
+        render.render("figure3", render.records_of("figure3", RESULTS), tmp_path, width)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_kill_left_beside_the_records_is_no_record(tmp_path):
+    folder = tmp_path / "records" / "figure3" / "mnist"
+    folder.mkdir(parents=True)
+    for name in ("seed0.safetensors", ".seed0.safetensors.tmp", ".DS_Store"):
+        (folder / name).touch()
+    assert render.records_of("figure3", tmp_path) == [folder / "seed0.safetensors"]

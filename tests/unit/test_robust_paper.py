@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.test_supervised_paper import same, shown
 from uae import records, storage
+from uae.errors import InputError
 from uae.paper import render, tables
 from uae.paper.figures import figure6, figure7, figure9
 
@@ -88,6 +89,10 @@ def test_figure6_crosses_the_failures(tmp_path):
     words = {text.get_text() for text in figure.axes[0].texts}
     assert {"original", r"$\epsilon$ = 0.5", "Madry, MinMax", "TRADES, PGD"} <= words
     assert plotted["mnist/trades/pgd"].shape == (3, 2, 1, 8, 8)
+
+    storage.write_tensors(paths[-1], arrays | {"eps": np.array([0.2, 0.5, 1.0])}, metadata)
+    with pytest.raises(InputError, match=r"trades.safetensors: the models are attacked at different eps"):
+        figure6.draw(paths, 6.0)
 
 
 def test_the_table_of_robust_models_shows_flags_beside_the_published_numbers(tmp_path):

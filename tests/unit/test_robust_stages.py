@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -293,3 +294,14 @@ def test_only_asks_for_a_model_and_what_it_is_made_from():
 def test_a_mistake_is_named(change, message):
     with pytest.raises(ConfigError, match=rf"(?s)robustness.*{message}"):
         settings("preview", robustness={"models": {"mnist": {"madry": change}}})
+
+
+def test_the_seconds_of_a_model_are_its_own(monkeypatch):
+    """A model's clock starts when it is loaded: the next is loaded when it is measured."""
+    events = []
+    monkeypatch.setattr(robustness, "_Subject", lambda _, row, method, *rest: events.append(method) or method)
+    monkeypatch.setattr(robustness, "_measure", lambda subject, *rest: events.append(f"{subject} measured"))
+    row = {"dataset": "mnist", "model": "classifier", "methods": ["a", "b"], "data": "x"}
+    settings = {"eps": [0.1], "minmax": None}
+    robustness.attack(Path(), Path(), rows=[row | {"settings": settings}], seed=0)
+    assert events == ["a", "a measured", "b", "b measured"]

@@ -41,7 +41,7 @@ TABLE3 = [mine_set("minmax", steps=30, beta=1.0), mine_set("penalty", "penalty",
 for entry in TABLE3:
     entry["settings"]["trace"] = True
 SECOND = mine_set("second-convolution-output", steps=20, beta=1.0)
-SECOND["settings"]["layer"] = "features.2"
+SECOND["settings"]["layer"] = "features.3"  # with its activation
 SETS = [
     *TABLE3,
     *(mine_set("convolution-output" + s, steps=20, beta=1.0, eps=e) for s, e in (("", 1.0), ("@0.03", 0.03))),
@@ -208,7 +208,7 @@ def test_table_2_and_its_images(run):
     assert convolution.metrics["compressed_samples"] == 8 and draws[0].metrics["compressed_samples"] == 4
     assert all(r.metrics["kid_subset"] == 7 for r in (convolution, *draws))  # never more than examples
     second = load(run, f"{folder}/second-convolution-output/seed0.json")
-    assert "asr@0.03" not in second.metrics and second.settings["attack"]["layer"] == "features.2"
+    assert "asr@0.03" not in second.metrics and second.settings["attack"]["layer"] == "features.3"
     examples = [AttackResult.load(run / "sets" / name / "seed0.safetensors").mi
                 for name in ("convolution-output", "second-convolution-output")]  # fmt: skip
     assert not torch.allclose(*examples)

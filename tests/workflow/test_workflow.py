@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import pandas as pd
 import pytest
@@ -77,6 +78,17 @@ def test_records_say_what_was_run(workspace):
     # The control takes exactly the gradient steps of a retrained model: 2n samples, the same epochs.
     assert matched["metrics"]["steps"] == uae["metrics"]["steps"] == 3 * 2
     assert original["metrics"]["steps"] == 2 * 1
+
+
+def test_a_commit_is_marked_where_code_was_changed_and_not_for_results(workspace):
+    def commit():
+        return workspace.run(sys.executable, "-c", "from uae import records; print(records.commit())").stdout
+
+    clean = commit()
+    with workspace.edited("dvc.yaml", "stages", "stages "):  # like committed records, no code
+        assert commit() == clean and "changes" not in clean
+    with workspace.edited("workflow/rules/render.smk", "Render", "Draw"):
+        assert commit() == f"{clean.strip()}+changes\n"
 
 
 def test_a_second_run_plans_nothing(workspace):
@@ -234,5 +246,9 @@ def test_dvc_pushes_and_pulls(workspace, tmp_path):
     assert clone.plan() == {}
     with clone.edited("src/uae/paper/figures/figure5.py", "fontsize=7", "fontsize=6"):
         assert clone.planned() == {"render_figure5", "report"}
+    # A kill may leave a file of it cut off.
+    cut = next(path for path in (clone.folder / ".snakemake" / "metadata").rglob("*") if path.is_file())
+    cut.write_text("")
+    assert clone.plan() == {} and json.loads(cut.read_text())
     # Unchanged: DVC runs nothing, and its outputs are still Snakemake's to update.
     assert "Running stage" not in workspace.run("dvc", "repro", "preview").stdout

@@ -328,20 +328,20 @@ def robust_records(rows):
     ]
 
 
-def every(kind, suffix="json"):
+def every(kind, suffixes=(".json",)):
     """The records of an experiment that the configuration asks for; when frozen, those that are there.
 
     Tables show every record of their folder: a run of one row leaves the others in.
     """
     folder = f"{RESULTS}/records/{kind}"
     if cfg.records == "frozen":
-        return sorted(map(str, Path(folder).rglob(f"*.{suffix}")))
+        return sorted(str(path) for path in Path(folder).rglob("*") if path.suffix in suffixes)
     return RECORDS[kind]
 
 
 def shown(figure):
     """The records of a figure of paper/items.yaml."""
-    records = every(figure["records"], "*")
+    records = every(figure["records"], (".json", ".safetensors"))
     return [path for path in records if figure.get("model") in (None, Path(path).parts[-3])]
 
 

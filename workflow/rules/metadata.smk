@@ -15,12 +15,21 @@ def output_of(name):
     return base64.b64decode("".join(Path(name).parts).replace("@", "")).decode(errors="replace")
 
 
+def whole(path):
+    """The content of a file of Snakemake's metadata; None where a kill left it cut off."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
 def pack():
     kept = {}
     for path in sorted(p for p in LIVE.rglob("*") if p.is_file()):
         name = path.relative_to(LIVE).as_posix()
         if Path(output_of(name)).parts[:2] in [("results", cfg.name), ("data", "prepared")]:
-            kept[name] = json.loads(path.read_text())
+            if (content := whole(path)) is not None:
+                kept[name] = content
     if not kept:  # a run that only fetched raw data; the file would stand in the way of `dvc pull`
         return
     with (
@@ -49,10 +58,9 @@ def unpack():
             f"{PACKED}: not what a run left ({error}); delete it: outputs are then made again"
         )
     for name, content in kept.items():
-        if (LIVE / name).exists():  # of a run here
-            continue
-        (LIVE / name).parent.mkdir(parents=True, exist_ok=True)
-        (LIVE / name).write_text(json.dumps(content))
+        if whole(LIVE / name) is None:  # else of a run here
+            (LIVE / name).parent.mkdir(parents=True, exist_ok=True)
+            (LIVE / name).write_text(json.dumps(content))
 
 
 if workflow.is_main_process and PACKED.exists():

@@ -76,6 +76,7 @@ for row in cfg.classifiers:
                     if attack.item in items or ("table1" in items and attack.item == "figure3")
                 ],
                 other=list(unsupervised_example().values()) if "table1" in items else [],
+                inception=(cfg.supervised.inception_file or []) if "table2" in items else [],
                 code=sources("measure"),
             output:
                 [update(path) for item in items for path in measured(row, item)],

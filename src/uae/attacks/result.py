@@ -27,7 +27,8 @@ class AttackResult:
     eligible: (N,) bool, or None for all: the samples that count. One that the model misclassifies
         without any attack does not, and is left as it is.
     zero_gradient: (N,) bool, or None: samples whose loss had no gradient at any iterate, successes too.
-    trace: (N, T) or None: the best mutual information of a success up to each step; NaN before one.
+    trace: (N, T) or None: the mutual information of the success that is kept after each step, of the best so
+        far with `keep="best"`; without `mi`, minus its loss. NaN before a success.
     stationarity: (N, T) or None: the MinMax attack's ||L(delta_t, c_t)||^2 (Theorem 1) at each step.
     """
 

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 from uae.config.blocks import Block, Count, TrainLimit, merge
 from uae.config.contrastive import Contrastive
 from uae.config.files import ROOT, SCALES, check_precedence, explain, read_yaml, scale_file
+from uae.config.gpu import has_cuda
 from uae.config.reconstruction import (
     Attack,
     Budget,
@@ -130,8 +131,7 @@ class Config(Block):
         """`cpu` or `cuda`: what `auto` means on this machine, without importing torch."""
         if self.device != "auto":
             return self.device
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        return "cuda" if Path("/dev/nvidiactl").exists() and visible not in ("", "-1") else "cpu"
+        return "cuda" if has_cuda() else "cpu"
 
     @property
     def mirror(self) -> str | None:

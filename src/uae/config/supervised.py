@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from uae.config.blocks import Block, Count, NotNegative, Positive, TrainLimit, known_data
 
@@ -84,6 +84,13 @@ class Estimator(Block):
     critic_steps: Count
     critic_lr: Positive
 
+    @field_validator("critic_steps")
+    @classmethod
+    def _in_parts(cls, steps: int) -> int:
+        if steps > 100 and steps % 100:  # MI is estimated 100 times on the way
+            raise ValueError("above 100 a multiple of 100")
+        return steps
+
 
 class Table2(Budget):
     """Table 2, Figure 1 (the first eps) and Figure 4 (the second)."""
@@ -129,9 +136,13 @@ class AttackSet(NamedTuple):
         return f"{self.item}-{self.name}" + (f"-draw{self.draw}" if self.draw is not None else "")
 
 
+def _address(weights: str) -> bool:
+    return "://" in weights
+
+
 def _there(weights: str | None) -> str | None:
     """An address is looked at where it is used."""
-    if weights is not None and "://" not in weights and not Path(weights).is_file():
+    if weights is not None and not _address(weights) and not Path(weights).is_file():
         raise ValueError(f"{weights}: no such file")
     return weights
 
@@ -165,6 +176,11 @@ class Supervised(Block):
                         f"the {self.searches} searches"
                     )
         return self
+
+    @property
+    def inception_file(self) -> str | None:
+        """The path of Inception's weights, where it is one."""
+        return None if self.inception is None or _address(self.inception) else self.inception
 
     def items(self, dataset: str) -> list[str]:
         """The tables and figures that a data set's classifier is attacked for."""

@@ -109,6 +109,8 @@ def stages(critic: str, dim: int, map_shape: tuple[int, int] | None, hidden: int
         return [Linear(dim, hidden)]
     if map_shape is None:
         return [Linear(dim, 512), Linear(512, hidden)]
+    if min(map_shape) < 2:
+        raise ValueError(f"the released critic's 2x2 convolution needs larger maps than {map_shape}")
     convolution = Convolution(*map_shape, filters=16)
     return [convolution, Linear(convolution.units, 512), Linear(512, hidden)]
 

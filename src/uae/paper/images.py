@@ -59,11 +59,10 @@ class Grid:
     ):
         self.cell = min((width - margin) / columns, 1.0)
         self.margin, self.step = margin, self.cell + line
-        self.width = max(margin + columns * self.cell, 0.8 * width)  # the heading needs room
-        heading = broken(heading, self.width)
+        heading = broken(heading, width)
         self.above = EDGE + 0.08 + 0.12 * len(heading.splitlines()) + heads
         self.height = self.above + rows * self.step + 0.02
-        self.axes = canvas(self.width, self.height)
+        self.axes = canvas(width, self.height)
         self.figure = self.axes.figure
         self.text(heading, EDGE, self.height - EDGE, va="top", fontsize=7)
 

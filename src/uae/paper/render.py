@@ -40,7 +40,7 @@ def records_of(what: str, results: Path) -> list[Path]:
         names = ", ".join([*known["tables"], *known["figures"]])
         raise InputError(f"nothing to render under the name {what!r}; there are {names}")
     folder = results / "records" / known["figures"][what]["records"]
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    found = sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors"))
     if not found:
         raise InputError(f"{folder}: no records; run the experiment first")
     return found

@@ -47,7 +47,7 @@ def train(
         epochs=epochs,
         seed=seed,
         progress=progress and (lambda done, loss: progress(done, epochs, f"epochs, loss {loss:.4f}")),
-        **resuming(target, TRAINING, clock, settings, seed, source.metadata["sha256"]),
+        **resuming(target, TRAINING, clock, settings, seed, device, source.metadata["sha256"]),
     )
     metadata = {
         "network": network,
@@ -94,6 +94,7 @@ def attack(
         settings, draw = entry["settings"], entry["draw"]
         rows = attacked[: settings["images"]]
         target = records.path(folder, entry["name"], seed, draw, ".safetensors")
+        count = _samples(settings).bind(model, x[:1], seed).compute(x[:1], 0).shape[1]
         result = run(
             model,
             x[rows],
@@ -112,9 +113,7 @@ def attack(
             "checkpoint": storage.digest(checkpoint),
             "variant": source.metadata["variant"],
             "settings": settings,
-            "count": settings["random_sampling"]["count"]
-            if "random_sampling" in settings
-            else model.get_submodule(settings.get("layer", "features.0")).out_channels,
+            "count": count,
             "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
         }
         result.save(target)
@@ -136,15 +135,20 @@ def run(
     common = {"seed": seed, "index": index, "progress": progress}
     if settings["attack"] == "pgd":
         return PGD(**settings["settings"])(CrossEntropy(model, y), x, **common)
-    sampling = settings.get("random_sampling")
-    samples = RandomSampling(**sampling) if sampling else ConvolutionOutput(settings.get("layer"))
-    mine = MINE(**settings["mine"], samples=samples)
+    mine = MINE(**settings["mine"], samples=_samples(settings))
     kind = {"minmax": MinMaxAttack, "penalty": PenaltyAttack}[settings["attack"]]
     result = kind(**settings["settings"], maximize_mi=True, mi=mine)(
         Margin(model, y), x, **common, **resume, trace=settings.get("trace", False)
     )
     result.stationarity = None  # Theorem 1's figure has its own attack
     return result
+
+
+def _samples(settings: dict[str, Any]) -> RandomSampling | ConvolutionOutput:
+    """What MINE sees."""
+    if sampling := settings.get("random_sampling"):
+        return RandomSampling(**sampling)
+    return ConvolutionOutput(settings.get("layer"))
 
 
 def _noted(progress: Progress, name: str):

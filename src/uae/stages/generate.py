@@ -105,7 +105,7 @@ def stationarity(
     names = {"dataset": dataset, "model": model_name, "method": method, "seed": seed}
     known = names | {key: source.metadata[key] for key in ("variant", "title")}
     storage.write_tensors(target, {"stationarity": along}, known)
-    metrics = {"slope": slope(best_so_far(along).mean(0)), "n_attacked": samples, "attack_steps": steps}
+    metrics = {"slope": slope(best_so_far(along).mean(0)), "n_attacked": len(along), "attack_steps": steps}
     record = records.Record(
         experiment="theorem1",
         **known,

@@ -53,8 +53,6 @@ def load_model(factory: str, checkpoint: Path | None = None, device: str = "cpu"
 
 def check_out(out: Path) -> None:
     """Raise InputError where `out` could not be written: an attack takes long, and would be lost."""
-    if out.suffix == ".partial":
-        raise InputError(f"--out {out}: this ending is for what a killed attack leaves")
     folder = next(path for path in out.absolute().parents if path.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"--out {out}: {folder} is no folder that can be written to")
@@ -111,6 +109,10 @@ def objective(
 def load_images(path: Path, array: str = "x") -> Tensor:
     """The array of a .npy, .npz or .safetensors file as float32; bytes are divided by 255."""
     values = _load(path, array)
+    if values.ndim < 2:
+        raise InputError(
+            f"--data {path}: {array!r} is of shape {tuple(values.shape)}, not (N, ...), N samples"
+        )
     return values.float() / 255 if values.dtype == torch.uint8 else values.float()
 
 

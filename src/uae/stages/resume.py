@@ -65,7 +65,7 @@ def written(target: Path) -> None:
 
 
 def _partial(target: Path) -> Path:
-    return target.with_suffix(".partial")
+    return target.with_name(f"{target.name}.partial")
 
 
 _claims: dict[Path, IO[str]] = {}  # open files; their locks end with the process at the latest

@@ -97,7 +97,15 @@ def _fitted(
         "progress": progress and (lambda done, loss: progress(done, epochs, f"{name}: loss {loss:.4f}")),
     }
     options |= resuming(
-        target, TRAINING, clock, settings, run["method"], seed, data, uae and storage.digest(uae)
+        target,
+        TRAINING,
+        clock,
+        settings,
+        run["method"],
+        seed,
+        x.device.type,
+        data,
+        uae and storage.digest(uae),
     )
     if settings["adversary"] is None:
         return model, classifier.fit(model, x, y, **options)
@@ -131,8 +139,8 @@ def attack(
             progress(done, total, f"attacks, {note}")
 
     for row in rows:
-        subjects = [_Subject(folder, row, method, seed, device) for method in row["methods"]]
-        for subject in subjects:
+        for method in row["methods"]:
+            subject = _Subject(folder, row, method, seed, device)
             _measure(subject, row["settings"], folder, results, attacked)
 
 

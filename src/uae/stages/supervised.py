@@ -195,7 +195,11 @@ def distances(
     inception: str | None,
 ) -> None:
     """Table 2's records, and the images of Figures 1 and 4: those of the pictured methods' first runs."""
-    extractor = _extractor(attacked, inception)
+    weights = None if inception is None else _weights(inception)
+    if weights is None:
+        extractor = image_distance.penultimate(attacked.model, attacked.x.shape[-1])
+    else:
+        extractor = image_distance.inception(weights, attacked.device)
     results = [attacked.examples(method, draw) for method, draw in runs]
     clean = attacked.originals(results[0])
     batches = [clean, *(result.adv for result in results)]
@@ -203,6 +207,8 @@ def distances(
     features = [extractor(batch.to(attacked.device)) for batch in batches]
     found = image_distance.distances(real, features, attacked.seed)
     named = {"extractor": extractor.name, "resize": f"{extractor.resize} × {extractor.resize}"}
+    if weights is not None:
+        named["weights"] = storage.digest(weights)
     for number, distance in enumerate(found):
         metrics = {
             "fid": distance.fid,
@@ -228,17 +234,12 @@ def distances(
         attacked.grid(item, _pictures(attacked, firsts, shown), {"eps": bound, "methods": list(firsts)})
 
 
-def _extractor(attacked: Attacked, inception: str | None) -> image_distance.Extractor:
-    if inception is None:
-        return image_distance.penultimate(attacked.model, attacked.x.shape[-1])
-    weights = Path(inception)
-    if "://" in inception:
-        import pooch
+def _weights(inception: str) -> Path:
+    if "://" not in inception:
+        return Path(inception)
+    import pooch
 
-        weights = Path(
-            pooch.retrieve(inception, known_hash=None, path="data/raw/inception", progressbar=True)
-        )
-    return image_distance.inception(weights, attacked.device)
+    return Path(pooch.retrieve(inception, known_hash=None, path="data/raw/inception", progressbar=True))
 
 
 def _pictures(attacked: Attacked, results: dict[str, AttackResult], shown: int) -> dict[str, np.ndarray]:

@@ -62,7 +62,7 @@ def train(
                 target,
                 TRAINING,
                 clock,
-                [settings, method.name, seed, draw, source.metadata["sha256"]],
+                [settings, method.name, seed, draw, device, source.metadata["sha256"]],
                 [storage.digest(path) for path in sets],
             ),
         )

@@ -7,6 +7,7 @@ frame, or for image grids arrays by name and metadata. `render` writes the PDF, 
 from __future__ import annotations
 
 import importlib
+import math
 import textwrap
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from uae import storage
+from uae.errors import InputError
 from uae.paper.layouts import layouts
 
 STYLE = Path(__file__).parents[1] / "paper.mplstyle"
 ONE_COLUMN, TWO_COLUMNS = 3.25, 6.75  # inches
+NARROWEST = 2.0  # inches
 NARROW = 2.5  # inches: too little for a chart with its labels
 
 # Okabe and Ito's palette, told apart by colour-blind readers; markers and dashes tell them apart in grey.
@@ -64,12 +67,14 @@ def render(
 
     style: one of the package's styles (ieee), or a matplotlib style's name or file, on top of its default.
     """
+    if width is not None and not NARROWEST <= width < math.inf:
+        raise InputError(f"a figure cannot be {width:g} inches wide: {NARROWEST:g} is the least")
     own = STYLE.parent / "styles" / f"{style}.mplstyle"
     style = str(own) if own.exists() else style
     module = importlib.import_module(f"uae.paper.figures.{name}")
     inputs = sorted(inputs, key=_in_the_papers_order)
     with styles.context([STYLE, style] if style else [STYLE]):
-        figure, numbers = module.draw(inputs, width or module.WIDTH)
+        figure, numbers = module.draw(inputs, module.WIDTH if width is None else width)
         # No dates: the same records give the same bytes.
         for suffix, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
             with storage.atomic(folder / f"{name}.{suffix}") as file:

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from uae import storage
+from uae.errors import InputError
 from uae.paper.figures import TWO_COLUMNS
 from uae.paper.images import by_eps
 from uae.paper.names import name_of
@@ -28,6 +29,8 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, tuple[dict[str, Any]
     for arrays, metadata in [storage.read_tensors(path, *needed) for path in inputs]:
         shown.setdefault((metadata["dataset"], metadata["model"]), (arrays, metadata))
     loaded = list(shown.values())
+    if len({tuple(arrays["eps"].tolist()) for arrays, _ in loaded}) > 1:
+        raise InputError(f"Figure 6: {', '.join(map(str, inputs))}: the models are attacked at different eps")
     lines = [
         (arrays, metadata["model"], attack, image)
         for arrays, metadata in loaded

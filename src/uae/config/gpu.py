@@ -1,0 +1,38 @@
+"""Whether PyTorch would find a GPU, asked of the driver: importing torch takes seconds."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.util
+import re
+from pathlib import Path
+
+
+@functools.cache
+def has_cuda() -> bool:
+    """A GPU that this process may use, by a driver as new as the CUDA that PyTorch is built for."""
+    needed = _cuda_of_torch()
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    devices, version = ctypes.c_int(), ctypes.c_int()
+    return (
+        needed is not None
+        and driver.cuInit(0) == 0
+        and driver.cuDeviceGetCount(ctypes.byref(devices)) == 0
+        and driver.cuDriverGetVersion(ctypes.byref(version)) == 0
+        and devices.value > 0
+        and version.value // 1000 >= needed
+    )
+
+
+def _cuda_of_torch() -> int | None:
+    """The major version of the CUDA that the installed PyTorch is built for; None without either."""
+    torch = importlib.util.find_spec("torch")
+    if torch is None or torch.origin is None:
+        return None
+    text = Path(torch.origin).with_name("version.py").read_text(encoding="utf-8")
+    found = re.search(r"^cuda\b.*=\s*['\"](\d+)", text, re.MULTILINE)
+    return int(found[1]) if found else None
