@@ -4,12 +4,14 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 
-from uae import models
+from uae import models, records
+from uae.paper import claims
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -63,3 +65,16 @@ def test_the_test_command_is_the_one_that_the_readme_gives():
     assert (
         "make test" in (ROOT / ".ci" / "run").read_text() and "make test" in (ROOT / "README.md").read_text()
     )
+
+
+def test_the_verdicts_in_words_are_those_of_the_records():
+    found = claims.evaluate(records.load(ROOT / "results" / "paper" / "records"))
+    count = Counter(verdict.verdict for verdict in found if not verdict.claim.ours)
+    yes, partly, unclear, no, missing = (count[name] for name in claims.VERDICTS)
+    for page, words in {
+        "README.md": f"{yes} of its claims reproduced, {partly} partly, {unclear} were inconclusive, "
+        f"{no} did not and {missing} were not run",
+        "docs/results.md": f"{yes} claims reproduced, {partly} partly, {unclear} inconclusive, "
+        f"{no} not, {missing} not run",
+    }.items():
+        assert words in " ".join((ROOT / page).read_text().split()), page
