@@ -1,4 +1,4 @@
-"""Grids of images: what Figures 1, 3 and 4 share."""
+"""Grids of images: what Figures 1 and 3 to 6 share."""
 
 from __future__ import annotations
 

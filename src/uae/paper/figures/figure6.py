@@ -25,10 +25,10 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, tuple[dict[str, Any]
     """
     needed = ["original", "eps", *ATTACKS, *(f"{attack}_success" for attack in ATTACKS)]
     # One seed of each model, the first.
-    shown = {}
+    first = {}
     for arrays, metadata in [storage.read_tensors(path, *needed) for path in inputs]:
-        shown.setdefault((metadata["dataset"], metadata["model"]), (arrays, metadata))
-    loaded = list(shown.values())
+        first.setdefault((metadata["dataset"], metadata["model"]), (arrays, metadata))
+    loaded = list(first.values())
     if len({tuple(arrays["eps"].tolist()) for arrays, _ in loaded}) > 1:
         raise InputError(f"Figure 6: {', '.join(map(str, inputs))}: the models are attacked at different eps")
     lines = [
