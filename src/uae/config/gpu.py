@@ -33,6 +33,9 @@ def _cuda_of_torch() -> int | None:
     torch = importlib.util.find_spec("torch")
     if torch is None or torch.origin is None:
         return None
-    text = Path(torch.origin).with_name("version.py").read_text(encoding="utf-8")
+    try:
+        text = Path(torch.origin).with_name("version.py").read_text(encoding="utf-8")
+    except OSError:  # a broken installation
+        return None
     found = re.search(r"^cuda\b.*=\s*['\"](\d+)", text, re.MULTILINE)
     return int(found[1]) if found else None
