@@ -32,7 +32,7 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
     fitted = slope(best.mean(0))
     figure, (axes,) = panels(width)
     axes.loglog(step, along.mean(0), color=COLORS[5], lw=0.6, label=r"at step $t$")
-    axes.loglog(step, best.mean(0), color=COLORS[0], label=rf"best up to $T$ (slope ${fitted:.2f}$)")
+    axes.loglog(step, best.mean(0), color=COLORS[0], label=rf"best up to $T$ (slope ${fitted:.2g}$)")
     half = len(step) // 2
     bound = best.mean(0)[half] * (step / step[half]) ** -0.5
     axes.loglog(step, bound, color="black", ls="--", lw=0.8, label=r"Theorem 1: slope $-1/2$")
