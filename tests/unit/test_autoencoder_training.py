@@ -80,13 +80,23 @@ def test_the_sparsity_term_is_the_kl_divergence_of_bernoullis(p):
     q = hidden.mean(dim=0)
     expected = kl_divergence(Bernoulli(torch.tensor(p, dtype=torch.float64)), Bernoulli(q))
     torch.testing.assert_close(losses.bernoulli_kl(p, q), expected)
-    found = losses.sparsity_penalty(hidden, p, 3.0, 1e-2)
-    torch.testing.assert_close(found, 3 * expected.sum() + 1e-2 * hidden.sum() / 30)
+    output = torch.rand(30, 1, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    found = losses.sparsity_penalty(hidden, output, p, 3.0, 1e-2)
+    torch.testing.assert_close(found, 3 * expected.mean() + 1e-2 * (hidden.sum() + output.sum()) / 30)
     constant = torch.full((5, 6), p)
-    torch.testing.assert_close(losses.sparsity_penalty(constant, p, 3.0, 0.0), torch.tensor(0.0))
+    zero = torch.zeros(5, 4)
+    torch.testing.assert_close(losses.sparsity_penalty(constant, zero, p, 3.0, 0.0), torch.tensor(0.0))
     saturated = torch.ones(5, 6, requires_grad=True)
-    losses.sparsity_penalty(saturated, p, 3.0, 0.0).backward()
+    losses.sparsity_penalty(saturated, zero, p, 3.0, 0.0).backward()
     assert saturated.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("units", [1, 128, 256])
+def test_the_sparsity_term_does_not_grow_with_the_number_of_units(units):
+    """All units at activation 1/2: KL(0.1 || 0.5) = ln 2 - H(0.1) = 0.36806 nats, times the weight."""
+    closed_form = math.log(2) + 0.1 * math.log(0.1) + 0.9 * math.log(0.9)
+    found = losses.sparsity_penalty(torch.full((7, units), 0.5), torch.zeros(7, 4), 0.1, 3.0, 0.0)
+    assert found.item() == pytest.approx(3 * closed_form, rel=1e-6)
 
 
 def test_sparse_training_makes_the_hidden_units_sparse():

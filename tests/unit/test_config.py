@@ -116,7 +116,12 @@ def robust_model(**over):
         ({"attack": {"steps": "ten"}}, ["attack.steps", "integer", "'ten'"]),
         ({"device": "tpu"}, ["device", "'auto', 'cpu' or 'cuda'", "'tpu'"]),
         ({"methods": ["ga-0"]}, ["methods", "ga-<sigma above 0>"]),
-        ({"methods": ["mine"]}, ["'mine' is not matched, ga-<sigma above 0>, or one of `attacks`: mine-uae"]),
+        (
+            {"methods": ["mine"]},
+            [
+                "'mine' is not matched, matched-2, matched-best, ga-<sigma above 0>, or one of `attacks`: mine-uae"
+            ],
+        ),
         ({"methods": ["original"]}, ["methods: 'original' is not matched"]),
         ({"methods": ["ga-0.01-2"]}, ["methods: 'ga-0.01-2' is not matched"]),
         ({"methods": ["ga-0.01-to-clean"]}, ["methods: 'ga-0.01-to-clean' is not matched"]),

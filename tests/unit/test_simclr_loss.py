@@ -140,3 +140,28 @@ def test_a_constant_view_names_the_sample():
     images[3] = 0.0
     with pytest.raises(ValueError, match="sample 3: the embedding of a view has length 0"):
         Contrastive(model, copies=3)(images, images)
+
+
+class Still:
+    """Views in evaluation mode, as the authors' code makes them: each is the image itself."""
+
+    def draw(self, *args):
+        return None
+
+    def __call__(self, images, views):
+        return images
+
+
+def test_identical_views_make_the_criterion_a_constant(model):
+    """The authors' criterion: 100 equal views of a sample. Every one of the 99 others scores alike, so the
+    loss is ln 99 whatever the image, its gradient is rounding, and an attack succeeds anywhere."""
+    constant = Contrastive(model, copies=50, views=2, augmentation=Still())
+    x = IMAGES.clone().requires_grad_()
+    values = constant(x, IMAGES)
+    torch.testing.assert_close(values, torch.full((5,), math.log(99)), atol=1e-5, rtol=0)
+    (gradient,) = torch.autograd.grad(values.sum(), x)
+    ours = torch.rand_like(IMAGES).requires_grad_()
+    (real,) = torch.autograd.grad(Contrastive(model, copies=50)(ours, IMAGES).sum(), ours)
+    assert gradient.abs().max() < 1e-6 < 1e-4 < real.abs().max()
+    other = torch.rand(IMAGES.shape, generator=torch.Generator().manual_seed(5))
+    torch.testing.assert_close(constant(other, IMAGES), values, atol=1e-5, rtol=0)

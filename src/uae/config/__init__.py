@@ -264,6 +264,7 @@ class Config(Block):
             "epochs": epochs,
             **recipe.fit(),
             **budget.fit(),
+            **({"keep_best": True} if method == "matched-best" else {}),
         }
 
     def attacking(self, model: str, attack: str) -> dict[str, Any]:

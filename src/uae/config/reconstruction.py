@@ -116,8 +116,9 @@ class Stationarity(Block):
 
 # What a retrained model sees beside the originals. `matched`: the originals again. A trailing `-2`: two
 # rounds, the second of UAEs for the model of the first (appendix H). `-to-clean`: a UAE's target is its
-# original.
+# original. `matched-best`: the control with the weights of the epoch with the lowest training loss.
 METHOD = re.compile(r"(?P<base>ga-(?P<sigma>\d+(\.\d+)?)|[a-z0-9.-]+?)(?P<again>-2)?(?P<clean>-to-clean)?")
+CONTROLS = ("matched", "matched-2", "matched-best")
 
 
 class Method:
@@ -133,7 +134,7 @@ class Method:
 
     @property
     def is_attack(self) -> bool:
-        return self.sigma is None and self.base not in ("original", "matched")
+        return self.sigma is None and self.base != "original" and self.name not in CONTROLS
 
     @property
     def attacks(self) -> list[str]:
@@ -153,10 +154,10 @@ def check_methods(key: str, methods: list[str], attacks: dict[str, Attack]) -> N
         if method.is_attack:
             known = method.base in attacks
         else:  # noise has one kind, and `original` is every row's first model
-            known = name in ("matched", "matched-2") or (bool(method.sigma) and name == method.base)
+            known = name in CONTROLS or (bool(method.sigma) and name == method.base)
         if not known:
             raise ValueError(
-                f"{key}: {name!r} is not matched, ga-<sigma above 0>, or one of `attacks`: "
+                f"{key}: {name!r} is not {', '.join(CONTROLS)}, ga-<sigma above 0>, or one of `attacks`: "
                 f"{', '.join(attacks)} (each also as <attack>-2 and <attack>-to-clean)"
             )
 

@@ -10,8 +10,8 @@ from uae.models.resnet import ResNet18
 class SimCLR(nn.Module):
     """(N, C, H, W) in [0, 1] to embeddings (N, dim), on which NT-Xent is computed.
 
-    The encoder is ResNet-18 without a classifier. The head has two layers, 512-512-128 at full
-    width, each followed by batch normalisation and hence without bias (the public SimCLR code).
+    The encoder is ResNet-18 without a classifier. The head has three layers, 512-512-512-128 at full
+    width, as in the authors' code. Batch normalisation follows each layer, which hence has no bias.
     width: of the encoder's first stage (64 in ResNet-18).
     """
 
@@ -19,13 +19,10 @@ class SimCLR(nn.Module):
         super().__init__()
         self.encoder = ResNet18(shape, width)
         hidden = self.encoder.dim
-        self.head = nn.Sequential(
-            nn.Linear(hidden, hidden, bias=False),
-            nn.BatchNorm1d(hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, dim, bias=False),
-            nn.BatchNorm1d(dim),
-        )
+        layers: list[nn.Module] = []
+        for _ in range(2):
+            layers += [nn.Linear(hidden, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU()]
+        self.head = nn.Sequential(*layers, nn.Linear(hidden, dim, bias=False), nn.BatchNorm1d(dim))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.encoder(x))

@@ -1,4 +1,4 @@
-"""Fit an adversarial autoencoder (Makhzani et al. 2016): three updates a batch."""
+"""Fit an adversarial autoencoder (Makhzani et al. 2016): four updates a batch, two of the discriminator."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ from uae.training.optimizers import OPTIMIZERS
 PRIORS: dict[str, Callable[[Tensor], Tensor]] = {"normal": torch.randn_like, "uniform": torch.rand_like}
 
 
+def shuffled(samples: Tensor) -> Tensor:
+    """A random order of the rows, int64 (N,): by sorting, because a CUDA graph cannot hold `randperm`."""
+    return torch.rand_like(samples).argsort()
+
+
 def fit(
     model: Adversarial,
     x: Tensor,
@@ -32,9 +37,10 @@ def fit(
 ) -> list[float]:
     """Train `model` in place on x (N, *shape); the mean reconstruction loss of each epoch.
 
-    For each batch: encoder and decoder reconstruct, the discriminator tells codes from draws of the
-    prior, the encoder makes it take its codes for draws. Each has its own optimiser, as the encoder's
-    two updates differ in scale.
+    For each batch of N: encoder and decoder reconstruct, the discriminator tells N draws of the prior
+    from the N codes, the encoder makes it take its codes for draws. As in the authors' code the
+    discriminator sees its 2N samples shuffled, in two batches of N: two updates. Each part has its own
+    optimiser, because the encoder's two updates differ in scale.
     prior: `normal`, N(0, I), as released, or `uniform` on the unit cube, which the codes can match.
     Raises Diverged, naming epoch and step, when the loss is not finite.
     """
@@ -53,12 +59,15 @@ def fit(
 
         code = model.encoder(batch)
         fake = code.detach()
-        # -log D(prior) - log(1 - D(code)), and -log D(code) for the encoder, on logits
-        real_loss = F.softplus(-model.discriminator(draw(fake))).mean()
-        fake_loss = F.softplus(model.discriminator(fake)).mean()
-        discriminator.zero_grad(set_to_none=True)
-        (real_loss + fake_loss).backward()
-        discriminator.step()
+        # -log D(prior) and -log(1 - D(code)), and -log D(code) for the encoder, on logits
+        samples, sign = torch.cat([draw(fake), fake]), torch.ones_like(fake[:, 0])
+        signs = torch.cat([-sign, sign])
+        order = shuffled(signs)
+        for rows in order.chunk(2):
+            logits = model.discriminator(samples[rows]).squeeze(1)
+            discriminator.zero_grad(set_to_none=True)
+            F.softplus(signs[rows] * logits).mean().backward()
+            discriminator.step()
 
         generator.zero_grad(set_to_none=True)
         F.softplus(-model.discriminator(code)).mean().backward(inputs=encoder)

@@ -28,8 +28,8 @@ def fit(
 ) -> list[float]:
     """Train `model` in place on x (N, *shape); the mean loss of each epoch, penalty included.
 
-    sparsity, sparsity_weight, l1: the sparse autoencoder's penalty on the hidden activations (see
-        `sparsity_penalty`), weight 3 for MNIST, 1 for SVHN; none by default.
+    sparsity, sparsity_weight, l1: the sparse autoencoder's penalty (see `sparsity_penalty`), weight 3
+        for MNIST, 1 for SVHN; none by default.
     Raises Diverged, naming epoch and step, when the loss is not finite.
     """
     criterion = LOSSES[loss]
@@ -38,9 +38,10 @@ def fit(
     @Graphed
     def update(batch: Tensor, goal: Tensor) -> Tensor:
         hidden = model.encoder(batch)
-        value = criterion(model.decoder(hidden), goal)
+        output = model.decoder(hidden)
+        value = criterion(output, goal)
         if sparsity_weight or l1:
-            value = value + sparsity_penalty(hidden, sparsity, sparsity_weight, l1)
+            value = value + sparsity_penalty(hidden, output, sparsity, sparsity_weight, l1)
         stepper.zero_grad(set_to_none=True)
         value.backward()
         stepper.step()

@@ -25,11 +25,13 @@ def bernoulli_kl(p: float, q: Tensor) -> Tensor:
     return p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()
 
 
-def sparsity_penalty(hidden: Tensor, sparsity: float, weight: float, l1: float) -> Tensor:
-    """The sparse autoencoder's penalty on the hidden activations (N, H) of a batch.
+def sparsity_penalty(hidden: Tensor, output: Tensor, sparsity: float, weight: float, l1: float) -> Tensor:
+    """The sparse autoencoder's penalty on a batch's hidden activations (N, H) and output (N, *shape).
 
-    weight * sum over units of KL(sparsity || mean activation over the batch), and l1 times the
-    absolute activations, summed over units and averaged over the batch.
+    weight * mean over the H units of KL(sparsity || the unit's mean activation over the batch), plus
+    l1 * the absolute activations of both layers, summed over a sample and averaged over the batch.
+    The authors' code takes the mean over the units: a sum would weigh H times as much.
     """
-    kl = bernoulli_kl(sparsity, hidden.mean(dim=0)).sum()
-    return weight * kl + l1 * hidden.abs().sum(dim=1).mean()
+    kl = bernoulli_kl(sparsity, hidden.mean(dim=0)).mean()
+    activations = hidden.abs().sum(dim=1) + output.flatten(1).abs().sum(dim=1)
+    return weight * kl + l1 * activations.mean()
