@@ -252,7 +252,7 @@ def test_how_verdicts_read():
         claims.Verdict(one.model_copy(update={"ours": True}), claims.REPRODUCED, [row]),
     ]
     assert verdicts.counts(found) == (
-        "2 reproduced, 0 partly, 0 inconclusive, 0 not reproduced, 1 not run; "
+        "2 reproduced, 0 partly, 0 inconclusive, 0 not reproduced, 0 no perturbation, 1 not run; "
         "1 of the reproduced rest on fewer than 100 images"
     )
 

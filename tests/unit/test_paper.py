@@ -53,7 +53,9 @@ def saved(tmp_path):
 
 def test_the_tidy_table():
     cells = tables.tidy("table4", RECORDS)
-    columns = "dataset,variant,model,method,metric,value,std,n_seeds,seeds,base,paper_value,paper_std"
+    columns = (
+        "dataset,variant,model,method,metric,value,std,n_seeds,seeds,base,unperturbed,paper_value,paper_std"
+    )
     assert ",".join(cells.columns) == columns
     errors = cells[cells.metric == "test_error"].set_index("method")
     assert errors.loc["original", "value"] == pytest.approx(0.005)

@@ -17,9 +17,9 @@ class PenaltyAttack(ConstrainedAttack):
     """The baseline of section 5.2: `searches` searches of `steps` steps, all samples at once.
 
     c0, lower, upper: the first c and the bounds of the search, each sample's own from then on.
-    restart_critic: each search begins with the first critic, too, as it does with the first delta. By
-        default the critic lives through all searches: Algorithm 3 initialises nothing within its loop, and
-        at the last step it has seen as many steps as MinMax's.
+    restart_critic: each search begins with the first critic, too, as it does with the first delta: the
+        authors' code. Else the critic is kept through all searches, as Algorithm 3 can be read, which
+        initialises nothing within its loop.
     The other settings are those of `ConstrainedAttack`.
 
     A search counts as a success if one of its own iterates is one, as in the method of Carlini and
@@ -32,7 +32,7 @@ class PenaltyAttack(ConstrainedAttack):
     searches: int = 9
     lower: float = 1e-3
     upper: float = 1e9
-    restart_critic: bool = False
+    restart_critic: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -19,6 +19,7 @@ COLOURS = {
     "partly": "yellow",
     "inconclusive": "yellow",
     "not reproduced": "red",
+    "no perturbation": "dim",
 }
 
 

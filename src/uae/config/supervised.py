@@ -48,7 +48,8 @@ class Compared(Block):
 
     attack: Literal["minmax", "penalty"]
     critic: Literal["vanilla", "released"]
-    restart_critic: bool = False  # in each search of the penalty attack
+    restart_critic: bool = True  # in each search of the penalty attack
+    inner_steps: Count | None = None  # critic steps an attack step, in place of the common number
     images: Images | None = None  # at most, where that is fewer than the table's
 
 
@@ -263,6 +264,8 @@ class Supervised(Block):
                 }
             images = min(getattr(block, device) for block in (budget.images, method.images) if block)
             settings = self._mine(method.attack, images, 1.0, method.critic, **over)
+            if method.inner_steps:
+                settings["mine"]["inner_steps"] = method.inner_steps
             found.append(AttackSet("table3", name, None, settings | {"trace": True}))
         return found
 

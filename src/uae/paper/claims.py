@@ -5,6 +5,8 @@ margin, the signed distance by which it holds, beside the spread of the runs:
 
     spread = root of the sum of the squared standard deviations of what is compared
 
+A row about a model that was trained with UAEs which are their originals says `no perturbation` instead.
+
 A standard deviation is that over the runs, together with one that the records themselves have (KID's over its
 subsets, `kid_std`). Where there is a spread and the margin is within it, the row is inconclusive; so is a
 difference beyond the four digits that are shown. Cells are compared within one variant of the data only, and
@@ -28,13 +30,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from uae.errors import BadFile
+from uae.paper.perturbation import NO_PERTURBATION, OF_THE_ATTACK, unperturbed
 from uae.records import Record
 
 REFERENCE = Path(__file__).parent / "reference"
 AXES = ("experiment", "dataset", "model", "method", "metric")
 REPRODUCED, PARTLY, NOT_REPRODUCED = "reproduced", "partly", "not reproduced"
 INCONCLUSIVE, NOT_RUN = "inconclusive", "not run"
-VERDICTS = (REPRODUCED, PARTLY, INCONCLUSIVE, NOT_REPRODUCED, NOT_RUN)
+VERDICTS = (REPRODUCED, PARTLY, INCONCLUSIVE, NOT_REPRODUCED, NO_PERTURBATION, NOT_RUN)
 
 _AT_EPS = re.compile(r"(\w+)@([0-9.e-]+)(?:/([0-9]+))?")
 
@@ -122,7 +125,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison. `state` is holds, fails, inconclusive or not run."""
+    """One comparison. `state` is holds, fails, inconclusive, no perturbation or not run."""
 
     label: str
     variant: str
@@ -196,6 +199,12 @@ class Measured:
 
     def __init__(self) -> None:
         self.cells: dict[str, dict[Key, Cell]] = {}
+        self.unperturbed: set[tuple[str, ...]] = set()  # see `uae.paper.perturbation`
+
+    def tests_nothing(self, key: Key, variant: str) -> bool:
+        """Whether a cell is of a model that was trained with UAEs which are their originals."""
+        *where, metric = key
+        return (where[0], variant, *where[1:]) in self.unperturbed and metric not in OF_THE_ATTACK
 
     def variants(self, key: Key) -> list[str]:
         return sorted(variant for variant, cells in self.cells.items() if key in cells)
@@ -221,6 +230,7 @@ def measured(records: list[Record]) -> Measured:
             key = (r.experiment, r.dataset, r.model, r.method, _metric(metric))
             found.setdefault((r.variant, key), []).append((r, metric))
     out = Measured()
+    out.unperturbed = unperturbed(records)
     for (variant, key), behind in found.items():
         values: dict[int, list[float]] = {}
         for r, metric in behind:
@@ -263,10 +273,14 @@ def _combine(quantity: str, cell: Cell, base: Cell | None) -> Cell:
     return Cell(1 - ratio, abs(ratio) * math.hypot(*slopes) if stds else None, runs)
 
 
+def _compared(claim: Claim, key: Key) -> list[Key]:
+    """The cells that a row of a claim compares."""
+    return [key] + [_differing(key, other) for other in (claim.base, claim.than) if isinstance(other, dict)]
+
+
 def _sides(claim: Claim, key: Key, cells: dict[Key, Cell]) -> tuple[Cell, Cell] | None:
     """What the claim compares in one row, None where a cell is missing or they have no seed in common."""
-    needed = [key]
-    needed += [_differing(key, other) for other in (claim.base, claim.than) if isinstance(other, dict)]
+    needed = _compared(claim, key)
     if any(name not in cells for name in needed):
         return None
     seeds = set.intersection(*(set(cells[name].values) for name in needed))
@@ -327,6 +341,8 @@ def _rows(claim: Claim, ours: Measured, paper: Measured, settings: str) -> list[
             for variant in variants:
                 left, right = _sides(compared, key, ours.cells[variant])
                 state, spread = _state(compared, left, right)
+                if any(ours.tests_nothing(cell, variant) for cell in _compared(compared, key)):
+                    state = NO_PERTURBATION
                 runs = min(left.runs, right.runs) if isinstance(claim.than, dict) else left.runs
                 images = left.images, right.images
                 rows.append(Row(label, variant, state, left.mean, right.mean, spread, runs, *theirs, *images))
@@ -338,8 +354,8 @@ def _decide(claim: Claim, states: list[str]) -> str:
     holding, failing = states.count("holds"), states.count("fails")
     total = len(states)
     needed = {"all": total, "most": total // 2 + 1}.get(claim.holds_in, claim.holds_in)
-    if states.count(NOT_RUN) == total:
-        return NOT_RUN
+    if states.count(NOT_RUN) + states.count(NO_PERTURBATION) == total:
+        return NO_PERTURBATION if NO_PERTURBATION in states else NOT_RUN
     if holding >= needed:
         return REPRODUCED
     if holding and (claim.holds_in == "all" or total - failing >= needed):

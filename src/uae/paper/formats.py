@@ -130,7 +130,7 @@ def _latex_row(row: dict[str, Any]) -> list[str]:
 def render(table: str, records: list[Record], folder: Path) -> None:
     """Write <table>.csv, .tex and .md to the folder."""
     cells, text = tidy(table, records), caption(table, records)
-    written = cells.drop(columns=["seeds", "base"], errors="ignore")
+    written = cells.drop(columns=["seeds", "base", "unperturbed"], errors="ignore")
     storage.write_text(folder / f"{table}.csv", written.to_csv(index=False, float_format="%.8g"))
     storage.write_text(folder / f"{table}.tex", _latex(table, cells, text))
     storage.write_text(folder / f"{table}.md", _markdown(table, cells, text))

@@ -14,6 +14,7 @@ import pandas as pd
 from uae.data import catalogue
 from uae.paper.layouts import layouts, wanted
 from uae.paper.names import complete, data_of, name_of, plain
+from uae.paper.perturbation import NO_PERTURBATION, OF_THE_ATTACK, unperturbed
 from uae.records import Record, settings_differ
 
 HERE = Path(__file__).parent
@@ -28,7 +29,8 @@ def tidy(table: str, records: list[Record]) -> pd.DataFrame:
     A run is a seed, and for Gaussian augmentation a draw of the noise; `n_seeds` counts the seeds
     alone, and `std` is empty for a single run. The rows follow the paper's order. In a table of
     `differences` the cells are paired differences to the matched control, and `p` is that of a t-test.
-    Else, for what is shown and not written: `seeds`, and `base`, the original's mean over these seeds.
+    For what is shown and not written: `unperturbed` (see `uae.paper.perturbation`), and but for
+    `differences` `seeds` and `base`, the original's mean over these seeds.
     """
     layout = layouts()["tables"][table]
     metrics = list(dict.fromkeys(column["metric"] for column in layout["columns"]))
@@ -50,6 +52,10 @@ def tidy(table: str, records: list[Record]) -> pd.DataFrame:
         cells.columns = COLUMNS[:-2]
         cells["seeds"] = list(runs["seed"].agg(frozenset)) if len(cells) else None
         cells["base"] = _originals(measured, cells)
+    flat = {key[1:] for key in unperturbed(records)}
+    keys = cells[["variant", "dataset", "model", "method"]].itertuples(index=False, name=None)
+    of_training = ~cells["metric"].isin(OF_THE_ATTACK)
+    cells["unperturbed"] = pd.Series([key in flat for key in keys], cells.index, dtype=bool) & of_training
     cells = _beside_the_paper(table, cells)
     # The paper's order; what it does not know comes last, by name.
     order = [*metrics, *layouts()["names"]]
@@ -120,6 +126,8 @@ def _cell(row: pd.Series, kind: str) -> dict[str, Any]:
         spread = _spread(row["std"], form)
     if pd.notna(row.get("p")):
         spread += f", p = {row['p']:.2g}, n = {row['n_seeds']}"
+    if row["unperturbed"] and form.get("change"):
+        change = NO_PERTURBATION
     paper, against = NONE, ""
     if pd.notna(row["paper_value"]):
         paper = _number(row["paper_value"], kind)
@@ -130,8 +138,8 @@ def _cell(row: pd.Series, kind: str) -> dict[str, Any]:
         elif row["paper_value"]:
             against = f"{100 * (value / row['paper_value'] - 1):+.0f}%"
     return {
-        "ours": _number(value, kind),
-        "spread": spread,
+        "ours": NO_PERTURBATION if row["unperturbed"] and "p" in row else _number(value, kind),
+        "spread": "" if row["unperturbed"] and "p" in row else spread,
         "change": change,
         "paper": paper,
         "against": against,
@@ -209,7 +217,7 @@ def _shown(found: pd.DataFrame, kind: str, best: dict) -> dict[str, Any] | None:
     row = found.iloc[0]
     cell = _cell(row, kind)
     text, seeds = best.get(tuple(row[k] for k in ("dataset", "variant", "model", "metric")), (None, 0))
-    cell["best"] = cell["ours"] == text and row["n_seeds"] == seeds
+    cell["best"] = cell["ours"] == text and row["n_seeds"] == seeds and not row["unperturbed"]
     return cell
 
 
@@ -223,7 +231,7 @@ def _best(cells: pd.DataFrame, layout: dict[str, Any]) -> dict[tuple, tuple[str,
     for key, part in cells.groupby(["dataset", "variant", "model", "metric"]):
         rule = layouts()["formats"][kinds[key[-1]]].get("best")
         seeds = part["n_seeds"].max()
-        part = part[part["n_seeds"] == seeds]
+        part = part[(part["n_seeds"] == seeds) & ~part["unperturbed"]]
         if rule and len(part) > 1:
             value = part["value"].min() if rule == "low" else part["value"].max()
             out[key] = _number(value, kinds[key[-1]]), seeds  # equal to the digits shown is equal
@@ -243,6 +251,11 @@ def caption(table: str, records: list[Record]) -> str:
     kinds = {c.get("format") for c in layout["columns"]}
     if any(layouts()["formats"].get(kind, {}).get("change") for kind in kinds):
         text.append("↑: so much lower an error than the original's; ↓: higher.")
+    if flat := unperturbed(records):
+        text.append(
+            f"{NO_PERTURBATION.capitalize()}: the median change of the UAEs is below one grey level, so the "
+            f"comparison tests nothing ({len(flat)} of the models)."
+        )
     if mixed := settings_differ(records):
         text.append(f"Runs with different settings stand in one cell: {', '.join(mixed)}.")
     smaller = {r.variant.partition("+")[0] for r in records if not complete(r.variant)}

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from uae.paper.claims import NOT_RUN, REPRODUCED, VERDICTS, Claim, Row, Verdict, shown
+from uae.paper.perturbation import NO_PERTURBATION
 
-MARKS = {"holds": "✓", "fails": "✗", "inconclusive": "~", NOT_RUN: "–"}
+MARKS = {"holds": "✓", "fails": "✗", "inconclusive": "~", NO_PERTURBATION: "○", NOT_RUN: "–"}
 SIGNS = {"lower": "<", "higher": ">", "at least": "≥", "at most": "≤", "close to": "≈"}
 SETTINGS = {
-    "paper": "UAEs with the settings that the paper states",
+    "paper": "UAEs in the paper's words, with the critic's learning rate of the authors' code",
     "released": "UAEs with the authors' settings",
 }
 LEGEND = (
-    "✓ holds, ✗ fails, ~ within the spread or the digits shown; ±: the spread of both sides together, over "
-    "runs (KID: and over its subsets). Partly: some rows hold, or not all were run."
+    "✓ holds, ✗ fails, ~ within the spread or the digits shown, ○ no perturbation: the median change of the "
+    "UAEs that the model was trained with is below one grey level, so the comparison tests nothing; ±: the "
+    "spread of both sides together, over runs (KID: and over its subsets). Partly: some rows hold, or not "
+    "all were run."
 )
 FEW = 100  # attacked images, below which a verdict says little
 
@@ -23,6 +26,8 @@ def row_text(claim: Claim, row: Row) -> str:
     """One row: ours, what it is compared with, the spread, and what it was measured on."""
     if row.state == NOT_RUN:
         return f"{MARKS[row.state]} {row.label}: not run"
+    if row.state == NO_PERTURBATION:
+        return f"{MARKS[row.state]} {row.label}: {NO_PERTURBATION} ({row.basis})"
     spread = f" (± {row.spread:.2g})" if row.spread is not None else ""
     compared = f"{shown(row.ours)} {SIGNS[claim.direction]} {shown(row.ours_other)}{spread}"
     return f"{MARKS[row.state]} {row.label}: {compared} ({row.basis})"

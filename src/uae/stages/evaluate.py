@@ -91,8 +91,9 @@ def _representation(model: nn.Module, source: prepared.Prepared, seed: int) -> d
 
 
 def describe(result: AttackResult, x: torch.Tensor) -> dict[str, float]:
-    """ASR, and the mean step, MI and perturbation of the successes where there are any."""
-    out = {"asr": result.success_rate}
+    """ASR, the set's median change, and the mean step, MI and perturbation of the successes, if any."""
+    change = (result.adv - x).flatten(1).double().square().mean(dim=1).sqrt()
+    out = {"asr": result.success_rate, "median_change": change.median().item()}
     if result.success.any():
         out["step_mean"] = result.step[result.success].double().mean().item()
         norms = (result.adv - x).flatten(1).norm(dim=1)[result.success]

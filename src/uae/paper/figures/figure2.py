@@ -31,7 +31,7 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
     for (dataset, critic), part in numbers.groupby(["dataset", "critic"], sort=False):
         panel = axes[critics.index(critic) * len(datasets) + datasets.index(dataset)]
         for place, (method, curve) in enumerate(part.groupby("method", sort=False)):
-            color, style = COLORS[place], ["-", "--", ":"][place % 3]
+            color, style = COLORS[place], ["-", "--", ":", "-."][place % 4]
             count = int(curve["images"].iloc[-1])
             label = f"{name_of(method)}, {count:,} image{'s' * (count != 1)}"
             panel.plot(curve["iteration"], curve["mean"], color=color, ls=style, lw=0.5)

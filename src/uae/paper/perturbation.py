@@ -1,0 +1,51 @@
+"""Whether a set of UAEs differs from its originals: a comparison with one that does not tests nothing."""
+
+from __future__ import annotations
+
+import math
+
+from uae.records import Record
+
+NO_PERTURBATION = "no perturbation"
+GREY_LEVEL = 1 / 255  # the smallest difference between two pixels, as a share of the data's range
+# What the attack says of itself, which holds also where the examples are their originals
+OF_THE_ATTACK = {"asr", "l2_mean", "mi_mean", "step_mean", "median_change"}
+# Features of a sample, for records from before the change was measured
+FEATURES = {
+    "mnist": 784,
+    "fashion-mnist": 784,
+    "svhn": 3072,
+    "cifar10": 3072,
+    "isolet": 617,
+    "coil-20": 400,
+    "mice-protein": 77,
+    "activity": 561,
+}
+
+Key = tuple[str, str, str, str, str]  # experiment, variant, dataset, model, method
+
+
+def median_change(record: Record) -> float | None:
+    """The median over a record's UAE set of the root-mean-square change of a feature; None without a set.
+
+    A record from before November 2026 does not have it. Where most samples had no success and were
+    replicated it is 0; else the mean over the successes stands for the median.
+    """
+    metrics, attack = record.metrics, record.settings.get("attack")
+    if "median_change" in metrics:
+        return metrics["median_change"]
+    if record.experiment != "reconstruction" or not attack or "asr" not in metrics:
+        return None
+    if metrics["asr"] < 0.5 and attack["on_failure"] == "original":
+        return 0.0
+    name = next(name for name in FEATURES if record.dataset.startswith(name))
+    return metrics["l2_mean"] / math.sqrt(FEATURES[name])
+
+
+def unperturbed(records: list[Record]) -> set[Key]:
+    """The models that were trained with UAEs whose median change, over all seeds, is below one grey level."""
+    found: dict[Key, list[float]] = {}
+    for r in records:
+        if (change := median_change(r)) is not None:
+            found.setdefault((r.experiment, r.variant, r.dataset, r.model, r.method), []).append(change)
+    return {key for key, changes in found.items() if max(changes) < GREY_LEVEL}

@@ -1,0 +1,82 @@
+"""A comparison with UAEs that are their originals says so, in verdicts and tables."""
+
+import pytest
+import torch
+
+from tests.unit.test_claims import record as plain
+from tests.unit.test_claims import verdict
+from uae.attacks import AttackResult
+from uae.paper import claims, perturbation, tables
+from uae.stages.evaluate import describe
+
+GREY = 1 / 255
+
+
+def record(method, on_failure="original", **metrics):
+    """Of a model that was trained with UAEs."""
+    return plain(method, **metrics).model_copy(update={"settings": {"attack": {"on_failure": on_failure}}})
+
+
+@pytest.mark.parametrize(
+    ("shifts", "expected"),
+    [([0.0, 0.0, 0.02], 0.0), ([0.0, 0.02, 0.04], 0.02), ([0.5, 0.004, 0.001], 0.004)],
+)
+def test_the_median_change_is_that_of_the_whole_set(shifts, expected):
+    """Each sample is shifted by one amount: its root-mean-square change is that amount."""
+    x = torch.zeros(3, 1, 5, 5)
+    adv = x + torch.tensor(shifts)[:, None, None, None]
+    one, ok = torch.ones(3), torch.tensor(shifts) > 0
+    result = AttackResult(
+        adv=adv, success=ok, mi=one, loss=one, loss_clean=one, index=torch.arange(3), step=one.int()
+    )
+    assert describe(result, x)["median_change"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "on_failure", "flat"),
+    [
+        ({"median_change": 0.9 * GREY}, "original", True),
+        ({"median_change": 1.1 * GREY}, "original", False),
+        # Before it was measured: most are their originals, or the mean perturbation of 784 pixels
+        ({"asr": 0.4, "l2_mean": 3.0}, "original", True),
+        ({"asr": 0.4, "l2_mean": 3.0}, "best", False),
+        ({"asr": 0.9, "l2_mean": 0.9 * 28 * GREY}, "original", True),
+        ({"asr": 0.9, "l2_mean": 1.1 * 28 * GREY}, "original", False),
+    ],
+)
+def test_verdicts_and_tables_say_no_perturbation(metrics, on_failure, flat):
+    loaded = [
+        plain("original", test_error=0.5),
+        plain("matched", test_error=0.45),
+        record("mine-uae", on_failure, test_error=0.4, **metrics),
+    ]
+    found = verdict(loaded)
+    assert found.verdict == (claims.NO_PERTURBATION if flat else claims.REPRODUCED)
+    assert {row.state for row in found.rows} == {claims.NO_PERTURBATION if flat else "holds"}
+    rows = tables.body("table4", tables.tidy("table4", loaded))[0]["rows"]
+    cell = next(c for c in rows[0]["cells"] if c and c["key"][-1] == "mine-uae")
+    assert cell["change"] == (perturbation.NO_PERTURBATION if flat else "↑ 20.0%")
+    assert cell["ours"] == "0.40000" and cell["best"] is not flat
+    assert (perturbation.NO_PERTURBATION.capitalize() in tables.caption("table4", loaded)) is flat
+    paired = tables.body("seeds", tables.tidy("seeds", loaded))[0]["rows"][0]["cells"]
+    cell = next(c for c in paired if c)
+    assert cell["ours"] == (perturbation.NO_PERTURBATION if flat else "-5.0e-02")
+
+
+def test_what_the_attack_says_of_itself_is_judged_all_the_same():
+    loaded = [record("mine-uae", asr=0.99, median_change=0.0), plain("original", asr=0.5)]
+    assert verdict(loaded, cells={"metric": "asr"}, **{"is": "higher"}).verdict == claims.REPRODUCED
+
+
+def test_some_rows_without_a_perturbation_leave_the_verdict_to_the_others():
+    loaded = [
+        plain("original", test_error=0.5),
+        plain("original", dataset="svhn", test_error=0.5),
+        record("mine-uae", test_error=0.4, median_change=0.0),
+        record("mine-uae", test_error=0.4, median_change=0.1).model_copy(
+            update={"dataset": "svhn", "variant": "svhn"}
+        ),
+    ]
+    found = verdict(loaded, cells={"dataset": ["mnist", "svhn"]})
+    assert [row.state for row in found.rows] == [claims.NO_PERTURBATION, "holds"]
+    assert found.verdict == claims.PARTLY
