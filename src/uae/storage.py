@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -14,26 +17,65 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as _serialize
 
+from uae import locks
 from uae.errors import BadFile
 
 
 @contextlib.contextmanager
 def atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a temporary file that becomes `path` when the block ends, and vanishes when it raises."""
+    """Open a temporary file that becomes `path` when the block ends, and vanishes when it raises.
+
+    A file that is replaced keeps its permissions. A link is replaced, not followed: DVC links to its cache.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # One name for each target: what a killed process left is overwritten by the next that writes it.
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = None
     try:
-        with temporary.open(mode, encoding=None if "b" in mode else "utf-8") as file:
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "a folder, device or pipe is there")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _clean(path)
+        descriptor, temporary = _temporary(path)
+        with os.fdopen(descriptor, mode, encoding=None if "b" in mode else "utf-8") as file:
+            if path.exists() and not path.is_symlink():
+                os.fchmod(descriptor, path.stat().st_mode & 0o777 | 0o200)
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+            os.fsync(descriptor)
+            temporary.replace(path)  # while it is locked: nobody takes it for a killed process's
     except OSError as error:
         raise OSError(error.errno, f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _stem(path: Path) -> str:
+    """The start of a temporary file's name; the system allows names of 255 bytes."""
+    return "." + path.name.encode(errors="surrogateescape")[:200].decode(errors="ignore")
+
+
+def _temporary(path: Path) -> tuple[int, Path]:
+    """A new file beside `path`, open and locked; each writer has one of its own."""
+    while True:
+        temporary = path.with_name(f"{_stem(path)}.{secrets.token_hex(4)}.tmp")
+        descriptor = os.open(temporary, locks.FLAGS | os.O_EXCL, 0o666)
+        locks.lock(descriptor, wait=True)
+        if locks.there(descriptor, temporary):
+            return descriptor, temporary
+        os.close(descriptor)  # taken for a killed process's before it was locked
+
+
+def _clean(path: Path) -> None:
+    """Delete the temporary files that killed writers of `path` left: nobody has them locked."""
+    name = re.compile(re.escape(_stem(path)) + r"\.[0-9a-f]{8}\.tmp")
+    for left in [Path(entry) for entry in os.scandir(path.parent) if name.fullmatch(entry.name)]:
+        with contextlib.suppress(OSError):  # gone, or another user's
+            descriptor = os.open(left, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                if locks.lock(descriptor):
+                    left.unlink()
+            finally:
+                os.close(descriptor)
 
 
 CHECKSUM = "checksum"

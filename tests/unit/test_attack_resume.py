@@ -1,13 +1,16 @@
 """An attack that is killed goes on from the last chunk that was saved, and ends as an unbroken one."""
 
+import errno
 import logging
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from uae import MINE, MinMaxAttack, models, records
+from uae import MINE, MinMaxAttack, locks, models, records, storage
 from uae.attacks import AttackResult, PenaltyAttack, constrained
 from uae.errors import InputError
 from uae.losses import Margin, Reconstruction
@@ -146,20 +149,16 @@ def test_one_tag_for_two_attacks_does_not_mix_them(change, tmp_path):
     assert torch.equal(found.adv, expected.adv) and (found.trace is None) == (expected.trace is None)
 
 
-def test_a_job_that_another_process_still_makes_is_refused(tmp_path):
-    """What Snakemake started lives on when Snakemake alone is killed."""
-    target, clock = tmp_path / "set.safetensors", records.Clock()
-    left = subprocess.Popen(
-        [sys.executable, "-c", HOLD.format(target=str(target))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+def held(target: Path, **environment: str) -> subprocess.Popen:
+    """A process that makes `target`, until it gets a line."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD.format(target=str(target))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | environment,
     )
-    assert left.stdout.readline() == b"there\n"
-    with pytest.raises(InputError, match=rf"set.safetensors: process {left.pid} is making it"):
-        resuming(target, ATTACK, clock)
-    resuming(tmp_path / "other.safetensors", ATTACK, clock)
-    left.communicate()
-    resuming(target, ATTACK, clock)
-    resuming(target, ATTACK, clock)  # its own claim does not stand in a process's way
-    written(target)
+    assert process.stdout.readline() == b"there\n"
+    return process
 
 
 HOLD = """
@@ -170,3 +169,96 @@ resuming(Path({target!r}), ATTACK, records.Clock())
 print("there", flush=True)
 input()
 """
+
+
+def test_a_job_that_another_process_still_makes_is_refused(tmp_path):
+    """What Snakemake started lives on when Snakemake alone is killed, whatever its TMPDIR is."""
+    target, clock = tmp_path / "new" / "set.safetensors", records.Clock()
+    (tmp_path / "elsewhere").mkdir()
+    left = held(target, TMPDIR=str(tmp_path / "elsewhere"))
+    lock = target.with_name(".set.safetensors.lock")
+    assert lock.stat().st_mode & 0o777 == 0o600 and lock.read_text() == str(left.pid)
+    (tmp_path / "link.safetensors").symlink_to(target)
+    for spelling in (
+        target,
+        tmp_path / "elsewhere" / ".." / "new" / target.name,
+        tmp_path / "link.safetensors",
+    ):
+        with pytest.raises(InputError, match=rf"set.safetensors: process {left.pid} is making it"):
+            resuming(spelling, ATTACK, clock)
+    resuming(tmp_path / "new" / "other.safetensors", ATTACK, clock)
+    left.communicate(b"\n")
+    assert not lock.exists()  # it ended by itself
+    resuming(target, ATTACK, clock)
+    resuming(target, ATTACK, clock)  # its own claim does not stand in a process's way
+    target.touch()
+    written(target)
+    written(tmp_path / "new" / "other.safetensors")
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_lock_that_a_kill_left_is_taken_over(tmp_path):
+    target = tmp_path / "new" / "set.safetensors"
+    left = held(target)
+    left.kill()
+    left.communicate()
+    lock = target.with_name(".set.safetensors.lock")
+    assert lock.read_text() == str(left.pid)
+    resuming(target, ATTACK, records.Clock())
+    assert lock.read_text() == str(os.getpid())
+    written(target)
+    assert not lock.exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "hard link", "folder", "pipe", "notes"])
+def test_what_is_no_lock_is_refused_and_left_alone(tmp_path, kind):
+    target, lock, victim = (
+        tmp_path / name for name in ("set.safetensors", ".set.safetensors.lock", "victim")
+    )
+    victim.write_text("precious")
+    {
+        "link": lambda: lock.symlink_to(victim),
+        "dangling": lambda: lock.symlink_to(tmp_path / "nowhere"),
+        "hard link": lambda: os.link(victim, lock),
+        "folder": lock.mkdir,
+        "pipe": lambda: os.mkfifo(lock),
+        "notes": lambda: lock.write_text("buy milk"),
+    }[kind]()
+    with pytest.raises((InputError, OSError), match=r"set\.safetensors"):
+        resuming(target, ATTACK, records.Clock())
+    assert victim.read_text() == "precious" and not (tmp_path / "nowhere").exists()
+    assert kind != "notes" or lock.read_text() == "buy milk"
+    written(target)
+    assert lock.is_symlink() or lock.exists()
+
+
+def test_a_file_system_without_locks_is_named_and_used(tmp_path, monkeypatch, caplog):
+    def none(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locks.fcntl, "flock", none)
+    target = tmp_path / "set.safetensors"
+    with caplog.at_level(logging.WARNING):
+        resuming(target, ATTACK, records.Clock())
+    assert caplog.messages == [f"{target}: its file system has no locks; do not make it twice at a time"]
+    storage.write_text(target, "whole")
+    written(target)
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_lock_that_goes_while_it_is_awaited_is_made_anew(tmp_path, monkeypatch):
+    """Between opening and locking, the process that had it may have deleted it."""
+    target, lock = tmp_path / "set.safetensors", tmp_path / ".set.safetensors.lock"
+    opened = []
+
+    def deleted_by_another(path):
+        opened.append(found := open_lock(path))
+        if len(opened) == 1:
+            path.unlink()
+        return found
+
+    open_lock = locks.open_lock
+    monkeypatch.setattr(locks, "open_lock", deleted_by_another)
+    resuming(target, ATTACK, records.Clock())
+    assert len(opened) == 2 and locks.there(opened[1], lock)
+    written(target)

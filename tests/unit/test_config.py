@@ -234,7 +234,7 @@ def test_uae_config_merges_files_as_snakemake_does(tmp_path):
     assert tries == [3, 2]
     own.write_text("attack: {stepz: 3}")
     error = CliRunner().invoke(app, ["config", "--scale", "paper", *files]).exception
-    assert isinstance(error, ConfigError) and "--configfile: attack.stepz: no such key" in str(error)
+    assert isinstance(error, ConfigError) and "own.yaml: attack.stepz: no such key" in str(error)
 
 
 @pytest.mark.parametrize("content", ["a: [1", "- 1", ""])

@@ -1,6 +1,7 @@
 """Files are whole or absent."""
 
 import math
+import os
 import subprocess
 import sys
 
@@ -39,6 +40,81 @@ storage.write_tensors({str(path)!r}, {{"a": np.zeros(10_000)}}, {{}})
     assert f"cannot write {path}" in run.stderr
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_writers_at_a_time_do_not_mix(tmp_path):
+    path = tmp_path / "x [a*].txt"
+    with storage.atomic(path, "w") as one, storage.atomic(path, "w") as two:
+        for _ in range(3):
+            one.write("one\n" * 10_000)
+            two.write("two\n" * 20_000)
+            one.flush()
+    assert path.read_text() == "one\n" * 30_000  # the last to end
+    assert list(tmp_path.iterdir()) == [path]
+
+
+KILLED = """
+import os
+from uae import storage
+with storage.atomic({path!r}) as file:
+    file.write(b"half")
+    file.flush()
+    os._exit(9)
+"""
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write_of_its_file(tmp_path):
+    path = tmp_path / "x.txt"
+    subprocess.run([sys.executable, "-c", KILLED.format(path=str(path))], check=False)
+    (left,) = tmp_path.iterdir()
+    mine = tmp_path / ".x.txt.notes.tmp"  # a user's own
+    mine.touch()
+    storage.write_text(tmp_path / "x.txt.more", "another file")
+    assert left.exists()
+    with storage.atomic(path, "w") as file:
+        file.write("whole")
+        storage.write_text(path, "meanwhile")  # leaves the file of a writer at work
+    assert path.read_text() == "whole"
+    assert set(tmp_path.iterdir()) == {path, mine, tmp_path / "x.txt.more"}
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path):
+    path = tmp_path / "x.txt"
+    storage.write_text(path, "new")
+    assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
+    path.chmod(0o600)
+    storage.write_text(path, "secret")
+    assert path.stat().st_mode & 0o777 == 0o600 and path.read_text() == "secret"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/null")])
+def test_what_is_no_file_is_not_replaced(tmp_path, make):
+    path = tmp_path / "x.txt"
+    make(path)
+    before = path.lstat()
+    with pytest.raises(OSError, match=r"cannot write .*x\.txt: a folder, device or pipe is there"):
+        storage.write_text(path, "new")
+    assert path.lstat().st_ino == before.st_ino and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path):
+    path, cache = tmp_path / "x.txt", tmp_path / "cache.txt"
+    cache.write_text("cached")
+    path.symlink_to(cache)
+    storage.write_text(path, "new")
+    assert cache.read_text() == "cached" and path.read_text() == "new" and not path.is_symlink()
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "ä" * 127, "[x]", "-x", "a b"])
+def test_a_name_that_the_system_allows_can_be_written(tmp_path, name):
+    storage.write_text(tmp_path / name, "text")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_tensors_and_metadata_come_back(tmp_path):

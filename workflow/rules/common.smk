@@ -17,7 +17,7 @@ if workflow.is_main_process and ROOT.resolve() != Path.cwd().resolve():
     )
 
 try:
-    cfg = load(config)
+    cfg = load(config, workflow.configfiles if workflow.is_main_process else ())
 except ConfigError as error:
     raise WorkflowError(str(error))
 
@@ -33,6 +33,8 @@ GPU = int(DEVICE == "cuda")
 # A job on the CPU gets a quarter of the cores, so that several run side by side; one on a GPU launches kernels.
 THREADS = max(1, (workflow.cores or 1) // 4) if not GPU else 1
 
+if workflow.is_main_process:
+    logger.info(cfg.summary)
 if DEVICE == "cpu" and cfg.device == "auto" and workflow.is_main_process:
     logger.info("No GPU found: everything runs on the CPU.")
 

@@ -60,4 +60,4 @@ def config(
     settings = reduce(configuration.merge, map(configuration.read_yaml, files))
     if scale is not None:
         settings["scale"] = scale
-    print(configuration.load(settings).model_dump_json(indent=2))
+    print(configuration.load(settings, files[1:]).model_dump_json(indent=2))

@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
-from uae.config.blocks import Block, Count, TrainLimit, merge
+from uae.config.blocks import Block, TrainLimit, merge
 from uae.config.contrastive import Contrastive
-from uae.config.files import ROOT, SCALES, check_precedence, explain, read_yaml, scale_file
+from uae.config.files import ROOT, SCALES, check_precedence, explain, scale_file
 from uae.config.gpu import has_cuda
 from uae.config.reconstruction import (
     Attack,
@@ -31,9 +32,13 @@ from uae.config.reconstruction import (
     check_rounds,
 )
 from uae.config.robustness import Model, Robust, Robustness, Source
+from uae.config.strict_yaml import read_yaml
 from uae.config.supervised import AttackSet, Supervised
+from uae.config.values import Flag, Name, Runs, Seeds, Unique, short
 from uae.data import catalogue
 from uae.errors import ConfigError
+
+BASE = ROOT / "config" / "config.yaml"
 
 __all__ = ["ROOT", "SCALES", "Config", "Method", "Robust", "Row", "load", "merge", "read_yaml"]
 
@@ -69,16 +74,16 @@ class Config(Block):
     device: Literal["auto", "cpu", "cuda"]
     records: Literal["live", "frozen"]
     data_mirror: str | None
-    models: dict[str, Recipe]
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-    together: bool
+    models: dict[Name, Recipe]
+    seeds: Seeds
+    together: Flag
     train_limit: TrainLimit
     attack: Attack
-    attacks: dict[str, Attack]
-    methods: list[str]
-    gaussian_draws: Count
-    reconstruction: dict[str, DatasetBlock]
-    figure5: list[Panel]
+    attacks: dict[Name, Attack]
+    methods: Annotated[list[Name], Unique]
+    gaussian_draws: Runs
+    reconstruction: dict[Name, DatasetBlock]
+    figure5: Annotated[list[Panel], Unique]
     theorem1: Stationarity
     contrastive: Contrastive
     supervised: Supervised
@@ -86,6 +91,11 @@ class Config(Block):
 
     @model_validator(mode="after")
     def _references(self) -> Config:
+        for name in self.attacks:
+            if not (method := Method(name)).is_attack or method.base != name:
+                raise ValueError(
+                    f"attacks: {name!r} is a method's name; an attack's ends in no -2 or -to-clean"
+                )
         check_methods("methods", self.methods, self.attacks)
         for name, recipe in self.models.items():
             check_fit(f"models.{name}", recipe, recipe.training)
@@ -112,7 +122,7 @@ class Config(Block):
         names = {f"{row.dataset}/{row.model}" for row in self._every_row()}
         for pattern in self.only.split(","):
             if not fnmatch.filter(names, pattern.strip()):
-                raise ValueError(f"only: no dataset/model matches {pattern!r}")
+                raise ValueError(f"only: no dataset/model matches {short(pattern)}")
         table1 = self.supervised.table1
         panels = [
             ("supervised.table1", Panel(dataset=table1.dataset, model=table1.model, method=method))
@@ -132,6 +142,16 @@ class Config(Block):
         if self.device != "auto":
             return self.device
         return "cuda" if has_cuda() else "cpu"
+
+    @property
+    def summary(self) -> str:
+        """What a run is of, in a line: a second `--config` replaces the first without a word."""
+        if self.records == "frozen":
+            return f"Scale {self.name}, frozen records: nothing but rendering"
+        rows = ["/".join(row) for row in self._asked_for(self._every_row())]
+        first = ", ".join(rows[:3] + ["..."] * (len(rows) > 3))
+        count = f"{len(rows)} row" + "s" * (len(rows) != 1)
+        return f"Scale {self.name}, device {self.resolved_device}: {count} ({first})"
 
     @property
     def mirror(self) -> str | None:
@@ -157,7 +177,7 @@ class Config(Block):
         rows += [(self.contrastive.dataset, "simclr")]
         rows += [(dataset, "classifier") for dataset in self.supervised.classifiers]
         rows += [(dataset, model) for dataset, models in self.robustness.models.items() for model in models]
-        return [Row(*row) for row in rows]
+        return [Row(*row) for row in dict.fromkeys(rows)]
 
     def wants(self, dataset: str, model: str) -> bool:
         """Whether `only` asks for a row."""
@@ -370,23 +390,36 @@ def _above_cpu(merged: dict[str, Any], settings: dict[str, Any]) -> None:
                     model["cpu"] = merge(merge(model["cpu"], plain), over.get("cpu", {}))
 
 
-def load(settings: dict[str, Any] | None = None) -> Config:
-    """The configuration; `settings` is config/config.yaml with any overrides on top (Snakemake's)."""
-    base = read_yaml(ROOT / "config" / "config.yaml")
+def load(settings: dict[str, Any] | None = None, files: Iterable[str | Path] = ()) -> Config:
+    """The configuration; `settings` is config/config.yaml with any overrides on top (Snakemake's).
+
+    files: those that the overrides come from, the later wins. They are read again, as Snakemake takes what
+    `read_yaml` refuses, and named where one of their settings is wrong.
+    """
+    layers = {path: read_yaml(path) for path in _own(files)}
+    base = read_yaml(BASE)
     settings = base if settings is None else settings
-    scale = scale_file(str(settings.get("scale", "")))
+    scale = scale_file(settings.get("scale", ""))
     scale_settings = read_yaml(scale)
     check_precedence(scale, scale_settings, base)
     merged = merge(scale_settings, settings)
     _above_cpu(merged, settings)
+    given = merged
     base_attack, attacks = merged.get("attack"), merged.get("attacks")
     if isinstance(base_attack, dict) and isinstance(attacks, dict):
-        merged["attacks"] = {
-            name: merge(base_attack, over or {}) if isinstance(over, dict | None) else over
-            for name, over in attacks.items()
+        merged = merged | {
+            "attacks": {
+                name: merge(base_attack, over or {}) if isinstance(over, dict | None) else over
+                for name, over in attacks.items()
+            }
         }
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
-        layers = {scale: scale_settings, ROOT / "config" / "config.yaml": base}
-        raise ConfigError(explain(error, settings, layers)) from None
+        raise ConfigError(explain(error, given, layers | {BASE: base, scale: scale_settings})) from None
+
+
+def _own(files: Iterable[str | Path]) -> list[Path]:
+    """A user's configuration files, the one that wins first; JSON has no aliases or tags."""
+    paths = [Path(file) for file in files if not str(file).endswith(".json")]
+    return [path for path in reversed(paths) if path.resolve() != BASE.resolve()]

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, ConfigDict
 
-from uae.data import catalogue
-
-Positive = Annotated[FiniteFloat, Field(gt=0)]
-NotNegative = Annotated[FiniteFloat, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+from uae.config.values import Count
 
 # The names of `uae.models.NETWORKS`: written out, as that module imports torch
 Network = Literal[
@@ -36,12 +32,6 @@ class TrainLimit(Block):
 
     cpu: Count | None
     cuda: Count | None
-
-
-def known_data(name: str) -> str:
-    """A validator: the name of a data set of the catalogue."""
-    catalogue.lookup(name)
-    return name
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

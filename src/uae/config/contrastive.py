@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from uae.config.blocks import Block, Count, NotNegative, Positive, TrainLimit, known_data
-
-Several = Annotated[int, Field(ge=2)]
+from uae.config.blocks import Block, TrainLimit
+from uae.config.values import (
+    Count,
+    CountOrNone,
+    Flag,
+    KnownData,
+    Name,
+    NotNegative,
+    Numbers,
+    Positive,
+    Several,
+    Unique,
+)
 
 
 class ContrastiveAttack(Block):
@@ -18,7 +28,7 @@ class ContrastiveAttack(Block):
     decay_power: NotNegative
     copies: Several
     views: Several
-    amp: bool  # bfloat16 on GPUs: losses then agree to two digits only
+    amp: Flag  # bfloat16 on GPUs: losses then agree to two digits only
 
 
 class LinearEvaluation(Block):
@@ -30,25 +40,25 @@ class LinearEvaluation(Block):
 class PGDCurve(Block):
     """Figure 10 (b): success rates of PGD against the linear classifier over eps."""
 
-    eps: Annotated[list[Positive], Field(min_length=1)]
+    eps: Numbers
     images: Count  # correctly classified test images
     steps: Count
     step_size: Positive
 
 
 class Contrastive(Block):
-    dataset: str  # in the paper, and in the records
-    data: Annotated[str, AfterValidator(known_data)]
+    dataset: Name  # in the paper, and in the records
+    data: KnownData
     train_limit: TrainLimit | None = None
-    width: Annotated[int, Field(ge=8, multiple_of=8)]  # of the ResNet-18, 64 in full
+    width: Annotated[Count, Field(ge=8, multiple_of=8)]  # of the ResNet-18, 64 in full
     temperature: Positive
     lr: Positive  # of LARS, for 256 images
     batch_size: Several
-    warmup: Annotated[int, Field(ge=0)]
+    warmup: CountOrNone
     epochs: Count
     retrain_epochs: Count
-    compile: bool  # by torch.compile, on a GPU
-    methods: list[Literal["mine-uae", "matched"]]
+    compile: Flag  # by torch.compile, on a GPU
+    methods: Annotated[list[Literal["mine-uae", "matched"]], Unique]
     attack: ContrastiveAttack
     linear: LinearEvaluation
     neighbours: Count

@@ -5,40 +5,39 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from uae.config.values import NAME, NAME_RULE, short
 from uae.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
 SCALES = ROOT / "config" / "scales"
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: must be a mapping of keys to values")
-    return content
-
-
-def scale_file(scale: str) -> Path:
-    """config/scales/<scale>.yaml, or the path itself."""
-    path = Path(scale) if scale.endswith((".yaml", ".yml")) else SCALES / f"{scale}.yaml"
+def scale_file(scale: Any) -> Path:
+    """config/scales/<scale>.yaml, or the path itself. Its stem is a folder's name under results/."""
+    scale = str(scale)
+    is_path = scale.endswith((".yaml", ".yml"))
+    path = Path(scale) if is_path else SCALES / f"{scale}.yaml"
     known = sorted(p.stem for p in SCALES.glob("*.yaml"))
-    if not path.exists():
+    if is_path and not NAME.fullmatch(path.stem):
+        raise ConfigError(f"scale: {short(scale)} names a folder under results/: {NAME_RULE}")
+    if not (NAME.fullmatch(path.stem) and (is_path or NAME.fullmatch(scale)) and _exists(path)):
         raise ConfigError(
-            f"scale: {scale!r} is neither one of {', '.join(known)} nor the path of a scale file"
+            f"scale: {short(scale)} is neither one of {', '.join(known)} nor the path of a scale file"
         )
     if path.stem in known and path.resolve().parent != SCALES.resolve():
         raise ConfigError(
             f"scale: {scale} would write to results/{path.stem}, as config/scales/{path.name} does: rename it"
         )
     return path
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # too long
+        return False
 
 
 def check_precedence(scale: Path, settings: dict[str, Any], base: dict[str, Any]) -> None:
@@ -66,26 +65,34 @@ def _get(mapping: Any, keys: tuple[Any, ...]) -> Any:
     return mapping
 
 
-def explain(error: ValidationError, settings: dict[str, Any], layers: dict[Path, dict[str, Any]]) -> str:
-    """One line a mistake: where it stands, the key, what was given, what is allowed."""
+def explain(error: ValidationError, merged: dict[str, Any], layers: dict[Path, dict[str, Any]]) -> str:
+    """One line a mistake: where it stands, the key, what was given, what is allowed.
+
+    layers: the files that settings come from, the one whose settings win first.
+    """
     lines = []
     for item in error.errors():
-        keys = item["loc"]
-        stated = [_get(layer, keys) is not None for layer in (settings, *layers.values())]
-        if keys[:1] == ("attacks",) and not any(stated):
+        keys = item["loc"][:-1] if item["loc"][-1:] == ("[key]",) else item["loc"]
+        if keys[:1] == ("attacks",) and all(
+            _get(layer, keys) is None for layer in (merged, *layers.values())
+        ):
             continue  # taken over from `attack`, and reported there
-        places = [path for path, layer in layers.items() if _get(layer, keys) is not None]
-        overridden = places and _get(settings, keys) not in (None, _get(layers[places[0]], keys))
-        place = "the command line or --configfile" if overridden or not places else _relative(places[0])
-        if item["type"] == "missing":
-            place = _relative(next(iter(layers)))
+        cause = item.get("ctx", {}).get("error", item["msg"])
         if not keys:  # a check of several keys, which names them
-            lines.append(str(item["ctx"]["error"]))
+            lines.append(str(cause))
             continue
-        key = ".".join(map(str, keys))
-        given = "" if item["type"] == "missing" else f", given {item['input']!r}"
-        message = "no such key" if item["type"] == "extra_forbidden" else item["msg"]
-        lines.append(f"{place}: {key}: {message}{given}")
+        given = _get(merged, keys)
+        places = [path for path, layer in layers.items() if given is not None and _get(layer, keys) == given]
+        place = "the command line or --configfile" if not places else _relative(places[0])
+        if item["type"] == "missing":
+            place = _relative(next(reversed(layers)))
+        key = ".".join(str(k) if NAME.fullmatch(str(k)) else short(k) for k in keys)
+        # A block's own check names what is wrong in it
+        tells = item["type"] == "missing" or (
+            item["type"] == "value_error" and isinstance(item["input"], dict)
+        )
+        message = "no such key" if item["type"] == "extra_forbidden" else cause
+        lines.append(f"{place}: {key}: {message}" + ("" if tells else f", given {short(item['input'])}"))
     return "bad configuration\n  " + "\n  ".join(lines)
 
 

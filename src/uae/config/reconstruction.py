@@ -5,9 +5,23 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, FiniteFloat
+from pydantic import Field
 
-from uae.config.blocks import Block, Count, Network, NotNegative, Positive, TrainLimit, known_data
+from uae.config.blocks import Block, Network, TrainLimit
+from uae.config.values import (
+    Arguments,
+    Count,
+    Flag,
+    KnownData,
+    Name,
+    NotNegative,
+    Positive,
+    Real,
+    Runs,
+    Seeds,
+    Several,
+    Unique,
+)
 
 
 class Fit(Block):
@@ -22,8 +36,8 @@ class Fit(Block):
     l1: NotNegative | None = None
     patience: Count | None = None
     min_delta: NotNegative | None = None
-    keep_best: bool | None = None
-    tries: Count | None = None
+    keep_best: Flag | None = None
+    tries: Runs | None = None
 
     def fit(self) -> dict[str, Any]:
         """Those of these settings that are given."""
@@ -54,19 +68,19 @@ class Budget(Fit):
 
     epochs: Count
     retrain_epochs: Count
-    arguments: dict[str, Any] = Field({})
-    methods: list[str] | None = None  # in place of the scale's
-    also: list[str] = Field([])  # beside them
-    seeds: list[Annotated[int, Field(ge=0)]] | None = None  # in place of the run's
+    arguments: Arguments = Field({})
+    methods: Annotated[list[Name], Unique] | None = None  # in place of the scale's
+    also: Annotated[list[Name], Unique] = Field([])  # beside them
+    seeds: Seeds | None = None  # in place of the run's
     train_limit: TrainLimit | None = None  # in place of the run's
 
 
 class RandomSampling(Block):
-    count: Annotated[int, Field(ge=2)]
+    count: Several
     dim: Count
     power: NotNegative = 1.0
-    standardize: bool = False
-    redraw: bool = False
+    standardize: Flag = False
+    redraw: Flag = False
 
 
 class Attack(Block):
@@ -82,9 +96,9 @@ class Attack(Block):
     init: Literal["zeros", "noise"]
     keep: Literal["best", "last"]
     on_failure: Literal["original", "best"]
-    mi_floor: FiniteFloat | None
-    squared: bool
-    after_activation: bool
+    mi_floor: Real | None
+    squared: Flag
+    after_activation: Flag
     critic: Literal["vanilla", "released"]
     inner_steps: Count
     critic_lr: Positive
@@ -92,24 +106,24 @@ class Attack(Block):
 
 
 class DatasetBlock(Block):
-    data: Annotated[str, AfterValidator(known_data)]
-    models: dict[str, Budget]
+    data: KnownData
+    models: dict[Name, Budget]
 
 
 class Panel(Block):
     """One grid of Figure 5."""
 
-    dataset: str
-    model: str
-    method: str
+    dataset: Name
+    model: Name
+    method: Name
 
 
 class Stationarity(Block):
     """Theorem 1's figure: a long attack on a few training samples of one row."""
 
-    dataset: str
-    model: str
-    method: str
+    dataset: Name
+    model: Name
+    method: Name
     samples: Count
     steps: Count
 

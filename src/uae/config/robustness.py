@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from uae.config.blocks import Block, Count, Network, NotNegative, Positive, TrainLimit, known_data, merge
-
-
-def _fraction(value: Any) -> Any:
-    """A bound may be written as it is published: 8/255."""
-    try:
-        return float(Fraction(value.replace(" ", ""))) if isinstance(value, str) else value
-    except (ValueError, ArithmeticError):  # not one, / 0, too large
-        raise ValueError(f"{value!r} is neither a number nor a fraction such as 8/255") from None
-
-
-Bound = Annotated[Positive, BeforeValidator(_fraction)]
+from uae.config.blocks import Block, Network, TrainLimit, merge
+from uae.config.values import (
+    Arguments,
+    Bound,
+    Bounds,
+    Count,
+    CountOrNone,
+    File,
+    KnownData,
+    Name,
+    NotNegative,
+    Positive,
+    Runs,
+    Seeds,
+    Unique,
+)
 
 
 class Adversary(Block):
@@ -42,9 +44,9 @@ class Fit(Block):
     objective: Literal["madry", "trades"] | None = None
     optimizer: Literal["adam", "sgd"] | None = None
     weight_decay: NotNegative | None = None
-    milestones: list[Count] | None = None
+    milestones: Annotated[list[Count], Unique] | None = None
     augmentation: Literal["none", "crop-flip"] | None = None
-    warmup: Annotated[int, Field(ge=0)] | None = None
+    warmup: CountOrNone | None = None
 
 
 # What only the training without an adversary takes, and only the one with it
@@ -74,27 +76,27 @@ class MinMax(Block):
 class Sanity(Block):
     """The checks for masked gradients at the adversary's eps."""
 
-    surrogate: str  # the model whose examples are transferred, of the same data set
-    restarts: Count
+    surrogate: Name  # the model whose examples are transferred, of the same data set
+    restarts: Runs
 
 
 class Model(Block):
     """One model on one data set, how it is made and what is measured of it."""
 
-    data: Annotated[str, AfterValidator(known_data)] | None = None  # null: that of the UAEs' row
+    data: KnownData | None = None  # null: that of the UAEs' row
     train_limit: TrainLimit | None = None  # in place of the run's
     network: Network
-    arguments: dict[str, Any] = Field({})
+    arguments: Arguments = Field({})
     fit: Fit
     adversary: Adversary | None = None
-    checkpoint: str | None = None  # a published TRADES file in place of training
-    methods: list[Literal["original", "mine-uae", "matched"]] = Field(["original"])
-    eps: Annotated[list[Bound], Field(min_length=1)]
+    checkpoint: File | None = None  # a published TRADES file in place of training
+    methods: Annotated[list[Literal["original", "mine-uae", "matched"]], Unique] = Field(["original"])
+    eps: Bounds
     images: Count
     pgd: PGD
     minmax: MinMax | None = None
     sanity: Sanity | None = None
-    shown: Annotated[int, Field(ge=0)] = 0  # images of Figure 6
+    shown: CountOrNone = 0  # images of Figure 6
     cpu: dict[str, Any] = Field({})  # what differs on a CPU, by the same keys
 
     @model_validator(mode="after")
@@ -108,8 +110,6 @@ class Model(Block):
             raise ValueError(f"fit.{wrong[0]}: a training {which} an adversary does not take it")
         if self.adversary is None and not self.fit.momentum:
             raise ValueError("fit.momentum: Nesterov's, of a training without an adversary, must be above 0")
-        if self.checkpoint is not None and not Path(self.checkpoint).is_file():
-            raise ValueError(f"checkpoint: {self.checkpoint}: no such file")
         if self.sanity is not None and self.adversary is None:
             raise ValueError("sanity: the checks are made at the adversary's eps, and there is none")
         alone = [key for key in ("minmax", "sanity", "shown") if getattr(self, key)]
@@ -136,10 +136,10 @@ class Source(Block):
     seeds: whose UAEs; the robust models' own seeds take turns with them.
     """
 
-    dataset: str
-    model: str
-    method: str
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = Field([0])
+    dataset: Name
+    model: Name
+    method: Name
+    seeds: Seeds = Field([0])
 
     def seed(self, own: int) -> int:
         """That of the UAEs for a model of seed `own`: the same where there is one."""
@@ -149,15 +149,15 @@ class Source(Block):
 class Robust(NamedTuple):
     """One trained model: of a data set, by name, on the originals or an augmented set."""
 
-    dataset: str
-    model: str
-    method: str
+    dataset: Name
+    model: Name
+    method: Name
 
 
 class Robustness(Block):
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-    uaes: dict[str, Source]
-    models: dict[str, dict[str, Model]]
+    seeds: Seeds
+    uaes: dict[Name, Source]
+    models: dict[Name, dict[Name, Model]]
 
     @model_validator(mode="after")
     def _references(self) -> Robustness:

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from uae.config.blocks import Block, Count, NotNegative, Positive, TrainLimit, known_data
+from uae.config.blocks import Block, TrainLimit
+from uae.config.values import (
+    Arguments,
+    Count,
+    FileOrAddress,
+    Flag,
+    KnownData,
+    Name,
+    NotNegative,
+    Numbers,
+    Positive,
+    Runs,
+    Several,
+    Unique,
+)
 
 
 class Classifier(Block):
     """Carlini and Wagner's network on one data set."""
 
-    data: Annotated[str, AfterValidator(known_data)]
+    data: KnownData
     epochs: Count
     batch_size: Count
-    arguments: dict[str, Any]
+    arguments: Arguments
     train_limit: TrainLimit | None = None  # in place of the run's
 
 
@@ -48,7 +61,7 @@ class Compared(Block):
 
     attack: Literal["minmax", "penalty"]
     critic: Literal["vanilla", "released"]
-    restart_critic: bool = True  # in each search of the penalty attack
+    restart_critic: Flag = True  # in each search of the penalty attack
     inner_steps: Count | None = None  # critic steps an attack step, in place of the common number
     images: Images | None = None  # at most, where that is fewer than the table's
 
@@ -61,16 +74,16 @@ class Budget(Block):
 
 
 class RandomSampling(Block):
-    count: Annotated[int, Field(ge=2)]
+    count: Several
     dim: Count
 
 
 class Table1(Block):
     """The row of the unsupervised tables whose UAEs stand for the unsupervised definition."""
 
-    dataset: str
-    model: str
-    methods: Annotated[list[str], Field(min_length=1)]
+    dataset: Name
+    model: Name
+    methods: Annotated[list[Name], Field(min_length=1), Unique]
 
     @property
     def names(self) -> list[str]:
@@ -96,12 +109,12 @@ class Estimator(Block):
 class Table2(Budget):
     """Table 2, Figure 1 (the first eps) and Figure 4 (the second)."""
 
-    dataset: str
-    eps: tuple[Positive, Positive]
-    runs: Count  # of random sampling
+    dataset: Name
+    eps: Annotated[tuple[Positive, Positive], Unique]
+    runs: Runs  # of random sampling
     random_sampling: RandomSampling
     # The convolutions whose output is sampled, by method; the figures show the first one's, null
-    layers: dict[str, str | None]
+    layers: dict[Name, str | None]
     shown: Count
 
     @property
@@ -111,8 +124,8 @@ class Table2(Budget):
 
 
 class Figure3(Budget):
-    dataset: str
-    eps: Annotated[list[Positive], Field(min_length=1)]
+    dataset: Name
+    eps: Numbers
     pgd_steps: Count
     shown: Count
 
@@ -137,29 +150,18 @@ class AttackSet(NamedTuple):
         return f"{self.item}-{self.name}" + (f"-draw{self.draw}" if self.draw is not None else "")
 
 
-def _address(weights: str) -> bool:
-    return "://" in weights
-
-
-def _there(weights: str | None) -> str | None:
-    """An address is looked at where it is used."""
-    if weights is not None and not _address(weights) and not Path(weights).is_file():
-        raise ValueError(f"{weights}: no such file")
-    return weights
-
-
 class Supervised(Block):
     # Path or address of the weights that FID is defined on
-    inception: Annotated[str | None, AfterValidator(_there)]
+    inception: FileOrAddress | None
     training: Training
     attack: Common
-    compared: dict[str, Compared]
-    classifiers: dict[str, Classifier]
+    compared: dict[Name, Compared]
+    classifiers: dict[Name, Classifier]
     estimator: Estimator
     table1: Table1
     table2: Table2
     table3: dict[str, dict[Literal["vanilla", "released"], Budget | None]]  # null: not with this critic
-    searches: Count  # of the penalty attack; they share the steps of Table 3
+    searches: Runs  # of the penalty attack; they share the steps of Table 3
     figure3: Figure3
 
     @model_validator(mode="after")
@@ -167,6 +169,8 @@ class Supervised(Block):
         named = [self.table1.dataset, self.table2.dataset, self.figure3.dataset, *self.table3]
         if unknown := [name for name in named if name not in self.classifiers]:
             raise ValueError(f"supervised: no {unknown[0]!r} under `supervised.classifiers`")
+        if names := [name for name in [*self.compared, *self.table2.layers] if "@" in name]:
+            raise ValueError(f"supervised: {names[0]!r} has an @, which stands before an attack's eps")
         if self.table1.dataset != self.figure3.dataset:
             raise ValueError("supervised: table1 and figure3 attack one classifier: of the same dataset")
         for dataset, budgets in self.table3.items():
@@ -181,7 +185,7 @@ class Supervised(Block):
     @property
     def inception_file(self) -> str | None:
         """The path of Inception's weights, where it is one."""
-        return None if self.inception is None or _address(self.inception) else self.inception
+        return None if "://" in (self.inception or "") else self.inception
 
     def items(self, dataset: str) -> list[str]:
         """The tables and figures that a data set's classifier is attacked for."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
+import atexit
+import contextlib
 import hashlib
 import json
+import logging
 import os
-import tempfile
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import uae
-from uae import records, storage
+from uae import locks, records, storage
 from uae.errors import BadFile, InputError
 
 # The files of `uae` that train and that attack: a state left by other code is not resumed.
@@ -60,39 +61,69 @@ def resuming_attack(
 def written(target: Path) -> None:
     """Called when `target` is there: what was kept until then is deleted."""
     _partial(target).unlink(missing_ok=True)
-    if claimed := _claims.pop(target.resolve(), None):
-        claimed.close()
+    _release(target.resolve())
 
 
 def _partial(target: Path) -> Path:
     return target.with_name(f"{target.name}.partial")
 
 
-_claims: dict[Path, IO[str]] = {}  # open files; their locks end with the process at the latest
+_claims: dict[Path, tuple[int, list[Path]]] = {}  # the open lock file, and the folders made for it
 
 
 def _claim(target: Path) -> None:
-    """Keep other processes of this machine from making `target`.
+    """Keep other processes from making `target`, by a lock file beside it.
 
     The jobs of a Snakemake that was killed alone live on, and would overwrite what the next run makes.
     """
     target = target.resolve()
     if target in _claims:
         return
-    folder = Path(tempfile.gettempdir()) / f"uae-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    file = (folder / f"{hashlib.sha256(str(target).encode()).hexdigest()}.lock").open("a+")
+    path = _lock_file(target)
+    made = [folder for folder in path.parents if not folder.exists()]
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        process = file.read()
-        file.close()
-        raise InputError(
-            f"{target}: process {process} is making it, perhaps left by a run that was killed; wait for it, "
-            f"or end it (kill {process}), then start again"
-        ) from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    _claims[target] = file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            descriptor = locks.open_lock(path)
+            held = locks.lock(descriptor)
+            if held is False:
+                process = os.pread(descriptor, 32, 0).decode() or "?"  # it has just begun
+                os.close(descriptor)
+                raise InputError(
+                    f"{target}: process {process} is making it, perhaps left by a run that was killed; wait "
+                    f"for it, or end it (kill {process}), then start again"
+                )
+            if locks.there(descriptor, path):
+                break
+            os.close(descriptor)  # deleted by the process that had it locked
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write {target}: {error.strerror}") from error
+    if held is None:
+        logging.getLogger(__name__).warning(
+            "%s: its file system has no locks; do not make it twice at a time", target
+        )
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    _claims[target] = descriptor, made
+
+
+def _lock_file(target: Path) -> Path:
+    return target.with_name(f".{target.name}.lock")
+
+
+def _release(target: Path) -> None:
+    """Delete the lock file of `target`, and the folders that were made for it if nothing else is there."""
+    if target not in _claims:
+        return
+    descriptor, made = _claims.pop(target)
+    _lock_file(target).unlink(missing_ok=True)  # while it is locked
+    os.close(descriptor)
+    with contextlib.suppress(OSError):
+        for folder in made:
+            folder.rmdir()
+
+
+@atexit.register
+def _release_all() -> None:
+    for target in list(_claims):
+        _release(target)

@@ -1,0 +1,106 @@
+"""YAML for configurations: what PyYAML takes without a word, such as a key given twice, is refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode
+
+from uae.errors import ConfigError
+
+LARGEST_FILE = 256 * 1024  # bytes
+DEEPEST, MOST = 30, 50_000  # levels, and values after all aliases have been filled in
+_TAG = "tag:yaml.org,2002:"
+TAGS = {_TAG + kind for kind in ("null", "bool", "int", "float", "str", "seq", "map")}
+# YAML 1.1 takes 010 for eight and 1:30 for ninety
+SURPRISING = re.compile(r"[-+]?0[0-9_]+|.*:.*")
+
+
+class _Flaw(yaml.MarkedYAMLError):
+    def __init__(self, node: Node, problem: str):
+        super().__init__(problem=problem, problem_mark=node.start_mark)
+
+
+class _Loader(yaml.SafeLoader):
+    depth = 0
+
+    def compose_node(self, parent: Node | None, index: Any) -> Node | None:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem=f"nested deeper than {DEEPEST} levels", problem_mark=mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def get_single_node(self) -> Node | None:
+        node = super().get_single_node()
+        if node is not None:
+            _check(node, {}, ())
+        return node
+
+
+def _check(node: Node, known: dict[Node, tuple[int, int]], above: tuple[Node, ...]) -> tuple[int, int]:
+    """How many values a node has, and how many levels, with aliases filled in. Raises _Flaw."""
+    if node in above:
+        raise _Flaw(node, "an alias in what it stands for")
+    if node in known:
+        return known[node]
+    if node.tag not in TAGS:
+        raise _Flaw(node, f"the tag {node.tag.removeprefix(_TAG)!r} means nothing here")
+    size, depth = 1, 1
+    if isinstance(node, ScalarNode):
+        if node.tag in (_TAG + "int", _TAG + "float") and SURPRISING.fullmatch(node.value):
+            raise _Flaw(node, f"{node.value} means another number in YAML; write that, or put it in quotes")
+    else:
+        if isinstance(node, MappingNode):
+            _check_keys(node)
+        children = [pair[1] for pair in node.value] if isinstance(node, MappingNode) else node.value
+        for child in children:
+            inner_size, inner_depth = _check(child, known, (*above, node))
+            size, depth = size + inner_size, max(depth, 1 + inner_depth)
+        if size > MOST or depth > DEEPEST:
+            raise _Flaw(node, f"its aliases stand for more than {MOST:,} values or {DEEPEST} levels")
+    known[node] = size, depth
+    return size, depth
+
+
+def _check_keys(node: MappingNode) -> None:
+    seen = set()
+    for key, _ in node.value:
+        if key.tag not in (_TAG + "str", _TAG + "merge"):
+            given = key.value if isinstance(key, ScalarNode) else "a list or mapping"
+            raise _Flaw(key, f"a key must be a text, given {given}; put it in quotes")
+        if key.value in seen:
+            raise _Flaw(key, f"the key {key.value!r} is there twice")
+        seen.add(key.value)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping that a file holds. Raises ConfigError, one line that names the file and what is wrong."""
+    try:
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"{path}: not a file")
+        if path.stat().st_size > LARGEST_FILE:
+            raise ConfigError(f"{path}: larger than a configuration is, {LARGEST_FILE // 1024} KiB")
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not valid YAML: no UTF-8 text at byte {error.start}") from None
+    try:
+        content = yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise ConfigError(f"{path}: not valid YAML: line {mark.line + 1}: {error.problem}") from None
+    except yaml.YAMLError as error:  # of a character
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:  # of a value
+        reason = str(error).partition(";")[0]
+        raise ConfigError(f"{path}: not valid YAML: a value is not what its tag says ({reason})") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: must be a mapping of keys to values")
+    return content
