@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
-# Fields as their keys joined by dots. `inputs` has the digests of files, which hold times.
+# Fields as their keys joined by dots; `file` and `inputs` came with `uae.identity`.
 IGNORED = (
     "checksum",
+    "file",
     "inputs*",
+    "content",
     "provenance.*.commit",
     "provenance.*.peak_memory_mib",
     "provenance.*.seconds",
