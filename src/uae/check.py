@@ -103,13 +103,16 @@ def _settings(report: Report, read: Mapping[str, Mapping[str, Any]], plans: Plan
 def _rendered(report: Report, results: Path) -> None:
     """Compare tables, figures and report, which hold no checksum, with those of the last complete run."""
     path = results / DIGESTS
-    there = [p for p in results.glob("tables/*") if p.is_file()] + list(results.glob("figures/*"))
     if not path.exists():
-        if there:
+        if rendered(results):
             report.unchecked.append(f"no {path}, which a complete run leaves: the tables, figures and report")
         return
-    known = report.look(path, _digests)
-    for name, digest in (known or {}).items():
+    digests = report.look(path, _digests) or {}
+    for file in rendered(results):
+        name = file.relative_to(results).as_posix()
+        if digests and name not in digests:
+            report.unchecked.append(f"{file}: no complete run left its digest in {path}")
+    for name, digest in digests.items():
         file = results / name
         if not file.exists():
             report.damaged[file] = "was rendered, and is missing"
@@ -126,6 +129,35 @@ def _digests(path: Path) -> dict[str, str]:
         if not parts or ".." in parts or Path(name).is_absolute() or not isinstance(digest, str):
             raise BadFile(f"names {name!r}, which is not a file of this folder")
     return content
+
+
+def rendered(results: Path) -> list[Path]:
+    """The tables and figures, in every form, and the report."""
+    found = [*results.glob("tables/*"), *results.glob("figures/*"), results / "report.html"]
+    return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
+
+
+def known(results: Path) -> dict[str, str]:
+    """The digests of what was rendered, by name; none where the file is not there, or is damaged."""
+    path = results / DIGESTS
+    try:
+        return _digests(path) if path.is_file() else {}
+    except (OSError, ValueError, BadFile):
+        return {}
+
+
+def keep(results: Path, before: dict[str, str], since: float) -> None:
+    """Write the digests of what a run rendered that began at the time `since`; of the rest those of `before`.
+
+    So a file that was changed between two runs does not become right by the second.
+    """
+    found = {}
+    for path in rendered(results):
+        name = path.relative_to(results).as_posix()
+        older = path.stat().st_mtime < since
+        found[name] = before[name] if older and name in before else storage.digest(path)
+    if found:
+        storage.write_text(results / DIGESTS, json.dumps(found, indent=1, sort_keys=True) + "\n")
 
 
 def _same(path: Path, digest: str) -> None:

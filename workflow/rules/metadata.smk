@@ -2,9 +2,11 @@
 # without it, a fresh clone that pulled them would run everything again.
 import base64
 import gzip
+import time
 import zlib
 
-from uae.storage import atomic, digest
+from uae import check
+from uae.storage import atomic
 
 LIVE = Path(".snakemake/metadata")
 PACKED = Path(f"{RESULTS}/metadata.json.gz")
@@ -36,18 +38,7 @@ def pack():
         atomic(PACKED) as file,
         gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed,
     ):
-        content = {"metadata": kept, "rendered": {str(path): digest(path) for path in rendered()}}
-        packed.write(json.dumps(content, sort_keys=True).encode())
-
-
-def rendered():
-    """What nothing reads again, for `uae check`: the other files hold a checksum of themselves."""
-    return sorted(
-        p
-        for name in ("tables", "figures", "report.html")
-        for p in [Path(RESULTS) / name, *(Path(RESULTS) / name).glob("*")]
-        if p.is_file() and p.suffix != ".safetensors"
-    )
+        packed.write(json.dumps({"metadata": kept}, sort_keys=True).encode())
 
 
 def unpack():
@@ -67,6 +58,20 @@ if workflow.is_main_process and PACKED.exists():
     unpack()
 
 
+# `uae check` compares tables, figures and report with these digests.
+RENDERED, STARTED = check.known(Path(RESULTS)), time.time()
+
+
+onstart:
+    # A kill must not leave the digests of files that were rendered again.
+    (Path(RESULTS) / check.DIGESTS).unlink(missing_ok=True)
+
+
+onerror:
+    check.keep(Path(RESULTS), RENDERED, STARTED)
+
+
 onsuccess:
+    check.keep(Path(RESULTS), RENDERED, STARTED)
     if cfg.records == "live" or PACKED.exists():
         pack()
