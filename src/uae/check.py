@@ -1,46 +1,239 @@
-"""Whether the files of a scale are whole: what was truncated, emptied or changed."""
+"""Whether the files of a scale are whole, what their places say, and made from what lies beside them."""
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from uae import records, storage
-from uae.errors import BadFile
+from uae import identity, records, storage
+from uae.errors import BadFile, DataError
+
+Plans = list[dict[str, str]]  # by device, the hash of the settings of a folder's files (`uae.plan`)
+DIGESTS = "digests.json"  # of what was rendered, by its path in the scale's folder
 
 
-def damaged(results: Path, prepared: Path = Path("data/prepared")) -> Iterator[tuple[Path, str]]:
-    """The files that are not as they were written, and what is wrong with each.
+@dataclass
+class Report:
+    """What was found.
 
-    Tensors and records hold a checksum of themselves; those of tables, figures and report are in
-    metadata.json.gz, which a complete run leaves behind.
+    damaged: what is wrong with a file.  whole: how many are not.  missing: files that others were made from,
+    or that a run wrote.  stale: files made with other settings than the configuration's.  unchecked: what
+    was not looked at, and why.
     """
-    for path in sorted([*results.rglob("*.safetensors"), *prepared.glob("*.safetensors")]):
+
+    damaged: dict[Path, str] = field(default_factory=dict)
+    whole: int = 0
+    missing: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+
+    def look(self, path: Path, read: Callable[[Path], Any]) -> Any:
+        """What `read` makes of a file, None where it is damaged."""
         try:
-            storage.read_tensors(path)
-        except BadFile as error:
-            yield path, _reason(path, error)
+            if not path.is_file():  # a folder; what a pipe holds would be waited for
+                raise BadFile("not a file")
+            content = read(path)
+        except Exception as error:  # whatever a damaged file makes of its reader
+            text = str(error) if isinstance(error, (BadFile, DataError)) else f"cannot be read ({error!r})"
+            self.damaged[path] = text.removeprefix(f"{path}: ").partition("; delete")[0]
+            return None
+        self.whole += 1
+        return content
+
+
+def check(results: Path, data: Path = Path("data"), plans: Plans | None = None) -> Report:
+    """Look at all files of a scale, and at the data."""
+    report = Report()
+    read: dict[str, Mapping[str, Any]] = {}
+    older = 0
+    for path in sorted([*results.rglob("*.safetensors"), *(data / "prepared").glob("*.safetensors")]):
+        content = report.look(path, lambda path: storage.read_tensors(path)[1])
+        if content is not None and (place := identity.place(path)):
+            read[place] = content
+            older += "file" not in content
     for path in sorted((results / "records").rglob("*.json")):
-        try:
-            records.read(path)
-        except BadFile as error:
-            yield path, _reason(path, error)
-    packed = results / "metadata.json.gz"
-    if not packed.exists():
+        record = report.look(path, records.read)
+        if record is not None and (place := identity.place(path)):
+            read[place] = record.model_dump()
+            older += record.inputs is None
+    if older:
+        report.unchecked.append(
+            f"{older} records were made before identities were kept: what they were made from"
+        )
+    _inputs(report, read, results, data)
+    _settings(report, read, plans)
+    _rendered(report, results)
+    _written(report, results)
+    _raw(report, data / "raw")
+    return report
+
+
+def _inputs(report: Report, read: Mapping[str, Mapping[str, Any]], results: Path, data: Path) -> None:
+    """Compare what files were made from with what is there."""
+    for place, content in read.items():
+        for name, entry in (content.get("inputs") or {}).items():
+            path = (data if name.startswith("prepared/") else results) / name
+            if name in read and read[name]["content"] != entry["content"]:
+                own = (data if place.startswith("prepared/") else results) / place
+                report.damaged.setdefault(own, f"was made from another {name} than the one there")
+            elif not path.exists() and str(path) not in report.missing:
+                report.missing.append(str(path))
+
+
+def _settings(report: Report, read: Mapping[str, Mapping[str, Any]], plans: Plans | None) -> None:
+    """Compare the settings that files and their inputs were made with, with those of the configuration."""
+    if plans is None:
+        report.unchecked.append("there is no configuration of this scale: the settings of the files")
         return
+    for place, content in read.items():
+        made = {place: identity.made_with(content)}
+        made |= {name: entry["settings"] for name, entry in (content.get("inputs") or {}).items()}
+        for name, settings in made.items():
+            asked = {plan[folder] for plan in plans if (folder := name.rpartition("/")[0]) in plan}
+            if asked and settings not in asked:
+                report.stale.append(f"{place}: {name}" if name != place else place)
+
+
+def _rendered(report: Report, results: Path) -> None:
+    """Compare tables, figures and report, which hold no checksum, with those of the last complete run."""
+    path = results / DIGESTS
+    if not path.exists():
+        if rendered(results):
+            report.unchecked.append(f"no {path}, which a complete run leaves: the tables, figures and report")
+        return
+    digests = report.look(path, _digests) or {}
+    for file in rendered(results):
+        name = file.relative_to(results).as_posix()
+        if digests and name not in digests:
+            report.unchecked.append(f"{file}: no complete run left its digest in {path}")
+    for name, digest in digests.items():
+        file = results / name
+        if not file.exists():
+            report.damaged[file] = "was rendered, and is missing"
+        elif file not in report.damaged:
+            report.look(file, lambda file, digest=digest: _same(file, digest))
+
+
+def _digests(path: Path) -> dict[str, str]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise BadFile(f"holds a {type(content).__name__}, not digests by name")
+    for name, digest in content.items():
+        parts = PurePosixPath(name).parts
+        if not parts or ".." in parts or Path(name).is_absolute() or not isinstance(digest, str):
+            raise BadFile(f"names {name!r}, which is not a file of this folder")
+    return content
+
+
+def rendered(results: Path) -> list[Path]:
+    """The tables and figures, in every form, and the report."""
+    found = [*results.glob("tables/*"), *results.glob("figures/*"), results / "report.html"]
+    return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
+
+
+def known(results: Path) -> dict[str, str]:
+    """The digests of what was rendered, by name; none where the file is not there, or is damaged."""
+    path = results / DIGESTS
     try:
-        expected = json.loads(gzip.decompress(packed.read_bytes()))["rendered"]
-    except (OSError, EOFError, ValueError, KeyError, zlib.error) as error:
-        yield packed, f"not what a run left ({error})"
+        return _digests(path) if path.is_file() else {}
+    except (OSError, ValueError, BadFile):
+        return {}
+
+
+def keep(results: Path, before: dict[str, str], since: float) -> None:
+    """Write the digests of what a run rendered that began at the time `since`; of the rest those of `before`.
+
+    So a file that was changed between two runs does not become right by the second.
+    """
+    found = {}
+    for path in rendered(results):
+        name = path.relative_to(results).as_posix()
+        older = path.stat().st_mtime < since
+        found[name] = before[name] if older and name in before else storage.digest(path)
+    if found:
+        storage.write_text(results / DIGESTS, json.dumps(found, indent=1, sort_keys=True) + "\n")
+
+
+def _same(path: Path, digest: str) -> None:
+    if storage.digest(path) != digest:
+        raise BadFile("not as it was rendered")
+
+
+def _written(report: Report, results: Path) -> None:
+    """Name the files that a run wrote, by what Snakemake knows of them, and that are not there."""
+    path = results / "metadata.json.gz"
+    if not path.exists():
+        report.unchecked.append(f"no {path}, which a complete run leaves: whether files are missing")
         return
-    for name, checksum in expected.items():
-        path = results.joinpath(*Path(name).parts[2:])  # without results/<scale>
-        if path.exists() and storage.digest(path) != checksum:
-            yield path, "not as it was rendered"
+    for name in report.look(path, _outputs) or []:
+        parts = PurePosixPath(name).parts  # results/<scale>/...
+        file = results.joinpath(*parts[2:])
+        known = {*report.missing, *map(str, report.damaged)}
+        if parts[0] == "results" and ".." not in parts and not file.exists() and str(file) not in known:
+            report.missing.append(str(file))
 
 
-def _reason(path: Path, error: BadFile) -> str:
-    return str(error).removeprefix(f"{path}: ").partition("; delete")[0]
+def _outputs(path: Path) -> list[str]:
+    """The outputs that the file of Snakemake's metadata is about."""
+    try:
+        names = json.loads(gzip.decompress(path.read_bytes()))["metadata"]
+        return sorted(
+            base64.b64decode(name.replace("/", "").replace("@", "")).decode(errors="replace")
+            for name in names
+        )
+    except (OSError, EOFError, TypeError, ValueError, KeyError, zlib.error) as error:
+        raise BadFile(f"not what a run left ({error})") from None
+
+
+def _raw(report: Report, folder: Path) -> None:
+    """Compare raw data with the catalogue."""
+    from uae.data import catalogue, fetch  # not at the top: only this needs what they need
+
+    for name, entry in catalogue.entries().items():
+        there = {file: folder / name / file for file in entry.files if (folder / name / file).exists()}
+        for file, path in there.items():
+            if entry.files[file] is None:
+                report.unchecked.append(f"{path}: no published checksum")
+            else:
+                report.look(path, lambda path, known=entry.files[file]: fetch.verify(path, known))
+        if there and len(there) < len(entry.files):
+            report.missing += [str(folder / name / file) for file in entry.files if file not in there]
+    if not folder.is_dir():
+        report.unchecked.append(f"no {folder}: the raw data")
+
+
+def deletable(path: Path, folders: list[Path]) -> bool:
+    """Whether a file, or a link, lies in one of some folders, and no link or `..` on the way leads out."""
+    inside = any(path.parent.resolve().is_relative_to(folder.resolve()) for folder in folders)
+    return inside and (path.is_symlink() or not path.is_dir())
+
+
+def plans_of(scale: str) -> Plans | None:
+    """What the configuration of a scale asks for on either device; None where there is none."""
+    from uae import config, plan
+    from uae.errors import ConfigError
+
+    base = config.read_yaml(config.ROOT / "config" / "config.yaml")
+    found = []
+    for device in ("cpu", "cuda"):
+        try:
+            cfg = config.load(base | {"scale": scale, "device": device})
+        except ConfigError:
+            return None
+        found.append({folder: planned.settings for folder, planned in plan.plan(cfg).items()})
+    return found
+
+
+def lines(report: Report, most: int = 10) -> Iterator[str]:
+    """What is said besides the damaged files."""
+    for names, what in [(report.missing, "missing"), (report.stale, "made with other settings than now")]:
+        yield from (f"{what}: {name}" for name in names[:most])
+        if len(names) > most:
+            yield f"{what}: {len(names) - most} more"
+    yield from (f"not checked: {what}" for what in report.unchecked)

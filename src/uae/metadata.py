@@ -81,8 +81,8 @@ def _read(path: Path) -> dict[str, Any] | None:
     return content if is_record(content) else None
 
 
-def pack(live: Path, packed: Path, scale: str, **more: Any) -> None:
-    """Write what Snakemake knows of a scale's outputs, and `more`, to one file, if there is anything."""
+def pack(live: Path, packed: Path, scale: str) -> None:
+    """Write what Snakemake knows of a scale's outputs to one file, if there is anything."""
     kept = {}
     for path in sorted(p for p in live.rglob("*") if p.is_file()):
         name = path.relative_to(live).as_posix()
@@ -91,7 +91,7 @@ def pack(live: Path, packed: Path, scale: str, **more: Any) -> None:
     if not kept:  # a run that only fetched raw data; the file would stand in the way of `dvc pull`
         return
     with atomic(packed) as file, gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as stream:
-        stream.write(json.dumps({"metadata": kept, **more}, sort_keys=True).encode())
+        stream.write(json.dumps({"metadata": kept}, sort_keys=True).encode())
 
 
 def unpack(packed: Path, live: Path, scale: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from uae import storage
+from uae import identity, storage
 from uae.errors import BadFile, InputError
 
 PACKAGES = ("torch", "numpy", "numba", "uae-repro")
@@ -99,7 +99,10 @@ class Provenance(BaseModel):
 
 
 class Record(BaseModel):
-    """What was run and what was measured."""
+    """What was run and what was measured.
+
+    file, inputs: see `uae.identity`; records of the first version have neither.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -114,6 +117,8 @@ class Record(BaseModel):
     metrics: dict[str, float]
     settings: dict[str, Any]
     provenance: dict[str, Provenance]  # by stage: training, attack (where there is one), evaluation
+    file: str | None = None
+    inputs: dict[str, dict[str, str | None]] | None = None
 
     def save(self, path: str | Path) -> None:
         if unknown := {name for name in self.metrics if name.partition("@")[0] not in METRICS}:
@@ -121,7 +126,7 @@ class Record(BaseModel):
         for name, value in self.metrics.items():
             if not math.isfinite(value):
                 raise InputError(f"{path}: the metric {name} is {value}")
-        content = self.model_dump()
+        content = self.model_dump() | {"file": identity.place(path)}
         content["checksum"] = _checksum(content)
         text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
         storage.write_text(path, text + "\n")
@@ -158,6 +163,11 @@ def read(path: Path) -> Record:
         raise BadFile(f"{path}: not a record ({error!r}); delete it to have it measured again") from None
     if expected != _checksum(content):
         raise BadFile(f"{path}: the content does not have its checksum; delete it to have it measured again")
+    identity.verify(path, content)
+    run = f"{record.dataset}/{record.model}/{record.method}/seed{record.seed}"
+    run += f"-draw{record.draw}.json" if record.draw is not None else ".json"
+    if (place := identity.place(path)) and not place.endswith(f"/{run}"):
+        raise BadFile(f"{path}: is the record of {run}; delete it to have it measured again")
     return record
 
 
@@ -201,7 +211,6 @@ class Clock:
         commit()  # of now: another may come while the job runs
 
     def provenance(self, settings: dict[str, Any], device: str) -> Provenance:
-        text = json.dumps(settings, sort_keys=True)
         if device.startswith("CPU"):
             unit = 2**20 if sys.platform == "darwin" else 2**10
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
@@ -211,7 +220,7 @@ class Clock:
             peak = torch.cuda.max_memory_allocated() / 2**20
         return Provenance(
             commit=commit(),
-            settings_hash=hashlib.sha256(text.encode()).hexdigest()[:16],
+            settings_hash=identity.hash_of(settings),
             packages={name: metadata.version(name) for name in PACKAGES},
             python=platform.python_version(),
             device=device,

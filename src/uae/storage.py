@@ -17,7 +17,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as _serialize
 
-from uae import locks
+from uae import identity, locks
 from uae.errors import BadFile
 
 
@@ -116,9 +116,12 @@ def write_tensors(path: str | Path, arrays: dict[str, np.ndarray], metadata: dic
     """Write a safetensors file. The same content gives the same bytes.
 
     The metadata are one sorted JSON text: safetensors writes several entries in random order. They hold a
-    checksum of everything, so that reading notices a flipped bit.
+    checksum of everything, so that reading notices a flipped bit, and in the workflow's own folders what
+    the file is (`uae.identity`).
     """
     arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
+    if place := identity.place(path):
+        metadata = metadata | {"file": place, "content": _checksum(arrays, {})}
     metadata = metadata | {CHECKSUM: _checksum(arrays, metadata)}
     text = {"metadata": _json(metadata)}
     with atomic(path) as file:
@@ -145,4 +148,7 @@ def read_tensors(path: str | Path, *required: str) -> tuple[dict[str, np.ndarray
     missing = [key for key in required if key not in arrays]
     if missing:
         raise BadFile(f"{path}: lacks {', '.join(missing)}; it has {', '.join(arrays) or 'nothing'}")
+    if expected is None and identity.place(path):
+        raise BadFile(f"{path}: has no checksum; delete it to have it made again")
+    identity.verify(path, metadata)
     return arrays, metadata

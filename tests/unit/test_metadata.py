@@ -56,7 +56,7 @@ def test_what_is_packed_is_what_snakemake_finds_again(live, tmp_path):
         persistence._write_record(output, MetadataRecord(**RECORD | {"rule": output}))
     (live / encoded(OUTPUT + "cut")).write_text("{")
     packed = tmp_path / "metadata.json.gz"
-    metadata.pack(live, packed, "paper", rendered={})
+    metadata.pack(live, packed, "paper")
     before = packed.read_bytes()
     for path in sorted(live.rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
@@ -65,7 +65,7 @@ def test_what_is_packed_is_what_snakemake_finds_again(live, tmp_path):
     for output in OUTPUTS:
         assert persistence._read_record(output).rule == output
     assert len([path for path in live.rglob("*") if path.is_file()]) == len(OUTPUTS)
-    metadata.pack(live, packed, "paper", rendered={})
+    metadata.pack(live, packed, "paper")
     assert packed.read_bytes() == before
 
 

@@ -16,6 +16,7 @@ NO_NUMBERS = {
     "__init__.py",
     "config/__init__.py",
     "errors.py",
+    "identity.py",
     "records.py",
     "stages/resume.py",
     "storage.py",

@@ -16,7 +16,6 @@ import uae
 from uae import checkpoints, models, records, storage
 from uae.attacks import AttackResult
 from uae.data import prepared
-from uae.errors import BadFile
 from uae.mine import Estimator
 from uae.sampling import Features, RandomSampling
 from uae.stages import classifier, supervised
@@ -285,16 +284,6 @@ def test_an_example_outside_its_ball_is_no_result(run, tmp_path, monkeypatch):
     arguments = run / "data.safetensors", run / "classifier.safetensors", tmp_path
     with pytest.raises(RuntimeError, match=r"pgd@0\.1: an example is outside its bounds, by 1"):
         classifier.attack(*arguments, sets=[pgd_set(0.1)], seed=0)
-
-
-def test_examples_of_another_classifier_are_refused(run, tmp_path):
-    result = AttackResult.load(run / "sets" / "minmax" / "seed0.safetensors")
-    result.metadata["checkpoint"] = "0" * 64
-    result.save(tmp_path / "minmax" / "seed0.safetensors")
-    files = run / "data.safetensors", run / "classifier.safetensors"
-    attacked = supervised.Attacked(*files, tmp_path, tmp_path / "records", "mnist")
-    with pytest.raises(BadFile, match=r"minmax.seed0\.safetensors: .* of another training of .*classifier"):
-        attacked.examples("minmax")
 
 
 def test_attacks_of_different_images_are_compared_on_those_that_both_have():

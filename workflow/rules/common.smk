@@ -6,6 +6,7 @@ from pathlib import Path
 
 import snakemake.benchmark
 
+from uae import plan
 from uae.config import ROOT, Method, Run, load
 from uae.errors import ConfigError
 from uae.paper.layouts import layouts, wanted
@@ -211,6 +212,18 @@ def as_json(value):
     """A parameter, so that a change reruns the job. A function, because Snakemake would fill in braces."""
     text = json.dumps(value, sort_keys=True)
     return lambda wildcards: text
+
+
+PLAN = plan.plan(cfg)
+
+
+def settings_of(wildcards, input):
+    """What the files that a job reads were made with, a parameter: a change reruns the job, even where they
+    were deleted, and the job refuses files that were made with something else."""
+    folders = [
+        str(Path(path).parent.relative_to(RESULTS)) for path in input if path.startswith(f"{RESULTS}/")
+    ]
+    return json.dumps(plan.made(PLAN, folders), sort_keys=True)
 
 
 # The unsupervised experiments

@@ -27,6 +27,7 @@ for row in cfg.contrastive_rows:
                 gpu=GPU,
                 device=DEVICE,
             params:
+                made=settings_of,
                 steps=as_json(
                     [{"runs": [{"method": method, "settings": cfg.contrastive.training(method, DEVICE)}]}]
                 ),
@@ -36,7 +37,7 @@ for row in cfg.contrastive_rows:
                 f"Train {row.model} on {row.dataset}, {method}, seed {{wildcards.seed}}"
             shell:
                 "uae make --data {input.data} --checkpoints {params.folder} --uae {params.uae}"
-                " --steps {params.steps:q} --seed {wildcards.seed} --device {resources.device} > {log} 2>&1"
+                " --steps {params.steps:q} --seed {wildcards.seed} --made {params.made:q} --device {resources.device} > {log} 2>&1"
 
     rule:
         name:
@@ -58,12 +59,13 @@ for row in cfg.contrastive_rows:
             gpu=GPU,
             device=DEVICE,
         params:
+            made=settings_of,
             settings=as_json(cfg.contrastive.attacking(cfg.attacking(row.model, "mine-uae"))),
         message:
             f"Generate mine-uae for {row.model} on {row.dataset}, seed {{wildcards.seed}}"
         shell:
             "uae generate-simclr --data {input.data} --checkpoint {input.checkpoint} --out {output}"
-            " --seed {wildcards.seed} --settings {params.settings:q} --device {resources.device} > {log} 2>&1"
+            " --seed {wildcards.seed} --settings {params.settings:q} --made {params.made:q} --device {resources.device} > {log} 2>&1"
 
     rule:
         name:
@@ -96,6 +98,7 @@ for row in cfg.contrastive_rows:
             gpu=GPU,
             device=DEVICE,
         params:
+            made=settings_of,
             settings=as_json(cfg.contrastive.measuring()),
             dataset=row.dataset,
             uae=folder("uae", row),
@@ -104,4 +107,4 @@ for row in cfg.contrastive_rows:
             f"Evaluate {row.model} on {row.dataset}, seed {{wildcards.seed}}"
         shell:
             "uae evaluate-simclr {input.checkpoints} --data {input.data} --uae {params.uae} --dataset {params.dataset}"
-            " --records {params.folder} --settings {params.settings:q} --device {resources.device} > {log} 2>&1"
+            " --records {params.folder} --settings {params.settings:q} --made {params.made:q} --device {resources.device} > {log} 2>&1"

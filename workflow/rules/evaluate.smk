@@ -25,6 +25,7 @@ for row in cfg.rows:
             gpu=GPU,
             device=DEVICE,
         params:
+            made=settings_of,
             uae=folder("uae", row),
             folder=folder("records/reconstruction", row),
             dataset=row.dataset,  # not in the command itself: it is put together when the job runs
@@ -34,7 +35,7 @@ for row in cfg.rows:
         shell:
             "uae evaluate {input.checkpoints} --data {input.data} --uae {params.uae}"
             " --dataset {params.dataset} --model {params.model}"
-            " --records {params.folder} --device {resources.device} > {log} 2>&1"
+            " --records {params.folder} --made {params.made:q} --device {resources.device} > {log} 2>&1"
 
 
 for panel in cfg.panels:
@@ -56,12 +57,13 @@ for panel in cfg.panels:
         conda:
             "../../environment.yml"
         params:
+            made=settings_of,
             method=panel.method,
         message:
             f"Pick examples of {panel.method} for {panel.model} on {panel.dataset}"
         shell:
             "uae examples --data {input.data} --checkpoint {input.checkpoint}"
-            " --uae {input.uae} --method {params.method} --out {output} > {log} 2>&1"
+            " --uae {input.uae} --method {params.method} --made {params.made:q} --out {output} > {log} 2>&1"
 
 
 for panel in cfg.stationarity:
@@ -87,6 +89,7 @@ for panel in cfg.stationarity:
             gpu=GPU,
             device=DEVICE,
         params:
+            made=settings_of,
             settings=as_json(cfg.attacking(panel.model, panel.method)),
             samples=panel.samples,
             steps=panel.steps,
@@ -99,4 +102,4 @@ for panel in cfg.stationarity:
             "uae stationarity --data {input.data} --checkpoint {input.checkpoint} --out {output.along}"
             " --dataset {params.dataset} --model {params.model} --method {params.method}"
             " --seed {wildcards.seed} --settings {params.settings:q} --samples {params.samples} --steps {params.steps}"
-            " --device {resources.device} > {log} 2>&1"
+            " --made {params.made:q} --device {resources.device} > {log} 2>&1"

@@ -1,21 +1,12 @@
 # What Snakemake knows of each output, such as its inputs' checksums and its parameters, travels with the results:
 # without it, a fresh clone that pulled them would run everything again.
-from uae import metadata
+import time
+
+from uae import check, metadata
 from uae.errors import BadFile
-from uae.storage import digest
 
 LIVE = Path(".snakemake/metadata")
 PACKED = Path(f"{RESULTS}/metadata.json.gz")
-
-
-def rendered():
-    """What nothing reads again, for `uae check`: the other files hold a checksum of themselves."""
-    return sorted(
-        p
-        for name in ("tables", "figures", "report.html")
-        for p in [Path(RESULTS) / name, *(Path(RESULTS) / name).glob("*")]
-        if p.is_file() and p.suffix != ".safetensors"
-    )
 
 
 if workflow.is_main_process and PACKED.exists():
@@ -25,13 +16,24 @@ if workflow.is_main_process and PACKED.exists():
         raise WorkflowError(str(error))
 
 
+# `uae check` compares tables, figures and report with these digests.
+RENDERED, STARTED = check.known(Path(RESULTS)), time.time()
+
+
 onstart:
     # What was made from a file with a time to come would be deleted, and what was there before with it.
     inputs = [path for job in workflow.dag.needrun_jobs() for path in job.input]
     for path in metadata.from_the_future(inputs):
         logger.warning(f"{path}: its time was in the future; it is now.")
+    # A kill must not leave the digests of files that were rendered again.
+    (Path(RESULTS) / check.DIGESTS).unlink(missing_ok=True)
+
+
+onerror:
+    check.keep(Path(RESULTS), RENDERED, STARTED)
 
 
 onsuccess:
+    check.keep(Path(RESULTS), RENDERED, STARTED)
     if cfg.records == "live" or PACKED.exists():
-        metadata.pack(LIVE, PACKED, cfg.name, rendered={str(path): digest(path) for path in rendered()})
+        metadata.pack(LIVE, PACKED, cfg.name)

@@ -27,10 +27,11 @@ for row in cfg.made_rows:
                 device=DEVICE,
             params:
                 steps=as_json(cfg.steps(row, job)),
+                made=settings_of,
                 checkpoints=folder("checkpoints", row),
                 uae=folder("uae", row),
             message:
                 f"{doing(row, job)}, seed {{wildcards.seed}}"
             shell:
                 "uae make --data {input.data} --checkpoints {params.checkpoints} --uae {params.uae}"
-                " --steps {params.steps:q} --seed {wildcards.seed} --device {resources.device} > {log} 2>&1"
+                " --steps {params.steps:q} --seed {wildcards.seed} --made {params.made:q} --device {resources.device} > {log} 2>&1"

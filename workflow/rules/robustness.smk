@@ -22,6 +22,7 @@ for job, runs in robust_jobs([run for row in cfg.robust_made for run in cfg.robu
             gpu=GPU,
             device=DEVICE,
         params:
+            made=settings_of,
             runs=as_json(
                 [
                     {
@@ -38,7 +39,7 @@ for job, runs in robust_jobs([run for row in cfg.robust_made for run in cfg.robu
             f"Train {job}, seed {{wildcards.seed}}"
         shell:
             "uae train-robust --checkpoints {params.folder} --seed {wildcards.seed} --runs {params.runs:q}"
-            " {params.uae} --device {resources.device} > {log} 2>&1"
+            " {params.uae} --made {params.made:q} --device {resources.device} > {log} 2>&1"
 
 
 for job, rows in robust_jobs(cfg.robust_rows).items():
@@ -68,6 +69,7 @@ for job, rows in robust_jobs(cfg.robust_rows).items():
             gpu=GPU,
             device=DEVICE,
         params:
+            made=settings_of,
             rows=as_json(
                 [
                     {
@@ -85,4 +87,4 @@ for job, rows in robust_jobs(cfg.robust_rows).items():
             f"Attack {job}, seed {{wildcards.seed}}"
         shell:
             "uae attack-robust --checkpoints {params.folder} --records {params.records} --seed {wildcards.seed}"
-            " --rows {params.rows:q} --device {resources.device} > {log} 2>&1"
+            " --rows {params.rows:q} --made {params.made:q} --device {resources.device} > {log} 2>&1"

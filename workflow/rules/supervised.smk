@@ -49,6 +49,7 @@ for row in cfg.classifiers:
                 gpu=GPU,
                 device=DEVICE,
             params:
+                made=settings_of,
                 sets=as_json(
                     [
                         {"name": attack.name, "draw": attack.draw, "settings": attack.settings}
@@ -60,7 +61,7 @@ for row in cfg.classifiers:
                 f"Attack the classifier of {row.dataset}: {job}, seed {{wildcards.seed}}"
             shell:
                 "uae attack-classifier --data {input.data} --checkpoint {input.checkpoint} --out {params.folder}"
-                " --sets {params.sets:q} --seed {wildcards.seed} --device {resources.device} > {log} 2>&1"
+                " --sets {params.sets:q} --seed {wildcards.seed} --made {params.made:q} --device {resources.device} > {log} 2>&1"
 
     for items in measure_jobs(row):
 
@@ -91,6 +92,7 @@ for row in cfg.classifiers:
                 gpu=GPU,
                 device=DEVICE,
             params:
+                made=settings_of,
                 settings=as_json({item: cfg.supervised.measuring(item, row.dataset) for item in items}),
                 sets=folder("uae", row),
                 records=lambda wildcards: f"{RESULTS}/records",
@@ -101,4 +103,4 @@ for row in cfg.classifiers:
             shell:
                 "uae measure-classifier --data {input.data} --checkpoint {input.checkpoint} --sets {params.sets}"
                 " --records {params.records} --dataset {params.dataset} --items {params.settings:q}"
-                " --other {params.other:q} --device {resources.device} > {log} 2>&1"
+                " --other {params.other:q} --made {params.made:q} --device {resources.device} > {log} 2>&1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -19,23 +20,39 @@ def check(
         bool, typer.Option("--delete", help="Delete what is damaged: it is made again.")
     ] = False,
 ) -> None:
-    """Look for files that were truncated, emptied or changed, and name them."""
-    from uae.check import damaged
+    """Look for files that were truncated, emptied, changed or exchanged, and name them.
 
-    folder = results / scale
-    if not folder.is_dir():
+    Compares checksums, what each file says it is and was made from, tables and figures with the last
+    complete run, raw data with the catalogue, and settings with the configuration.
+    """
+    from uae import check as checks
+
+    folder, data = results / scale, Path("data")
+    if not folder.is_dir() or Path(scale).name != scale:
         raise InputError(f"{folder}: no such folder; run the experiments, or give --scale or --results")
-    found = list(damaged(folder))
-    for path, reason in found:
-        console.print(f"{path}: {reason}", markup=False, highlight=False, soft_wrap=True)
-        if delete:
-            path.unlink()
-    if found and delete:
-        console.print(f"{len(found)} deleted; make them again: snakemake --cores all", end=" ")
-        paths = (path for path, _ in found)
-        console.print(*paths, f"--config scale={scale}", markup=False, highlight=False, soft_wrap=True)
-    elif found:
-        console.print(f"{len(found)} damaged; uae check --scale {scale} --delete removes them")
+    report = checks.check(folder, data, checks.plans_of(scale))
+    deleted, left = [], []
+    for path, reason in report.damaged.items():
+        _say(f"{path}: {reason}")
+        if delete and checks.deletable(path, [folder, data / "prepared"]):
+            path.unlink(missing_ok=True)
+            deleted.append(path)
+        else:
+            left.append(path)
+    for line in checks.lines(report):
+        _say(line)
+    if deleted:
+        names = shlex.join(map(str, deleted))
+        _say(f"{len(deleted)} deleted; make them again: snakemake --cores all {names} --config scale={scale}")
+    if left and delete:
+        _say(f"{len(left)} damaged and not deleted: not a file in {folder} or {data / 'prepared'}")
+    elif left:
+        options = ["--scale", scale] + ["--results", str(results)] * (results != Path("results"))
+        _say(f"{len(left)} damaged; {shlex.join(['uae', 'check', *options, '--delete'])} removes them")
+    if left:
         raise typer.Exit(1)
-    else:
-        console.print("every file is as it was written")
+    _say(f"{report.whole} files are as they were written")
+
+
+def _say(line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -14,6 +14,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from uae import identity
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -35,6 +37,11 @@ def _json(text: str) -> str:
     return text
 
 
+def _made(text: str) -> str:
+    identity.settings.update(json.loads(_json(text)))
+    return text
+
+
 @app.callback()
 def version(
     ctx: typer.Context,
@@ -46,6 +53,9 @@ def version(
 
 
 Settings = Annotated[str, typer.Option(help="The job's settings as JSON.", callback=_json)]
+Made = Annotated[
+    str, typer.Option(help="JSON: by folder, the hash of its files' settings, else refused.", callback=_made)
+]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random number.")]
 Out = Annotated[Path, typer.Option(help="The file to write.", dir_okay=False)]

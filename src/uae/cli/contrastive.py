@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from uae.cli.common import STAGES, Data, Device, Out, Seed, Settings, app, bar
+from uae.cli.common import STAGES, Data, Device, Made, Out, Seed, Settings, app, bar
 
 
 @app.command("generate-simclr", rich_help_panel=STAGES)
@@ -19,6 +19,7 @@ def generate(
     settings: Settings,
     seed: Seed = 0,
     device: Device = "cpu",
+    made: Made = "{}",
 ) -> None:
     """Attack every training image of a SimCLR model and write the UAE set."""
     from uae.stages import contrastive as stage
@@ -38,6 +39,7 @@ def evaluate(
     records: Annotated[Path, typer.Option(help="The folder to write the records to.")],
     settings: Settings,
     device: Device = "cpu",
+    made: Made = "{}",
 ) -> None:
     """Measure SimCLR models: Table 7 and Figure 10 (b), a record each."""
     from uae.stages import contrastive as stage

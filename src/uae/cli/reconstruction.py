@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from uae.cli.common import STAGES, Data, Device, Out, Seed, Settings, app, bar
+from uae.cli.common import STAGES, Data, Device, Made, Out, Seed, Settings, app, bar
 
 Checkpoint = Annotated[Path, typer.Option(help="The attacked model.")]
 
@@ -21,6 +21,7 @@ def make(
     steps: Annotated[str, typer.Option(help="JSON list of trainings and attacks, from uae.config.")],
     seed: Seed = 0,
     device: Device = "cpu",
+    made: Made = "{}",
 ) -> None:
     """Train the models of one row, attack them and retrain them, step by step."""
     from uae.stages.generate import generate
@@ -46,6 +47,7 @@ def evaluate(
     model: Annotated[str, typer.Option(help="The model's name in the records.")],
     records: Annotated[Path, typer.Option(help="The folder to write the records to.")],
     device: Device = "cpu",
+    made: Made = "{}",
 ) -> None:
     """Measure the checkpoints of one row and seed: a record each."""
     from uae.stages import evaluate as stage
@@ -60,6 +62,7 @@ def examples(
     uae: Annotated[Path, typer.Option(help="Its UAE set.")],
     method: Annotated[str, typer.Option(help="The method that made the set.")],
     out: Out,
+    made: Made = "{}",
 ) -> None:
     """Pick the images of Figure 5: the successful UAEs with the largest perturbation."""
     from uae.stages import evaluate as stage
@@ -80,6 +83,7 @@ def stationarity(
     steps: Annotated[int, typer.Option(help="Attack steps.")],
     seed: Seed = 0,
     device: Device = "cpu",
+    made: Made = "{}",
 ) -> None:
     """Follow Theorem 1's measure of stationarity along a long attack."""
     from uae.stages import generate as stage

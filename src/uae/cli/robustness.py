@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from uae.cli.common import STAGES, USERS, Device, Out, Seed, app, bar
+from uae.cli.common import STAGES, USERS, Device, Made, Out, Seed, app, bar
 
 Folder = Annotated[Path, typer.Option(help="The folder of the robust models' checkpoints.")]
 
@@ -20,6 +20,7 @@ def train_robust(
     uae: Annotated[Path | None, typer.Option(help="UAE set of the runs with method mine-uae.")] = None,
     seed: Seed = 0,
     device: Device = "cpu",
+    made: Made = "{}",
 ) -> None:
     """Train classifiers, with or without an adversary, on the originals or on augmented sets."""
     from uae.stages import robustness as stage
@@ -35,6 +36,7 @@ def attack_robust(
     records: Annotated[Path, typer.Option(help="The scale's folder of records.")],
     seed: Seed = 0,
     device: Device = "cpu",
+    made: Made = "{}",
 ) -> None:
     """Attack trained models over eps and check the attacks: records, and the images of Figure 6."""
     from uae.stages import robustness as stage

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from uae.cli.common import STAGES, Data, Device, Out, Seed, Settings, app, bar
+from uae.cli.common import STAGES, Data, Device, Made, Out, Seed, Settings, app, bar
 from uae.cli.reconstruction import Checkpoint
 
 
@@ -31,6 +31,7 @@ def attack_classifier(
     sets: Annotated[str, typer.Option(help="JSON list of name, draw and settings, from uae.config.")],
     seed: Seed = 0,
     device: Device = "cpu",
+    made: Made = "{}",
 ) -> None:
     """Attack test images that a classifier gets right, and write the example sets."""
     from uae.stages import classifier as stage
@@ -53,6 +54,7 @@ def measure_classifier(
         str, typer.Option(help="JSON: the row of Table 4 that Table 1 shows, by its names and files.")
     ] = "{}",
     device: Device = "cpu",
+    made: Made = "{}",
 ) -> None:
     """Measure the example sets of a classifier: records, curves and images."""
     from uae.stages import supervised as stage

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from uae import checkpoints, models, records, seeding, storage
+from uae import checkpoints, identity, models, records, seeding
 from uae.attacks import PGD, AttackResult, MinMaxAttack, PenaltyAttack
 from uae.data import prepared
 from uae.evaluation import robustness
@@ -58,6 +58,7 @@ def train(
         "seed": seed,
         "draw": None,
         "variant": source.metadata["variant"],
+        "inputs": identity.inputs({data: source.metadata}),
         "n_train": len(x),
         "steps": len(history) * steps_per_epoch(len(x), settings["batch_size"]),
         "history": history,
@@ -85,7 +86,8 @@ def attack(
     """
     use(device)
     source = prepared.load(data)
-    model, _ = checkpoints.load(checkpoint, device)
+    model, trained = checkpoints.load(checkpoint, device)
+    made_from = identity.inputs({data: source.metadata, checkpoint: trained})
     x, y = source.unit("test").to(device), torch.from_numpy(source.y_test).long().to(device)
     most = max(entry["settings"]["images"] for entry in sets)
     attacked = robustness.attacked(model, x, y, most, seed)
@@ -110,7 +112,7 @@ def attack(
         if outside > 1e-6 or not 0 <= result.adv.min() <= result.adv.max() <= 1:
             raise RuntimeError(f"{entry['name']}: an example is outside its bounds, by {outside:g} of eps")
         result.metadata |= {
-            "checkpoint": storage.digest(checkpoint),
+            "inputs": made_from,
             "variant": source.metadata["variant"],
             "settings": settings,
             "count": count,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from uae import checkpoints, records, seeding, storage
+from uae import checkpoints, identity, records, seeding
 from uae.attacks import PGD, AttackResult
 from uae.contrastive import Contrastive
 from uae.data import prepared
@@ -36,7 +36,8 @@ def generate(
     use(device)
     clock = records.Clock()
     source = prepared.load(data)
-    model, _ = checkpoints.load(checkpoint, device)
+    model, trained = checkpoints.load(checkpoint, device)
+    made_from = identity.inputs({data: source.metadata, checkpoint: trained})
     result = attack_from(settings)(
         Contrastive(model, seed=seed, **settings["loss"]),
         source.unit("train").to(device),
@@ -46,7 +47,7 @@ def generate(
     )
     result.metadata |= {
         "loss": settings["loss"],
-        "checkpoint": storage.digest(checkpoint),
+        "inputs": made_from,
         "variant": source.metadata["variant"],
         "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
     }
@@ -73,16 +74,22 @@ def evaluate(
     source = prepared.load(data)
     x_train, x_test = (source.unit(part).to(device) for part in ("train", "test"))
     y_train, y_test = (torch.from_numpy(y).to(device) for y in (source.y_train, source.y_test))
+    seen: dict[Path, dict[str, Any]] = {}
     for done, path in enumerate(paths, 1):
         clock = records.Clock()
         model, run = checkpoints.load(path, device)
+        seen[path] = run
         method, seed = run["method"], run["seed"]
         provenance, used = {"training": run["provenance"]}, run["settings"] | {"evaluation": settings}
         metrics = {"epochs": len(run["history"]), "steps": run["steps"], **run["arguments"]}
         metrics |= {"n_train": run["n_train"], "n_test": len(x_test)}
         metrics |= measure(model, x_train, y_train, x_test, y_test, settings, seed)
+        made_from = {data: source.metadata, path: run}
+        made_from |= {p: r for p, r in seen.items() if r.get("file") in run.get("inputs", {})}
         if method not in ("original", "matched"):
-            result = AttackResult.load(records.path(uae, method, seed, None, ".safetensors"))
+            examples = records.path(uae, method, seed, None, ".safetensors")
+            result = AttackResult.load(examples)
+            made_from[examples] = result.metadata
             provenance["attack"] = result.metadata["provenance"]
             used |= {"attack": result.metadata["attack"], "loss": result.metadata["loss"]}
             metrics |= describe(result, x_train.cpu())
@@ -98,6 +105,7 @@ def evaluate(
             metrics=metrics,
             settings=used,
             provenance=provenance,
+            inputs=identity.inputs(made_from),
         )
         record.save(records.path(folder, method, seed))
         if progress is not None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from uae import augment, checkpoints, records, storage
+from uae import augment, checkpoints, identity, records, storage
 from uae.attacks import AttackResult
 from uae.config import Method
 from uae.data import prepared
@@ -35,10 +35,12 @@ def evaluate(
     use(device)
     source = prepared.load(data)
     x_train, x_test = source.unit("train").to(device), source.unit("test").to(device)
-    original = checkpoints.load(paths[0], device)[0]
+    original, first = checkpoints.load(paths[0], device)
+    seen = {paths[0]: first}
     for path in paths:
         clock = records.Clock()
         trained, run = checkpoints.load(path, device)
+        seen[path] = run
         method, seed, draw = Method(run["method"]), run["seed"], run["draw"]
         metrics = {
             "test_error": reconstruction.error(trained, x_test),
@@ -51,8 +53,13 @@ def evaluate(
         if run["network"] == "concrete":
             metrics |= _representation(trained, source, seed)
         provenance, settings = {"training": run["provenance"]}, run["settings"]
-        if method.attacks:  # of a second round, the UAEs that it added
-            result = AttackResult.load(records.path(uae, method.attacks[-1], seed, None, ".safetensors"))
+        sets = [records.path(uae, name, seed, None, ".safetensors") for name in method.attacks]
+        loaded = {path: AttackResult.load(path) for path in sets}
+        made_from = {data: source.metadata, paths[0]: first, path: run}
+        made_from |= {p: r for p, r in seen.items() if r.get("file") in run.get("inputs", {})}
+        made_from |= {p: result.metadata for p, result in loaded.items()}
+        if sets:  # of a second round, the UAEs that it added
+            result = loaded[sets[-1]]
             provenance["attack"] = result.metadata["provenance"]
             settings = settings | {"attack": result.metadata["attack"]}
             metrics |= describe(result, x_train.cpu())
@@ -72,6 +79,7 @@ def evaluate(
             metrics=metrics,
             settings=settings,
             provenance=provenance,
+            inputs=identity.inputs(made_from),
         )
         record.save(records.path(folder, method.name, seed, draw))
 
@@ -115,6 +123,7 @@ def examples(data: Path, checkpoint: Path, uae: Path, target: Path, *, method: s
     rows = torch.where(result.success, norms, -1).argsort(descending=True, stable=True)
     rows = rows[: min(count, int(result.success.sum()))]
     model, run = checkpoints.load(checkpoint)
+    made_from = identity.inputs({data: source.metadata, checkpoint: run, uae: result.metadata})
     images = {"original": x[rows], "uae": result.adv[rows]}
     images |= {
         f"{name}_reconstruction": reconstruction.reconstruct(model, image) for name, image in images.items()
@@ -125,5 +134,5 @@ def examples(data: Path, checkpoint: Path, uae: Path, target: Path, *, method: s
     storage.write_tensors(
         target,
         arrays,
-        metadata | {"method": method, "seed": run["seed"], "asr": result.success_rate},
+        metadata | {"method": method, "seed": run["seed"], "asr": result.success_rate, "inputs": made_from},
     )

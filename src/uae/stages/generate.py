@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from uae import checkpoints, records, storage
+from uae import checkpoints, identity, records, storage
 from uae.attacks import MinMaxAttack
 from uae.data import prepared
 from uae.evaluation.stationarity import best_so_far, slope
@@ -45,7 +45,8 @@ def generate(
     """
     use(device)
     source = prepared.load(data)
-    model, _ = checkpoints.load(checkpoint, device)
+    model, trained = checkpoints.load(checkpoint, device)
+    made_from = identity.inputs({data: source.metadata, checkpoint: trained})
     x = source.unit("train").to(device)
     for name, settings in attacks.items():
         clock = records.Clock()
@@ -58,7 +59,7 @@ def generate(
             **resuming_attack(target, clock, source.metadata["sha256"], checkpoint, settings, seed, device),
         )
         result.metadata |= {
-            "checkpoint": storage.digest(checkpoint),
+            "inputs": made_from,
             "variant": source.metadata["variant"],
             "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
         }
@@ -104,7 +105,8 @@ def stationarity(
     along = result.stationarity.cpu().numpy()
     names = {"dataset": dataset, "model": model_name, "method": method, "seed": seed}
     known = names | {key: source.metadata[key] for key in ("variant", "title")}
-    storage.write_tensors(target, {"stationarity": along}, known)
+    made_from = identity.inputs({data: source.metadata, checkpoint: run})
+    storage.write_tensors(target, {"stationarity": along}, known | {"inputs": made_from})
     metrics = {"slope": slope(best_so_far(along).mean(0)), "n_attacked": len(along), "attack_steps": steps}
     record = records.Record(
         experiment="theorem1",
@@ -115,5 +117,6 @@ def stationarity(
             "training": run["provenance"],
             "attack": clock.provenance(settings, records.device_name(device)),
         },
+        inputs=made_from,
     )
     record.save(target.with_suffix(".json"))

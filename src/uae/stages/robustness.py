@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from uae import augment, checkpoints, losses, models, records, seeding, storage, upstream
+from uae import augment, checkpoints, identity, losses, models, records, seeding, storage, upstream
 from uae.attacks import PGD, AttackResult, MinMaxAttack
 from uae.data import prepared
 from uae.errors import InputError
@@ -48,6 +48,8 @@ def train(
             folder / run["dataset"] / run["model"], run["method"], seed, None, ".safetensors"
         )
         x, y = source.unit("train").to(device), torch.from_numpy(source.y_train).long().to(device)
+        examples = _examples(run, uae)
+        made_from = {run["data"]: source.metadata} | ({uae: examples.metadata} if examples else {})
         metadata = {
             "network": settings["network"],
             "arguments": settings["arguments"],
@@ -56,13 +58,15 @@ def train(
             "method": run["method"],
             "seed": seed,
             "variant": source.metadata["variant"],
+            "inputs": identity.inputs(made_from),
             "n_train": len(x),
         }
         if settings["checkpoint"]:
             model, found = upstream.convert(settings["checkpoint"], f"trades-{run['dataset']}")
             metadata |= found | {"n_train": 0, "steps": 0, "history": []}
         else:
-            model, history = _fitted(run, uae, x, y, seed, source.metadata["sha256"], target, clock, progress)
+            files = [source.metadata["sha256"], examples and storage.digest(uae)]
+            model, history = _fitted(run, examples, x, y, seed, files, target, clock, progress)
             doubled = len(x) * (1 if run["method"] == "original" else 2)
             steps = len(history) * steps_per_epoch(doubled, settings["fit"]["batch_size"])
             metadata |= {"steps": steps, "history": history}
@@ -71,23 +75,29 @@ def train(
         written(target)
 
 
+def _examples(run: Run, uae: Path | None) -> AttackResult | None:
+    """The UAE set that a run is trained with."""
+    if run["method"] != "mine-uae":
+        return None
+    if uae is None:
+        raise InputError(f"{run['dataset']}/{run['model']}, mine-uae: needs a UAE set")
+    return AttackResult.load(uae)
+
+
 def _fitted(
     run: Run,
-    uae: Path | None,
+    examples: AttackResult | None,
     x: Tensor,
     y: Tensor,
     seed: int,
-    data: str,
+    files: list[str | None],
     target: Path,
     clock: records.Clock,
     progress: Progress | None,
 ) -> tuple[nn.Module, list[float]]:
     settings = run["settings"]
-    if run["method"] == "mine-uae" and uae is None:
-        raise InputError(f"{run['dataset']}/{run['model']}, mine-uae: needs a UAE set")
-    uae = uae if run["method"] == "mine-uae" else None
     if run["method"] != "original":
-        extra = x if uae is None else AttackResult.load(uae).adv
+        extra = x if examples is None else examples.adv
         x, y = augment.augmented(x, extra), y.repeat(2)  # an example has the label of its original
     torch.manual_seed(seeding.derive(seed, "initialisation"))
     model = models.build(settings["network"], tuple(x.shape[1:]), **settings["arguments"]).to(x.device)
@@ -104,8 +114,7 @@ def _fitted(
         run["method"],
         seed,
         x.device.type,
-        data,
-        uae and storage.digest(uae),
+        files,
     )
     if settings["adversary"] is None:
         return model, classifier.fit(model, x, y, **options)
@@ -158,7 +167,9 @@ class _Subject:
             row["dataset"], row["model"], method, seed, device,
         )  # fmt: skip
         self.source = prepared.load(row["data"])
-        self.model, self.run = load(folder, row["dataset"], row["model"], method, seed, device)
+        path = checkpoint(folder, row["dataset"], row["model"], method, seed)
+        self.model, self.run = checkpoints.load(path, device)
+        self.files = {row["data"]: self.source.metadata, path: self.run}
         x = self.source.unit("test").to(device)
         y = torch.from_numpy(self.source.y_test).long().to(device)
         self.index = robustness.attacked(self.model, x, y, row["settings"]["images"], seed)
@@ -195,17 +206,14 @@ class _Subject:
                 "training": self.run["provenance"],
                 "evaluation": self.clock.provenance(settings, records.device_name(self.device)),
             },
+            inputs=identity.inputs(self.files),
         )
         record.save(records.path(results / "robustness" / self.dataset / self.name, method, self.seed))
         self.clock = records.Clock()
 
 
-def load(
-    folder: Path, dataset: str, model: str, method: str, seed: int, device: str
-) -> tuple[nn.Module, dict[str, Any]]:
-    return checkpoints.load(
-        records.path(folder / dataset / model, method, seed, None, ".safetensors"), device
-    )
+def checkpoint(folder: Path, dataset: str, model: str, method: str, seed: int) -> Path:
+    return records.path(folder / dataset / model, method, seed, None, ".safetensors")
 
 
 def _measure(
@@ -240,14 +248,15 @@ def _measure(
         subject.save(results, "pgd", rates, {"pgd": settings["pgd"]})
         minmax = curve("minmax", settings["minmax"]["images"], _minmax(settings, subject))
         subject.save(results, "minmax", minmax, {"minmax": settings["minmax"]})
-    if settings["sanity"] is not None:
-        _check(subject, settings, folder, results, rates)
     if shown:
         grids |= {"original": subject.x[:shown].cpu().numpy(), "eps": np.array(eps)}
         metadata = {key: subject.source.metadata[key] for key in ("variant", "title")}
         metadata |= {"dataset": subject.dataset, "model": subject.name, "seed": subject.seed}
+        metadata["inputs"] = identity.inputs(subject.files)
         target = results / "figure6" / subject.dataset / subject.name / f"seed{subject.seed}.safetensors"
         storage.write_tensors(target, grids, metadata)
+    if settings["sanity"] is not None:
+        _check(subject, settings, folder, results, rates)
 
 
 def _pgd(settings: dict[str, Any], subject: _Subject, **more: int) -> robustness.Attack:
@@ -277,9 +286,8 @@ def _check(
 ) -> None:
     """The record of the checks for masked gradients, at the eps of the model's training."""
     sanity, model, x, y = settings["sanity"], subject.model, subject.x, subject.y
-    surrogate, _ = load(
-        folder, subject.dataset, sanity["surrogate"], "original", subject.seed, subject.device
-    )
+    path = checkpoint(folder, subject.dataset, sanity["surrogate"], "original", subject.seed)
+    surrogate, subject.files[path] = checkpoints.load(path, subject.device)
 
     def measured(attack: Callable[..., AttackResult], eps: float, made_on: nn.Module = model) -> Rate:
         # An image that the surrogate gets wrong is left as it is, and would count as a failed transfer.

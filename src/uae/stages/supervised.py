@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from uae import checkpoints, records, storage
+from uae import checkpoints, identity, records, storage
 from uae.attacks import AttackResult
 from uae.data import prepared
-from uae.errors import BadFile
 from uae.evaluation import image_distance, robustness
 from uae.losses import CrossEntropy
 from uae.mine import MINE, Estimator
@@ -44,7 +43,8 @@ class Attacked:
         use(self.device)
         self.source = prepared.load(self.data)
         self.model, self.run = checkpoints.load(self.checkpoint, self.device)
-        self.seed, self.digest = self.run["seed"], storage.digest(self.checkpoint)
+        self.seed = self.run["seed"]
+        self.files = {self.data: self.source.metadata, self.checkpoint: self.run}
         self.x = self.source.unit("test").to(self.device)
         self.y = torch.from_numpy(self.source.y_test).long().to(self.device)
         self.accuracy = robustness.accuracy(self.model, self.x, self.y)
@@ -53,8 +53,7 @@ class Attacked:
         """The set of that name. Raises BadFile where it attacks another training of the classifier."""
         path = records.path(self.sets, name, self.seed, draw, ".safetensors")
         result = AttackResult.load(path)
-        if result.metadata["checkpoint"] != self.digest:
-            raise BadFile(f"{path}: its examples are of another training of {self.checkpoint}; delete it")
+        identity.inputs(self.files | {path: result.metadata})
         return result
 
     def originals(self, result: AttackResult) -> Tensor:
@@ -81,19 +80,20 @@ class Attacked:
         method: str,
         metrics: dict[str, float],
         settings: dict[str, Any],
-        attack: dict[str, Any] | None,
+        sets: list[AttackResult],
         draw: int | None = None,
     ) -> None:
-        """Write records/<item>/<dataset>/classifier/<method>/seed<k>.json; attack: its provenance."""
+        """Write records/<item>/<dataset>/classifier/<method>/seed<k>.json. sets: the main one last."""
         metrics = {"accuracy": self.accuracy, **metrics}
-        _save(
-            self, item, (self.dataset, MODEL, method), metrics, settings, attack, self.source, self.run, draw
-        )
+        _save(self, item, (self.dataset, MODEL, method), metrics, settings, sets, self.source, self.run, draw)
 
-    def grid(self, item: str, arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
+    def grid(
+        self, item: str, arrays: dict[str, np.ndarray], metadata: dict[str, Any], sets: list[AttackResult]
+    ) -> None:
         """Write the images or curves of a figure."""
         known = {key: self.source.metadata[key] for key in ("variant", "title")}
         known |= {"dataset": self.dataset, "seed": self.seed}
+        known["inputs"] = _inputs(self.source.metadata, self.run, sets)
         target = self.root / item / self.dataset / MODEL
         storage.write_tensors(target / f"seed{self.seed}.safetensors", arrays, known | metadata)
 
@@ -104,7 +104,7 @@ def _save(
     names: tuple[str, str, str],
     metrics: dict[str, float],
     settings: dict[str, Any],
-    attack: dict[str, Any] | None,
+    sets: list[AttackResult],
     source: prepared.Prepared,
     run: dict[str, Any],
     draw: int | None = None,
@@ -113,6 +113,9 @@ def _save(
     dataset, model, method = names
     device = records.device_name(attacked.device)
     provenance = {"training": run["provenance"], "evaluation": attacked.clock.provenance(settings, device)}
+    if sets:
+        attacks = [result.metadata["provenance"] for result in sets]
+        provenance["attack"] = attacks[-1] | {"seconds": sum(attack["seconds"] for attack in attacks)}
     record = records.Record(
         experiment="supervised",
         dataset=dataset,
@@ -124,10 +127,18 @@ def _save(
         draw=draw,
         metrics={"n_train": run["n_train"], "n_test": len(source.x_test), **metrics},
         settings={"training": run["settings"], **settings},
-        provenance=provenance | ({"attack": attack} if attack else {}),
+        provenance=provenance,
+        inputs=_inputs(source.metadata, run, sets),
     )
     record.save(records.path(attacked.root / item / dataset / model, method, attacked.seed, draw))
     attacked.clock = records.Clock()  # each record has the seconds since the one before
+
+
+def _inputs(
+    source: dict[str, Any], run: dict[str, Any], sets: list[AttackResult]
+) -> dict[str, dict[str, str | None]]:
+    files = (source, run, *(result.metadata for result in sets))
+    return identity.inputs({metadata.get("file", ""): metadata for metadata in files})
 
 
 def compare(attacked: Attacked, methods: list[str], estimator: dict[str, Any]) -> None:
@@ -138,6 +149,7 @@ def compare(attacked: Attacked, methods: list[str], estimator: dict[str, Any]) -
     curves: dict[str, np.ndarray] = {}
     minmax: dict[str, AttackResult] = {}  # by critic
     scales: dict[tuple[int, ...], dict[str, float]] = {}  # of the originals alone, by which they are
+    sets: list[AttackResult] = []
     for method in methods:
         result = attacked.examples(method)
         metrics = attacked.metrics(result)
@@ -158,7 +170,8 @@ def compare(attacked: Attacked, methods: list[str], estimator: dict[str, Any]) -
         elif critic in minmax:
             metrics |= _paired(minmax[critic], result)
         settings = {"attack": result.metadata["settings"], "estimator": estimator}
-        attacked.save("table3", method, metrics, settings, result.metadata["provenance"])
+        attacked.save("table3", method, metrics, settings, [result])
+        sets.append(result)
         found = trace.isfinite()
         count = found.sum(0)
         mean = torch.where(found, trace, 0).sum(0) / count
@@ -168,7 +181,7 @@ def compare(attacked: Attacked, methods: list[str], estimator: dict[str, Any]) -
             f"{method}/std": spread.float().numpy(),
             f"{method}/count": count.int().numpy(),
         }
-    attacked.grid("figure2", curves, {"methods": methods})
+    attacked.grid("figure2", curves, {"methods": methods}, sets)
 
 
 def _paired(one: AttackResult, other: AttackResult) -> dict[str, float]:
@@ -218,20 +231,23 @@ def distances(
         }
         if not number:
             metrics["n_attacked"] = len(clean)
-            attacked.save("table2", "unattacked", metrics, named, None)
+            attacked.save("table2", "unattacked", metrics, named, [])
             continue
         (method, draw), result = runs[number - 1], results[number - 1]
+        sets = [result]
         metrics |= attacked.metrics(result) | {"compressed_samples": result.metadata["count"]}
         if not draw and method in pictured:
-            small = attacked.metrics(attacked.examples(f"{method}@{eps[1]:g}", draw))
+            sets.insert(0, attacked.examples(f"{method}@{eps[1]:g}", draw))
+            small = attacked.metrics(sets[0])
             metrics |= {f"{name}@{eps[1]:g}": value for name, value in small.items()}
         settings = named | {"attack": result.metadata["settings"]}
-        attacked.save("table2", method, metrics, settings, result.metadata["provenance"], draw)
+        attacked.save("table2", method, metrics, settings, sets, draw)
     first = [(method, draw) for method, draw in runs if not draw and method in pictured]
     for item, bound in zip(("figure1", "figure4"), eps, strict=True):
         suffix = "" if bound == eps[0] else f"@{bound:g}"
         firsts = {method: attacked.examples(method + suffix, draw) for method, draw in first}
-        attacked.grid(item, _pictures(attacked, firsts, shown), {"eps": bound, "methods": list(firsts)})
+        pictures = _pictures(attacked, firsts, shown)
+        attacked.grid(item, pictures, {"eps": bound, "methods": list(firsts)}, list(firsts.values()))
 
 
 def _weights(inception: str) -> Path:
@@ -258,6 +274,7 @@ def _pictures(attacked: Attacked, results: dict[str, AttackResult], shown: int) 
 def bounds(attacked: Attacked, eps: list[float], shown: int) -> None:
     """Figure 3's images, and for each attack a record of its rates at every eps."""
     arrays: dict[str, np.ndarray] = {}
+    sets: list[AttackResult] = []
     for method in ("minmax", "pgd"):
         results = [attacked.examples(f"{method}@{bound:g}") for bound in eps]
         metrics: dict[str, float] = {}
@@ -266,13 +283,12 @@ def bounds(attacked: Attacked, eps: list[float], shown: int) -> None:
             metrics["n_attacked"] = found.pop("n_attacked")
             metrics |= {f"{name}@{bound:g}": value for name, value in found.items()}
         settings = {"attack": results[-1].metadata["settings"], "eps": eps}
-        stages = [result.metadata["provenance"] for result in results]
-        attack = stages[-1] | {"seconds": sum(stage["seconds"] for stage in stages)}
-        attacked.save("bounds", method, metrics, settings, attack)
+        attacked.save("bounds", method, metrics, settings, results)
+        sets += results
         arrays["original"] = attacked.originals(results[0])[:shown].numpy()
         arrays[method] = torch.stack([result.adv[:shown] for result in results], 1).numpy()
         arrays[f"success/{method}"] = torch.stack([r.success[:shown] for r in results], 1).numpy()
-    attacked.grid("figure3", arrays, {"eps": eps, "methods": ["minmax", "pgd"]})
+    attacked.grid("figure3", arrays, {"eps": eps, "methods": ["minmax", "pgd"]}, sets)
 
 
 def definitions(
@@ -306,12 +322,14 @@ def definitions(
         "supervised-example",
         metrics,
         {"attack": result.metadata["settings"], "estimator": settings},
-        result.metadata["provenance"],
+        [result],
     )
 
     source, run = prepared.load(other["data"]), checkpoints.load(other["checkpoint"])[1]
     for method, path in other["uae"].items():
         result = AttackResult.load(path)
+        files = {other["data"]: source.metadata, other["checkpoint"]: run, path: result.metadata}
+        identity.inputs(files)
         rows = _successes(result, settings["images"])
         x, adv = source.unit("train")[rows], result.adv[rows]
         metrics = {"asr": result.success_rate, "n_attacked": len(result)}
@@ -324,7 +342,7 @@ def definitions(
             }
         known = {"attack": result.metadata["attack"], "estimator": settings, "method": method}
         where = (other["dataset"], other["model"], names[method])
-        _save(attacked, "table1", where, metrics, known, result.metadata["provenance"], source, run)
+        _save(attacked, "table1", where, metrics, known, [result], source, run)
 
 
 def _successes(result: AttackResult, count: int) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from uae import augment, checkpoints, models, records, seeding, storage, training
+from uae import augment, checkpoints, identity, models, records, seeding, storage, training
 from uae.attacks import AttackResult
 from uae.config import Method
 from uae.data import prepared
@@ -42,7 +42,9 @@ def train(
         if method.attacks and uae is None:
             raise InputError(f"{method.name}: needs the folder of the UAE sets ({', '.join(method.attacks)})")
         sets = [records.path(uae, name, seed, None, ".safetensors") for name in method.attacks]
-        inputs, outputs = augmented(x, method, sets, seed, draw)
+        loaded = {path: AttackResult.load(path) for path in sets}
+        made_from = identity.inputs({data: source.metadata} | {p: r.metadata for p, r in loaded.items()})
+        inputs, outputs = augmented(x, method, [result.adv for result in loaded.values()], seed, draw)
 
         fitting = {"batch_size": None} | settings
         network, kind, arguments, epochs = (
@@ -75,6 +77,7 @@ def train(
             "seed": seed,
             "draw": draw,
             "variant": source.metadata["variant"],
+            "inputs": made_from,
             "n_train": len(x),
             "steps": len(history)
             * training.steps_per_epoch(
@@ -88,14 +91,14 @@ def train(
 
 
 def augmented(
-    x: Tensor, method: Method, sets: list[Path], seed: int, draw: int | None
+    x: Tensor, method: Method, sets: list[Tensor], seed: int, draw: int | None
 ) -> tuple[Tensor, Tensor | None]:
     """What a model is trained on, and its targets where they are not the inputs themselves."""
     if method.name == "original":
         return x, None
     if method.sigma is not None:
         return augment.augmented(x, augment.gaussian(x, method.sigma, seed, draw or 0)), None
-    extra = [AttackResult.load(path).adv for path in sets] or [x] * method.rounds
+    extra = sets or [x] * method.rounds
     targets = augment.augmented(x, *[x] * len(extra)) if method.clean_target else None
     return augment.augmented(x, *extra), targets
 

@@ -1,0 +1,111 @@
+"""What a file is and what it was made from: three entries of its metadata, compared wherever it is read.
+
+file: its place below results/<scale> or data, such as checkpoints/mnist/dense/matched/seed0.safetensors:
+    the kind, the data set, the model, the method, the seed and the draw.
+content: the SHA-256 of its arrays. A rebuild that gives the same numbers does not change it.
+inputs: by place, the `content` of every file that it was made from, and of those that they were made from;
+    and the hash of the settings that each was made with.
+
+Files that lie elsewhere, such as those of `uae attack`, have no place and are not compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from uae.errors import BadFile
+
+KINDS = {"checkpoints": "checkpoint", "uae": "UAE set", "records": "record", "prepared": "prepared data"}
+PLACE = re.compile(
+    r"(?:^|/)("
+    r"(?:checkpoints(?:/robustness)?|uae)/[^/]+/[^/]+/[^/]+/seed\d+(?:-draw\d+)?\.safetensors"
+    r"|records/[^/]+/[^/]+/[^/]+/(?:[^/]+/)?seed\d+(?:-draw\d+)?\.(?:json|safetensors)"
+    r"|prepared/[^/]+\.safetensors)$"
+)
+# The hash of the settings that the configuration asks for, by the folder of a place. Set by a job's `--made`.
+settings: dict[str, str] = {}
+
+
+def place(path: str | Path) -> str | None:
+    """Where a file lies below results/<scale> or data; None for a file that is not one of the workflow's."""
+    found = PLACE.search(Path(os.path.abspath(path)).as_posix())  # noqa: PTH100 (follows no links)
+    return found and found[1]
+
+
+def hash_of(settings: Any) -> str:
+    """A short hash of a job's settings."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def verify(path: str | Path, metadata: Mapping[str, Any]) -> None:
+    """Raise BadFile where a file is another one than its place says, or was made with other settings."""
+    expected = place(path)
+    if expected is None:
+        return
+    found = metadata.get("file")
+    if found is None and not expected.startswith("records/"):  # committed records are older than identities
+        raise BadFile(f"{path}: does not say what it is; delete it to have it made again")
+    if found not in (None, expected):
+        raise BadFile(
+            f"{path}: is {describe(str(found))}; expected {describe(expected)}; "
+            "delete it to have it made again"
+        )
+    asked = settings.get(expected.rpartition("/")[0])
+    if asked is not None and asked != made_with(metadata):
+        raise BadFile(
+            f"{path}: was made with other settings than the configuration's; delete it to have it made again"
+        )
+
+
+def describe(place: str) -> str:
+    """A place in words: the checkpoint of mnist/dense, method matched, seed 0."""
+    kind, *parts, run = place.rpartition(".")[0].split("/")
+    words = f"the {KINDS.get(kind, kind)}"
+    if kind == "prepared":
+        return f"{words} {run}"
+    seed, _, draw = run.removeprefix("seed").partition("-draw")
+    if kind == "records" or parts[0] == "robustness":
+        words += f" of {parts.pop(0)}"
+    words += f" of {'/'.join(parts[:2])}" + "".join(f", method {method}" for method in parts[2:])
+    return f"{words}, seed {seed}" + f", draw {draw}" * bool(draw)
+
+
+def made_with(metadata: Mapping[str, Any]) -> str | None:
+    """The hash of the settings that a checkpoint or UAE set was made with."""
+    return metadata.get("provenance", {}).get("settings_hash")
+
+
+def inputs(files: Mapping[str | Path, Mapping[str, Any]]) -> dict[str, dict[str, str | None]]:
+    """The `inputs` of what is made from some files, given their metadata.
+
+    Raises BadFile where they do not belong together: where one was made from another version of a file than
+    the one given here, or two from different versions, or from different data.
+    """
+    merged: dict[str, dict[str, str | None]] = {}
+    source: dict[str, str | Path] = {}  # who says so
+    for path, metadata in files.items():
+        if metadata.get("file"):
+            merged[metadata["file"]] = {"content": metadata["content"], "settings": made_with(metadata)}
+            source[metadata["file"]] = path
+    for path, metadata in files.items():
+        for name, entry in metadata.get("inputs", {}).items():
+            if merged.setdefault(name, entry)["content"] != entry["content"]:
+                other = describe(name).removeprefix("the ")
+                raise BadFile(
+                    f"{path}: was made from another {other} than {source[name]}; "
+                    "delete it to have it made again"
+                )
+            source.setdefault(name, path)
+    data = [name for name in merged if name.startswith("prepared/")]
+    if len(data) > 1:
+        raise BadFile(
+            f"{source[data[1]]}: was made from {describe(data[1])}; expected {describe(data[0])}; "
+            "delete it to have it made again"
+        )
+    return merged
