@@ -37,6 +37,7 @@ METRICS = {
     "step_mean": "mean attack step of the successful examples' kept iterates",
     "l2_mean": "mean Euclidean norm of the perturbation over the successful examples",
     "accuracy": "share of test samples classified correctly, in [0, 1]",
+    "accuracy_one_hot": "the same of trees that were fitted to one-hot labels, as in the public code",
     "contrastive_loss": "mean NT-Xent over the test set in batches of the training's size, in nats",
     "linear_accuracy": "accuracy of a linear classifier on the encoder's features, test set, in [0, 1]",
     "linear_cross_entropy": "that classifier's mean cross-entropy on the test set, in nats",
