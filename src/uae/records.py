@@ -39,6 +39,7 @@ METRICS = {
     "median_change": "median over all samples of the UAE set (those that kept their original, too) of the "
     "root-mean-square change of a feature, as a share of the data's range: a grey level is 0.0039",
     "accuracy": "share of test samples classified correctly, in [0, 1]",
+    "accuracy_one_hot": "the same of trees that were fitted to one-hot labels, as in the public code",
     "contrastive_loss": "mean NT-Xent over the test set in batches of the training's size, in nats",
     "linear_accuracy": "accuracy of a linear classifier on the encoder's features, test set, in [0, 1]",
     "linear_cross_entropy": "that classifier's mean cross-entropy on the test set, in nats",

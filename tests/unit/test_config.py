@@ -50,7 +50,8 @@ def test_the_paper_scale_has_the_papers_settings():
         row.dataset: cfg.budget(row).arguments["features"] for row in cfg.rows if row.model == "concrete"
     }
     assert features == {
-        "mnist": 50, "fashion-mnist": 50, "isolet": 50, "coil-20": 50, "mice-protein": 10, "activity": 50
+        "mnist": 50, "fashion-mnist": 50, "isolet": 50, "coil-20": 50, "mice-protein": 10, "activity": 50,
+        "coil-20-nearest": 50, "mice-protein-as-published": 10,
     }  # fmt: skip
     grid = {(cfg.attacks[name].alpha, cfg.attacks[name].beta) for name in cfg.attacks if "alpha" in name}
     assert grid | {(0.01, 0.1)} == {(a, b) for a in (0.01, 0.05) for b in (0.05, 0.1, 0.5)}  # Table 9

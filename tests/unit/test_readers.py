@@ -25,6 +25,8 @@ RNG = np.random.default_rng(0)
         ("coil-20", 1_152, 288, 20),
         ("mice-protein", 864, 216, 8),
         ("mice-protein-csv", 864, 216, 8),
+        ("mice-protein-as-published", 864, 216, 8),
+        ("coil-20-nearest", 1_152, 288, 20),
         ("activity", 4_252, 1_492, 6),
         ("cifar10", 50_000, 10_000, 10),
         ("cifar10-jpeg", 50_000, 10_000, 10),
@@ -44,6 +46,27 @@ def test_every_entry_has_a_reader_and_a_line_in_the_docs_and_says_what_it_stands
         assert f"{found.train:,} / {found.test:,}" in line
         if not found.files and name != "mnist-5k":
             assert found.title.startswith("stand-in: ")
+
+
+def test_another_reading_of_the_same_files_is_called_what_it_is():
+    """Its raw files are its original's, so that they are fetched once; its title differs."""
+    every = catalogue.entries()
+    variants = {name: found for name, found in every.items() if found.raw}
+    assert sorted(variants) == [
+        "coil-20-nearest",
+        "mice-protein-as-published",
+        "mice-protein-as-published-csv",
+    ]
+    for name, found in variants.items():
+        original = every[found.raw]
+        assert (found.files, found.urls, found.stands_for) == (
+            original.files,
+            original.urls,
+            original.stands_for,
+        )
+        assert catalogue.folder(name) == found.raw and found.title != original.title
+        assert ("as published" if "mice" in name else "nearest pixel") in catalogue.describe(name)
+    assert "bicubic" in every["coil-20"].title
 
 
 # --- any data set

@@ -210,6 +210,25 @@ def test_coil20_is_reduced_like_an_average(tmp_path):
     assert abs(x.mean() - 127.5) < 2
 
 
+@pytest.mark.parametrize(("name", "filter"), [("coil-20", "BICUBIC"), ("coil-20-nearest", "NEAREST")])
+def test_coil20_is_resized_by_the_filter_in_its_name(tmp_path, name, filter):
+    views = {key: RNG.integers(0, 256, (128, 128), dtype=np.uint8) for key in coil(2)}
+    path = zip_of(tmp_path / "coil.zip", {key: encoded(view, "png") for key, view in views.items()})
+    found = entry(name, 20, 20)
+    x_train, _, x_test, _ = getattr(readers, found.reader)(found, path)
+    resized = {
+        np.asarray(Image.fromarray(view).resize((20, 20), getattr(Image, filter))).tobytes()
+        for view in views.values()
+    }
+    assert {image.tobytes() for image in np.concatenate([x_train, x_test])} == resized and len(resized) == 40
+    if (
+        filter == "NEAREST"
+    ):  # the centres of the small pixels, 3.2, 9.6, 16, ...; Pillow rounds the eighth, 48.0, down
+        rows = ((np.arange(20) + 0.5) * 6.4).astype(int)
+        rows[7] = 47
+        assert {view[np.ix_(rows, rows)].tobytes() for view in views.values()} == resized
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

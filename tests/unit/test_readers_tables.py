@@ -175,6 +175,36 @@ def test_mice_protein(tmp_path):
     assert classes == table["class"][rows].tolist()
 
 
+def test_mice_protein_as_published(tmp_path):
+    """The public reader's slip: a gap's mean has the filler in it, and the next gap's mean has that mean."""
+    table = mice()
+    table.to_csv(tmp_path / "m.csv", index=False)
+    split = readers.mice_protein_as_published(entry("mice-protein-as-published", 64, 16), tmp_path / "m.csv")
+    filled = table[PROTEINS].fillna(-100_000)
+    for protein in PROTEINS:
+        for _, rows in table.groupby("class").groups.items():
+            for row in rows:
+                if filled.loc[row, protein] == -100_000:
+                    filled.loc[row, protein] = sum(filled.loc[rows, protein]) / len(rows)
+    expected = MinMaxScaler().fit_transform(filled)
+    x, y = np.concatenate(split[::2]), np.concatenate(split[1::2])
+    rows = [np.abs(expected - row).max(axis=1).argmin() for row in x]
+    assert sorted(rows) == list(range(80)) and [tables.MICE[label] for label in y] == list(
+        table["class"][rows]
+    )
+    np.testing.assert_allclose(x, expected[rows], atol=1e-6)
+    right = readers.mice_protein(entry("mice-protein", 64, 16), tmp_path / "m.csv")
+    np.testing.assert_array_equal(right[1], split[1])  # the same division
+    # Of two gaps in a class of four with 3 and 5, the mean is 4; with the slip -49,998 and -37,497.5.
+    values = np.array([3, np.nan, 5, np.nan])
+    gaps = pd.DataFrame(
+        {name: np.tile(values, 8) for name in PROTEINS} | {"class": np.repeat(tables.MICE, 4)}
+    )
+    gaps.to_csv(tmp_path / "m.csv", index=False)
+    x = np.unique(readers.mice_protein_as_published(entry("mice-protein", 16, 16), tmp_path / "m.csv")[0])
+    np.testing.assert_allclose(x, (np.array([-49_998, -37_497.5, 3, 5]) + 49_998) / 50_003, atol=1e-7)
+
+
 def test_a_mice_table_with_missing_columns_or_bad_cells(tmp_path):
     path = tmp_path / "m.csv"
     good = mice()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from uae import seeding
 from uae.evaluation import representation
 
 GENERATOR = np.random.default_rng(0)
@@ -18,6 +19,27 @@ def test_informative_features_tell_the_classes_and_noise_does_not():
     assert 0.4 < representation.accuracy([2, 7], *SPLIT, seed=0) < 0.6  # one of two bits
     noise = representation.accuracy([0, 1, 3, 4], *SPLIT, seed=0)
     assert abs(noise - 0.25) < 3 * np.sqrt(0.25 * 0.75 / 300)
+
+
+def test_with_one_hot_labels_a_class_needs_more_than_half_of_the_trees_votes():
+    """The forest by hand: grown for each class against the others, its leaves' shares averaged."""
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    x_train, y_train, x_test, y_test = (array.reshape(len(array), -1) for array in SPLIT)
+    columns, one_hot = [2, 7], np.eye(4, dtype=int)[y_train[:, 0]]
+    seed = seeding.derive(3, "extra-trees") % 2**32
+    forest = ExtraTreesClassifier(n_estimators=50, random_state=seed).fit(x_train[:, columns], one_hot)
+    shares = np.zeros((len(x_test), 4))
+    for tree in forest.estimators_:
+        leaves, reached = (tree.apply(x[:, columns]) for x in (x_train, x_test))
+        for leaf in np.unique(reached):
+            shares[reached == leaf] += one_hot[leaves == leaf].mean(axis=0) / 50
+    expected = (shares[np.arange(len(y_test)), y_test[:, 0]] > 0.5 + 1e-9).mean()  # a tie is no majority
+    found = representation.accuracy(columns, *SPLIT, seed=3, one_hot=True)
+    assert found == pytest.approx(expected)
+    assert found < representation.accuracy(columns, *SPLIT, seed=3)
+    shifted = (X[:500], Y[:500] + 7, X[500:], Y[500:] + 7)
+    assert representation.accuracy(columns, *shifted, seed=3, one_hot=True) == found
 
 
 def test_the_result_is_the_seed_s_alone():

@@ -55,4 +55,4 @@ for name, entry in catalogue.entries().items():
         name:
             f"raw_{name}"
         input:
-            [f"data/raw/{name}/{file}" for file in entry.files],
+            [f"data/raw/{catalogue.folder(name)}/{file}" for file in entry.files],

@@ -33,6 +33,7 @@ class Entry(BaseModel):
     test: int
     classes: int
     reader: str
+    raw: str = ""
     urls: list[str] = []
     mirror_folder: str = ""
     files: dict[str, str | None]
@@ -91,7 +92,8 @@ def complete(data: str) -> bool:
 
 def folder(data: str) -> str:
     """The folder of a data name's files under data/raw."""
-    return parse(data).entry
+    entry = parse(data).entry
+    return entries()[entry].raw or entry
 
 
 def describe(data: str) -> str:

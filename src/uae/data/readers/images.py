@@ -122,6 +122,15 @@ def cifar10_jpeg(entry: Entry, path: Path) -> Split:
 
 def coil20(entry: Entry, path: Path) -> Split:
     """COIL-20's 72 views of each of 20 objects, resized to 20 x 20 (bicubic), split with a fixed seed."""
+    return _coil20(entry, path, "BICUBIC")
+
+
+def coil20_nearest(entry: Entry, path: Path) -> Split:
+    """The same resized as by the public code, whose Pillow took the nearest pixel unless told otherwise."""
+    return _coil20(entry, path, "NEAREST")
+
+
+def _coil20(entry: Entry, path: Path, resampling: str) -> Split:
     from PIL import Image
 
     views = (entry.train + entry.test) // entry.classes
@@ -134,7 +143,7 @@ def coil20(entry: Entry, path: Path) -> Split:
                 if name not in members:
                     raise DataError(f"{path}: lacks the image {name}")
                 image = _pixels(io.BytesIO(file.read(members[name])), f"{path}: {name}", "L", (128, 128))
-                x.append(np.asarray(Image.fromarray(image).resize((20, 20), Image.Resampling.BICUBIC)))
+                x.append(np.asarray(Image.fromarray(image).resize((20, 20), Image.Resampling[resampling])))
                 y.append(label)
     return stratified(np.stack(x)[:, None], np.array(y, np.int64), entry, path)
 
