@@ -117,7 +117,7 @@ class Classification:
         first = self.subset(slice(0, 1))
         first.check = False  # one row may look like probabilities by chance
         with torch.no_grad():
-            self._check_range(first._logits(x[:1]).shape[1])
+            self._check_range(first._logits(x[:1].clone()).shape[1])  # a model may change its input
 
     def _loss(self, logits: Tensor) -> Tensor:
         raise NotImplementedError

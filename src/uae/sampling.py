@@ -5,17 +5,25 @@ A sampler is bound to a model and a batch once, and then maps batches (N, *shape
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from uae import seeding
+from uae import memory, seeding
+
+log = logging.getLogger(__name__)
 
 # Samples at a time on a CPU: fewer waste calls, more push a small model's activations out of the cache.
 CPU_SAMPLES = 64
+NO_LAYERS = (
+    "{} was exported, scripted or traced (it is a {}): no layer's output can be taken; use RandomSampling, "
+    "mi=uae.MINE(samples=uae.RandomSampling()), or give the module that it was made from"
+)
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -25,6 +33,7 @@ class Features:
 
     cpu_samples: how many samples at a time suit a CPU.  threaded: whether its threads may take samples
     of their own rather than share each operation; `compute` must hold nothing but its model.
+    what: names them in errors.
     """
 
     compute: Callable[[Tensor, int], Tensor]
@@ -32,6 +41,7 @@ class Features:
     map_shape: tuple[int, int] | None = None
     cpu_samples: int = CPU_SAMPLES
     threaded: bool = False
+    what: str = "the features"
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,8 @@ class RandomSampling:
 
     power: the entries' standard deviation is dim ** -power: 1 / dim in the paper. The released code
         uses 1/2, standardises each compressed sample and redraws the matrices at every evaluation.
-    The matrices are the same for every sample of a data set.
+    The matrices are the same for every sample of a data set. Raises ValueError where the memory that is
+    available does not hold them.
     """
 
     count: int = 500
@@ -56,6 +67,7 @@ class RandomSampling:
     def bind(self, model: nn.Module | None, x: Tensor, seed: int) -> Features:
         std = self.dim**-self.power
         size = x[0].numel()
+        self._check_memory(x)
 
         def draw(step: int) -> Tensor:
             generator = torch.Generator().manual_seed(seeding.derive(seed, f"random-sampling/{step}"))
@@ -75,23 +87,43 @@ class RandomSampling:
             return out
 
         # All matrices go by for each batch, drawn or read from memory: the larger, the better.
-        return Features(compute, redrawn=self.redraw, cpu_samples=512)
+        return Features(compute, redrawn=self.redraw, cpu_samples=512, what="the random projections")
+
+    def _check_memory(self, x: Tensor) -> None:
+        row = x[0].numel() * x.itemsize * (2 if self.redraw else 1)  # a draw is kept until the next is there
+        need = self.count * self.dim * row
+        free = min(memory.available(device) for device in {torch.device("cpu"), x.device})
+        if need <= 0.9 * free:
+            return
+        rows = int(free / 2 / row)  # the other half is for the model
+        count, dim = min(self.count, rows // self.dim), self.dim
+        if count < 2:
+            count, dim = 2, max(1, rows // 2)
+        raise ValueError(
+            f"random projections of samples of shape {tuple(x.shape[1:])} take {need / 1e9:.1f} GB (count="
+            f"{self.count} matrices of {self.dim} x {x[0].numel()}), and {free / 1e9:.1f} GB of memory are "
+            f"free: take fewer, mi=uae.MINE(samples=uae.RandomSampling(count={count}, dim={dim})), or a "
+            "layer of the loss's `model`, mi=uae.MINE(samples=uae.ConvolutionOutput('name'))"
+        )
 
 
 @dataclass(frozen=True)
 class ConvolutionOutput:
     """The K feature maps of a convolution, flattened (appendix A.2).
 
-    layer: dotted name of the module whose output is taken; None is the model's first convolution.
-        Name the module after it to include its activation, as the released code does.
+    layer: dotted name of the module whose output is taken, that of its first call in a forward pass; None is
+        the model's first convolution. Name the module after it to include its activation, as the released
+        code does.
+    A compiled model is run uncompiled for it. One that was exported, scripted or frozen shows no layers.
     """
 
     layer: str | None = None
 
     def bind(self, model: nn.Module | None, x: Tensor, seed: int) -> Features:
-        module = self._module(model, x[:1])
+        x = x[:1].clone()  # the model may change it
+        module = self._module(model, x)
         with torch.no_grad():
-            output = _output_of(module, model, x[:1])
+            output = _output_of(module, model, x)
         if not isinstance(output, Tensor):
             raise ValueError(
                 f"{type(module).__name__} layer gives a {type(output).__name__}: "
@@ -107,6 +139,7 @@ class ConvolutionOutput:
             lambda x, step: _output_of(module, model, x).flatten(2),
             map_shape=tuple(shape[2:]) if len(shape) == 4 else None,
             threaded=True,
+            what=f"the output of layer {next(n for n, m in model.named_modules() if m is module)!r}",
         )
 
     def _module(self, model: nn.Module | None, x: Tensor) -> nn.Module:
@@ -114,12 +147,17 @@ class ConvolutionOutput:
             raise ValueError(
                 "convolution output needs a loss with a `model`, an nn.Module; use RandomSampling instead"
             )
+        if fixed(model):
+            raise ValueError(NO_LAYERS.format("the model", type(model).__name__))
         if self.layer is not None:
             try:
-                return model.get_submodule(self.layer)
+                module = model.get_submodule(self.layer)
             except AttributeError:
                 names = ", ".join(name for name, _ in model.named_modules() if name)
                 raise ValueError(f"the model has no layer {self.layer!r}; it has: {names}") from None
+            if fixed(module):
+                raise ValueError(NO_LAYERS.format(f"layer {self.layer!r}", type(module).__name__))
+            return module
         found = [module for module in model.modules() if isinstance(module, CONVOLUTIONS)]
         if not found:
             raise ValueError("the model has no convolution: use RandomSampling")
@@ -142,15 +180,21 @@ def _reached(modules: list[nn.Module], model: nn.Module, x: Tensor) -> tuple[nn.
         first.append((module, output))
         raise _Reached
 
-    handles = [module.register_forward_hook(stop) for module in modules]
+    handles = []
     try:
-        model(x)
+        for module in modules:
+            handles.append(module.register_forward_hook(stop))
+        with uncompiled(model):
+            model(x)
     except _Reached:
         return first[0]
     finally:
         for handle in handles:
             handle.remove()
-    raise ValueError(f"the forward pass of {type(model).__name__} never reaches {modules[0]}")
+    raise ValueError(
+        f"the forward pass of {type(model).__name__} never reaches {modules[0]}: name a layer that it calls, "
+        "uae.ConvolutionOutput('name'), or use RandomSampling"
+    )
 
 
 def _output_of(module: nn.Module, model: nn.Module, x: Tensor) -> Tensor:
@@ -163,5 +207,33 @@ def default_for(model: object) -> ConvolutionOutput | RandomSampling:
     A model that is no nn.Module, such as a function, shows no convolution: random sampling.
     """
     modules = model.modules() if isinstance(model, nn.Module) else ()
+    if isinstance(model, nn.Module) and fixed(model):
+        log.warning(
+            "%s: an exported, scripted or traced model shows no layers: MINE sees random projections of its "
+            "input, whether or not it begins with a convolution",
+            type(model).__name__,
+        )
+        return RandomSampling()
     has_convolution = any(isinstance(module, CONVOLUTIONS) for module in modules)
     return ConvolutionOutput() if has_convolution else RandomSampling()
+
+
+def fixed(model: nn.Module) -> bool:
+    """Whether torch.export or torch.jit made it: no hook sees its layers, and its mode may not be set."""
+    return isinstance(model, torch.jit.ScriptModule) or "eval" in vars(model)
+
+
+def compiled(module: nn.Module) -> bool:
+    """Whether calling it runs code that torch.compile made, which does not look for new hooks."""
+    return (
+        "_orig_mod" in module._modules
+        or getattr(module, "_compiled_call_impl", None) is not None
+        or hasattr(module.forward, "_torchdynamo_orig_callable")
+    )
+
+
+def uncompiled(model: nn.Module) -> contextlib.AbstractContextManager:
+    """In it the model runs as it is written."""
+    if any(compiled(module) for module in model.modules()):
+        return torch.compiler.set_stance("force_eager")
+    return contextlib.nullcontext()

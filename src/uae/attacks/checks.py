@@ -5,10 +5,17 @@ from __future__ import annotations
 import logging
 from numbers import Integral
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from uae.attacks.result import AttackResult
+from uae.sampling import fixed
+
+IN_PLACE = (
+    "the model changes its input in place, or the loss or the features do, and would change your images: "
+    "compute on a copy, x.clone(), or say inplace=False in the layer that sees the input first"
+)
 
 
 def check_settings(bounds: tuple[float, float], batch_size: int | None) -> None:
@@ -55,21 +62,32 @@ def check_images(images: Tensor, bounds: tuple[float, float]) -> None:
     flat = images.detach().flatten(1)
     for bad, what in (
         (~flat.isfinite(), "is not finite"),
-        ((flat < low) | (flat > high), f"is outside the bounds [{low}, {high}]"),
+        (
+            (flat < low) | (flat > high),
+            f"is outside the bounds [{low}, {high}]: scale the images or, after a rounding, clamp it "
+            f"(images.clamp({low}, {high})); or give other bounds",
+        ),
     ):
         if bad.any():
             sample = int(bad.any(1).nonzero()[0])
-            value = flat[sample][bad[sample]][0].item()
-            raise ValueError(f"sample {sample}: a value of {value:g} {what}")
+            raise ValueError(f"sample {sample}: a value of {_exact(flat[sample][bad[sample]][0])} {what}")
+
+
+def _exact(value: Tensor) -> str:
+    """As few digits as tell it from every other number of its type."""
+    return str(np.float64(value.item()) if value.dtype == torch.float64 else np.float32(value.item()))
 
 
 def check_model(loss: object) -> None:
-    """Raise ValueError if the loss's model is in training mode: its output would depend on the batch."""
+    """Raise ValueError if the loss's model is in training mode: its output would depend on the batch.
+
+    One that was exported or frozen has no mode to set: see `uae.attacks.probe`.
+    """
     model = getattr(loss, "model", None)
-    if not isinstance(model, torch.nn.Module):
+    if not isinstance(model, torch.nn.Module) or fixed(model):
         return
     for name, module in model.named_modules():
-        if module.training:
+        if getattr(module, "training", False):
             raise ValueError(
                 f"{type(model).__name__}: module {name or '(the model itself)'!r} is in training mode; "
                 "call model.eval() first"
@@ -83,6 +101,24 @@ def check_loss(values: Tensor, count: int) -> None:
         raise ValueError(f"the loss must return one floating point number a sample, ({count},); got {got}")
 
 
+def check_features(values: Tensor, x: Tensor, what: str) -> None:
+    """Raise ValueError unless features of the samples x are floats (N, K, D)."""
+    if not isinstance(values, Tensor):
+        raise ValueError(f"{what}: it is a {type(values).__name__}: need one tensor, (N, K, D)")
+    if values.ndim != 3 or len(values) != len(x) or not values.is_floating_point():
+        raise ValueError(
+            f"{what}: shape {tuple(values.shape)}, {values.dtype} for {len(x)} samples: need floats (N, K, "
+            f"D), here ({len(x)}, K, D). Is the batch axis folded into another or repeated, or does the "
+            "layer see the batch in parts? Name another layer, or use RandomSampling"
+        )
+
+
+def check_untouched(x: Tensor, images: Tensor) -> None:
+    """Raise ValueError where a model has changed the copy x of the images."""
+    if not torch.equal(x, images):
+        raise ValueError(IN_PLACE)
+
+
 def check_finite(values: Tensor, index: Tensor, what: str) -> None:
     """Raise ValueError naming the first sample for which a value is NaN or infinite."""
     bad = ~values.isfinite()
@@ -91,11 +127,12 @@ def check_finite(values: Tensor, index: Tensor, what: str) -> None:
         raise ValueError(f"sample {int(index[first])}: {what} is {values[first].item()}")
 
 
-def gradient(values: Tensor, x: Tensor) -> Tensor:
-    """Of each sample's value (N,) by its x: zeros where the values do not depend on x at all."""
+def gradient(values: Tensor, x: Tensor, weights: Tensor | None = None) -> Tensor:
+    """By x of the sum of values, weighted or not: zeros where the values do not depend on x at all."""
     if not values.requires_grad:
         return torch.zeros_like(x)
-    (found,) = torch.autograd.grad(values.sum(), x, allow_unused=True)
+    total = values.sum() if weights is None else values
+    (found,) = torch.autograd.grad(total, x, weights, allow_unused=True)
     return torch.zeros_like(x) if found is None else found
 
 

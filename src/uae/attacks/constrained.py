@@ -12,18 +12,19 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from uae.attacks import checks, threads
+from uae.attacks import checks, probe, threads
 from uae.attacks.problem import Kept, Problem, part_of
+from uae.attacks.restore import left_as_found
 from uae.attacks.result import AttackResult
 from uae.attacks.threads import Loss
 from uae.errors import BadFile
 from uae.mine import MINE
-from uae.sampling import CPU_SAMPLES, Features, default_for
+from uae.sampling import CPU_SAMPLES, ConvolutionOutput, Features, RandomSampling, default_for
 
 log = logging.getLogger(__name__)
 
@@ -116,35 +117,61 @@ class ConstrainedAttack:
         tag: names the model, and whatever else the loss holds. A file left under another tag or by an
             attack of other images, indices, seed or settings is not used, nor is half a file.
         Raises ValueError naming the sample for values that are not finite or out of bounds, a loss
-        of the wrong shape or not finite, a model in training mode, or K < 2 compressed samples.
+        of the wrong shape or not finite, a model in training mode, or K < 2 compressed samples; and for a
+        loss or features that are no function of each sample or change their input (`uae.attacks.probe`).
+        The images, and the networks that the loss holds, are left as they were found.
         """
-        index = checks.check_call(loss, images, index, self.bounds)
-        resume = None if resume is None else Path(resume)
         if resume is not None and not tag:
             raise ValueError(f"resume={resume} needs a tag, or it could go on from another attack's samples")
-        features = self._features(loss, images, seed)
-        at_once, size = self._batches(loss, images, features)
-        contexts = [(loss, features)]
-        if at_once > 1:
-            contexts = [(own, self._features(own, images, seed)) for own in threads.copies(loss, at_once)]
-        call = {} if resume is None else {"tag": tag, "call": self._digest(images, index, seed, trace)}
-        parts, seconds = _left(resume, call, images.device)
-        chunks = [
-            slice(at, min(at + size, len(images))) for at in range(sum(map(len, parts)), len(images), size)
-        ]
-        done = threads.Done(progress, len(images), sum(map(len, parts)))
+        with left_as_found(loss):
+            with probe.of_any_batch_size(loss):
+                index = checks.check_call(loss, images, index, self.bounds)
+                images = images.detach()
+                features = self._features(loss, images, seed)
+                at_once, size = self._batches(loss, images, features)
+                probe.probe_loss(part_of(loss, slice(0, size)), images[:size], index)
+                if features is not None:
+                    probe.probe_features(features, images[:size], index)
+            contexts = [(loss, features)]
+            if at_once > 1:
+                contexts = [(own, self._features(own, images, seed)) for own in threads.copies(loss, at_once)]
+            call = {} if resume is None else {"tag": tag, "call": self._digest(images, index, seed, trace)}
+            left = None if resume is None else _left(Path(resume), call, loss, images, size)
+            parts = self._run(contexts, images, seed, index, size, progress, trace, resume, call, left)
+        result = AttackResult.concatenate(parts, {"attack": self._settings(), "seed": seed})
+        checks.report_zero_gradients(log, result)
+        return result
+
+    def _run(
+        self,
+        contexts: list[tuple[Loss, Features | None]],
+        images: Tensor,
+        seed: int,
+        index: Tensor,
+        size: int,
+        progress: Callable[[int, int], None] | None,
+        trace: bool,
+        resume: str | Path | None,
+        call: dict[str, str],
+        left: AttackResult | None,
+    ) -> list[AttackResult]:
+        """The result in parts: what was `left`, and `size` samples at a time."""
+        parts = [] if left is None else [left]
+        before = sum(map(len, parts))
+        chunks = [slice(at, min(at + size, len(images))) for at in range(before, len(images), size)]
+        done = threads.Done(progress, len(images), before)
 
         def work(context: tuple[Loss, Features | None], rows: slice, stop: threading.Event) -> AttackResult:
             own, features = context
-            problem = Problem(
-                self, part_of(own, rows), images[rows].detach(), seed, index[rows], features, stop
-            )
+            x = images[rows].clone()  # whatever a model does to it, the caller's stay as they are
+            problem = Problem(self, part_of(own, rows), x, seed, index[rows], features, stop)
             steps = self.total_steps + 1
             kept = Kept(problem, trace, lambda step: done(rows, (rows.stop - rows.start) * step // steps))
             self._search(problem, kept)
+            checks.check_untouched(x, images[rows])
             return kept.result()
 
-        start = time.monotonic() - seconds
+        start = time.monotonic() - (0.0 if left is None else left.metadata["seconds"])
         due = time.monotonic() + SECONDS_BETWEEN_SAVES
         with closing(threads.in_order(work, chunks, contexts)) as results:
             for rows, part in zip(chunks, results, strict=True):
@@ -154,27 +181,39 @@ class ConstrainedAttack:
                     AttackResult.concatenate(parts, call | {"seconds": now - start}).save(resume)
                     taken = time.monotonic() - now
                     due = now + taken + max(SECONDS_BETWEEN_SAVES, taken / SAVING_SHARE)
-        result = AttackResult.concatenate(parts, {"attack": dataclasses.asdict(self), "seed": seed})
-        checks.report_zero_gradients(log, result)
-        return result
+        return parts
 
     def _search(self, problem: Problem, kept: Kept) -> None:
         raise NotImplementedError
 
     def _digest(self, images: Tensor, index: Tensor, seed: int, trace: bool) -> str:
         """SHA-256 of all that decides on the result but the loss."""
-        settings = dataclasses.asdict(self) | {"batch_size": None}
+        settings = self._settings() | {"batch_size": None}
         content = hashlib.sha256(f"{type(self).__name__} {settings} {seed} {trace}".encode())
         for tensor in (images, index):
             content.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
             content.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
         return content.hexdigest()
 
+    def _settings(self) -> dict[str, Any]:
+        """For the metadata; a sampler of the user's own is there by its name."""
+        samples = getattr(self.mi, "samples", None)
+        if samples is None or isinstance(samples, ConvolutionOutput | RandomSampling):
+            return dataclasses.asdict(self)
+        settings = dataclasses.asdict(
+            dataclasses.replace(self, mi=dataclasses.replace(self.mi, samples=None))
+        )
+        settings["mi"]["samples"] = getattr(samples, "__qualname__", type(samples).__qualname__)
+        return settings
+
     def _features(self, loss: Loss, images: Tensor, seed: int) -> Features | None:
         if self.mi is None:
             return None
         model = getattr(loss, "model", None)
-        return (self.mi.samples or default_for(model)).bind(model, images, seed)
+        samples = self.mi.samples or default_for(model)
+        if not hasattr(samples, "bind"):
+            return Features(lambda x, step: samples(x))
+        return samples.bind(model, images, seed)
 
     def _batches(self, loss: Loss, images: Tensor, features: Features | None) -> tuple[int, int]:
         """How many batches at once, and of how many samples.
@@ -191,8 +230,11 @@ class ConstrainedAttack:
             budget, most = min(torch.cuda.mem_get_info(images.device)[0] // 3, 2**33), len(images)
         need = 64 * images[0].numel() * images.itemsize  # activations of a small model
         if features is not None:
+            first = images[:1].clone()
             with torch.no_grad():
-                _, count, dim = features.compute(images[:1], 0).shape
+                found = features.compute(first, 0)
+            checks.check_features(found, first, features.what)
+            _, count, dim = found.shape
             itemsize = max(4, images.itemsize)  # of the critics
             need += self.mi.state_bytes(dim, features.map_shape, itemsize)
             need += (6 * count * dim + 8 * count * (self.mi.inner_steps + 1)) * itemsize
@@ -206,19 +248,25 @@ class ConstrainedAttack:
         return at_once, size
 
 
-def _left(
-    resume: Path | None, call: dict[str, str], device: torch.device
-) -> tuple[list[AttackResult], float]:
-    """The samples that an earlier call had done, as one part, and the seconds that they took; none where the
-    file is not of this one."""
-    if resume is None or not resume.exists():
-        return [], 0.0
+def _left(resume: Path, call: dict[str, str], loss: Loss, images: Tensor, size: int) -> AttackResult | None:
+    """The samples that an earlier call had done, as one part; None where the file is not of this one."""
+    if not resume.exists():
+        return None
     try:
         part = AttackResult.load(resume)
     except BadFile as error:
         log.warning("%s; the attack starts again", error)
-        return [], 0.0
+        return None
     if any(part.metadata.get(key) != value for key, value in call.items()):
-        return [], 0.0
-    done = AttackResult(**{name: tensor.to(device) for name, tensor in part.tensors().items()})
-    return [done], part.metadata["seconds"]
+        return None
+    tensors = {name: tensor.to(images.device) for name, tensor in part.tensors().items()}
+    # The tag may not know all that the model computes with. This takes a pass of the hundreds of an attack.
+    for start in range(0, len(part), size):
+        rows = slice(start, min(start + size, len(part)))
+        x = images[rows].clone()
+        with torch.no_grad():
+            clean = part_of(loss, rows)(x, x)
+        if not probe.agree(clean, tensors["loss_clean"][rows], x):
+            log.warning("%s: of a model whose loss was another; the attack starts again", resume)
+            return None
+    return AttackResult(**tensors, metadata=part.metadata)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from uae import seeding
-from uae.attacks import checks
+from uae.attacks import checks, probe
+from uae.attacks.restore import left_as_found
 from uae.attacks.result import AttackResult
 from uae.losses import Classification
 
@@ -74,14 +75,19 @@ class PGD:
         """
         if not isinstance(loss, Classification):
             raise ValueError("PGD needs a classifier's loss: uae.losses.CrossEntropy or uae.losses.Margin")
-        index = checks.check_call(loss, images, index, self.bounds)
-        size = self.batch_size or (250 if images.device.type == "cpu" else 1000)
         parts = []
-        for start in range(0, len(images), size):
-            rows = slice(start, start + size)
-            parts.append(self._attack(loss.subset(rows), images[rows].detach(), seed, index[rows]))
-            if progress is not None:
-                progress(min(start + size, len(images)), len(images))
+        with left_as_found(loss):
+            with probe.of_any_batch_size(loss):
+                index = checks.check_call(loss, images, index, self.bounds)
+                size = self.batch_size or (250 if images.device.type == "cpu" else 1000)
+                probe.probe_loss(loss.subset(slice(0, size)), images[:size].detach(), index)
+            for start in range(0, len(images), size):
+                rows = slice(start, start + size)
+                x = images[rows].detach().clone()  # the caller's stay as they are
+                parts.append(self._attack(loss.subset(rows), x, seed, index[rows]))
+                checks.check_untouched(x, images[rows])
+                if progress is not None:
+                    progress(min(start + size, len(images)), len(images))
         result = AttackResult.concatenate(parts, {"attack": dataclasses.asdict(self), "seed": seed})
         checks.report_zero_gradients(log, result)
         return result

@@ -66,6 +66,7 @@ class Problem:
         if self.features is not None:
             with torch.no_grad():
                 self.clean_features = self.features.compute(self.x, 0).contiguous()
+            checks.check_features(self.clean_features, self.x, self.features.what)
             self.estimator = Estimator(
                 self.attack.mi, self.clean_features, self.features.map_shape, self.seed, self.index
             )
@@ -88,7 +89,7 @@ class Problem:
     def gradient(self, c: Tensor, point: Point) -> Tensor:
         """Of F = c * f+ + similarity by delta."""
         weight = torch.where(point.f > 0, c, 0).view((-1,) + (1,) * (self.x.ndim - 1))
-        return weight * point.grad_f + point.grad_similarity
+        return (weight * point.grad_f + point.grad_similarity).to(self.x.dtype)  # the loss's may be another
 
     def stationarity(self, delta: Tensor, c: Tensor, point: Point) -> Tensor:
         """||L(delta, c)||^2 of section 4.2, (N,): the proximal gradient of F, 0 at a stationary point.
@@ -112,7 +113,7 @@ class Problem:
                 self.clean_features = self.features.compute(self.x, self.calls).contiguous()
         self.calls += 1
         mi, grad_features = self.estimator.estimate(self.clean_features, adv_features.detach())
-        (grad_mi,) = torch.autograd.grad(adv_features, x_adv, grad_features)
+        grad_mi = checks.gradient(adv_features, x_adv, grad_features)
         sign = -1 if self.attack.maximize_mi else 1
         return Point(f, grad, sign * mi, sign * grad_mi, mi, value)
 

@@ -17,6 +17,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from uae.sampling import compiled
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 Context, Result = TypeVar("Context"), TypeVar("Result")
 FEWEST = 16  # samples that are worth a chunk of their own
@@ -45,9 +47,11 @@ def suitable(loss: Loss, device: torch.device) -> bool:
 
 
 def hooked(module: nn.Module) -> bool:
-    """Whether it has hooks or a `forward` that a copy would share."""
-    return "forward" in vars(module) or any(
-        hooks for name, hooks in vars(module).items() if name.endswith("_hooks")
+    """Whether it has hooks or a `forward` that a copy would share, or is compiled: one thread's business."""
+    return (
+        "forward" in vars(module)
+        or any(hooks for name, hooks in vars(module).items() if name.endswith("_hooks"))
+        or compiled(module)
     )
 
 

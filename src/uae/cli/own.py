@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,10 +13,17 @@ from rich.console import Console
 from uae.cli.common import USERS, Device, Out, app, bar
 from uae.errors import InputError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from uae.attacks import AttackResult
+
 
 @app.command(rich_help_panel=USERS)
 def attack(
-    model: Annotated[str, typer.Option(help="Your model, as module:callable without arguments.")],
+    model: Annotated[
+        str, typer.Option(help="Your model, as module:callable without arguments, or as module:model.")
+    ],
     data: Annotated[Path, typer.Option(help="Samples in [0, 1], or bytes: .npy, .npz or .safetensors.")],
     out: Out,
     checkpoint: Annotated[Path | None, typer.Option(help="Its weights, a safetensors file.")] = None,
@@ -46,8 +55,6 @@ def attack(
 
     A run that was killed goes on where it was when started again.
     """
-    from rich.table import Table
-
     from uae import MINE, MinMaxAttack
     from uae.stages import own, use
     from uae.stages.resume import written
@@ -56,12 +63,14 @@ def attack(
     if preset not in presets:
         raise InputError(f"--preset {preset!r} is none of {', '.join(presets)}")
     use(device)
-    own.check_out(out)
+    own.check_out(out, data=data, checkpoint=checkpoint)
+    if out.exists():  # what is kept until it is replaced is as private as it is
+        os.umask(os.umask(0) | ~out.stat().st_mode & 0o777)
     images = own.load_images(data, array).to(device)
     network = own.load_model(model, checkpoint, device)
     own.try_model(model, network, images)
     known = own.load_labels(data, labels).to(device) if objective == "margin" else None
-    try:
+    with own.users_code(f"--model {model!r}"):
         loss = own.objective(
             objective,
             network,
@@ -79,18 +88,24 @@ def attack(
             mi=MINE(critic=critic, inner_steps=inner_steps),
             maximize_mi=objective == "margin",
         )
+        options = own.resuming_own(out, network, objective, known, copies)
         with bar("attack") as progress:
             result = settings(
                 loss,
                 images,
                 seed=seed,
                 progress=lambda done, total: progress(done, total, "samples"),
-                **own.resuming_own(out, network, objective, known, copies),
+                **options,
             )
-    except ValueError as error:  # of the attack: it names the sample or the setting
-        raise InputError(str(error)) from error
     result.save(out)
     written(out)
+    show(result, images, out)
+
+
+def show(result: AttackResult, images: Tensor, out: Path) -> None:
+    """Print what an attack has found. The result is there: that no one can read it is no failure."""
+    from rich.table import Table
+
     ok = result.success
     table = Table("what", "value", title=f"{len(result)} samples → {out}")
     table.add_row("attack success rate", f"{100 * result.success_rate:.2f} %")
@@ -102,4 +117,12 @@ def attack(
         norms = (result.adv - images).flatten(1).norm(dim=1)[ok]
         table.add_row("mean MI of the successes", f"{result.mi[ok].mean().item():.5f} nats")
         table.add_row("mean ‖δ‖₂ of the successes", f"{norms.mean().item():.5f}")
-    Console().print(table)
+    try:
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="replace")  # of a terminal that has no δ
+        Console().print(table)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError, SystemExit):  # closed, or full; rich ends the process over a broken pipe
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)  # or Python fails at its end, when it flushes what is left

@@ -11,6 +11,7 @@ from one attack step to the next, and thousands of them train at once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -33,7 +34,8 @@ class MINE:
     inner_steps: critic steps for each attack step, T_I of Algorithm 2.
     lr: learning rate of the critic's Adam; the default is the released code's.
     samples: how a sample becomes K compressed samples. None: the output of the model's first
-        convolution where it has one, otherwise random sampling, as section 3.1 advises.
+        convolution where it has one, otherwise random sampling, as section 3.1 advises. A function of one's
+        own takes samples (N, *shape) to (N, K, D), differentiably and each by itself.
     engine: `auto` takes the compiled kernels, numba's on the CPU and Triton's on CUDA, where there are any;
         `portable` forces batched products. All give the same numbers.
 
@@ -46,7 +48,7 @@ class MINE:
     inner_steps: int = 20
     lr: float = 1.5e-5
     hidden: int = 10
-    samples: ConvolutionOutput | RandomSampling | None = None
+    samples: ConvolutionOutput | RandomSampling | Callable[[Tensor], Tensor] | None = None
     engine: Literal["auto", "portable"] = "auto"
 
     def __post_init__(self) -> None:
@@ -54,6 +56,11 @@ class MINE:
             raise ValueError(f"critic: {self.critic!r} is not one of 'vanilla', 'released'")
         if self.inner_steps < 1 or self.hidden < 1 or not self.lr > 0:
             raise ValueError(f"inner_steps and hidden must be at least 1 and lr above 0: {self}")
+        if self.samples is not None and not hasattr(self.samples, "bind") and not callable(self.samples):
+            raise ValueError(
+                f"samples: {self.samples!r} is none of ConvolutionOutput('layer'), RandomSampling(), or a "
+                "function from samples (N, ...) to (N, K, D)"
+            )
 
     def __call__(self, x: Tensor, z: Tensor, seed: int = 0, index: Tensor | None = None) -> Tensor:
         """Mutual information in nats, (N,), of N pairs of compressed samples x and z, both (N, K, D).

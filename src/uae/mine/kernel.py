@@ -23,10 +23,10 @@ from functools import partial
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
 from uae.mine import critics as portable
+from uae.mine.cache import cached_njit
 from uae.mine.critics import BETA1, BETA2, EPS, Critics, Linear
 from uae.mine.simd import (
     WIDTH,
@@ -50,7 +50,7 @@ AHEAD = 2 * INPUTS  # so far ahead its memory is asked for
 # Python's error model would put a branch on a zero divisor into the loops, and no branch vectorises.
 # Not all of fast-math: a NaN must stay a NaN for the attack to report it.
 compiled = partial(
-    njit, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy", nogil=True, cache=True
+    cached_njit, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy", nogil=True
 )
 # Called, a function would be one copy in the process that compiles it and another, optimised with its
 # caller, in those that load the cache: the last bits of a sum could differ.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
-import inspect
+import operator
 import os
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,37 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+import uae
 from uae import losses, records, storage
 from uae.data.readers import common
 from uae.errors import InputError
-from uae.stages.resume import ATTACK, resuming
+from uae.stages.resume import ATTACK, _partial, resuming
+
+PACKAGE = Path(uae.__file__).parent
+
+
+@contextlib.contextmanager
+def users_code(what: str) -> Iterator[None]:
+    """Turn whatever a user's code raises, SystemExit too, into an InputError of one line about `what`.
+
+    What `uae` itself finds wrong names a sample, a setting or a file: its message is enough.
+    """
+    try:
+        yield
+    except (InputError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        message = " ".join(str(error).split())
+        *_, last = traceback.walk_tb(error.__traceback__)
+        if isinstance(error, ValueError | OSError) and Path(last[0].f_code.co_filename).is_relative_to(
+            PACKAGE
+        ):
+            raise InputError(message) from error
+        raise InputError(f"{what}: {type(error).__name__}{': ' if message else ''}{message}") from error
 
 
 def load_model(factory: str, checkpoint: Path | None = None, device: str = "cpu") -> nn.Module:
-    """The model that `module:callable` returns, in eval mode, with the weights of a safetensors file.
+    """The model that `module:callable` returns or `module:model` is, in eval mode, with a file's weights.
 
     Modules are looked for in the working directory, too. Raises InputError naming what is wrong.
     """
@@ -32,55 +57,134 @@ def load_model(factory: str, checkpoint: Path | None = None, device: str = "cpu"
     if not separator:
         raise InputError(f"--model {factory!r}: write it as module:callable")
     sys.path.insert(0, str(Path.cwd()))
-    try:
-        model = getattr(importlib.import_module(module), name)()
-    except Exception as error:  # whatever a user's function raises
-        raise InputError(f"--model {factory!r}: {type(error).__name__}: {error}") from error
+    with users_code(f"--model {factory!r}"):
+        model = operator.attrgetter(name)(importlib.import_module(module))
+        if not isinstance(model, nn.Module):
+            model = model()
     if not isinstance(model, nn.Module):
         raise InputError(f"--model {factory!r} gives a {type(model).__name__}, not a torch.nn.Module")
     if checkpoint is not None:
-        try:
-            model.load_state_dict(load_file(checkpoint))
-        except SafetensorError as error:
-            raise InputError(
-                f"--checkpoint {checkpoint}: no whole safetensors file ({error}); "
-                "safetensors.torch.save_model(model, file) writes one"
-            ) from None
-        except (OSError, RuntimeError) as error:
-            raise InputError(f"--checkpoint {checkpoint}: {error}") from None
-    return model.eval().to(device)
+        with users_code(f"--checkpoint {checkpoint}"):
+            load_weights(model, checkpoint)
+    with users_code(f"--model {factory!r}"):
+        with contextlib.suppress(NotImplementedError):  # of an exported model, whose mode is fixed
+            model.eval()
+        return model.to(device)
 
 
-def check_out(out: Path) -> None:
-    """Raise InputError where `out` could not be written: an attack takes long, and would be lost."""
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load a safetensors file that `save_model` or `save_file` of safetensors.torch has written.
+
+    The one leaves out all names but one of weights that are tied; neither keeps state that is no tensor.
+    """
+    try:
+        weights = load_file(path)
+    except SafetensorError as error:
+        raise InputError(
+            f"--checkpoint {path}: no whole safetensors file ({error}); "
+            "safetensors.torch.save_model(model, file) writes one"
+        ) from None
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    state = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+    loaded = {(state[name].data_ptr(), state[name].shape) for name in weights if name in state}
+    missing = [
+        name
+        for name in missing
+        if name in state and (state[name].data_ptr(), state[name].shape) not in loaded
+    ]
+    for names, what in ((missing, "lacks"), (unexpected, "has, and the model lacks,")):
+        if names:
+            raise InputError(f"--checkpoint {path}: it {what} {', '.join(names)}")
+
+
+def check_out(out: Path, **inputs: Path | None) -> None:
+    """Raise InputError where `out` could not be written, or would replace an input: an attack takes long.
+
+    inputs: the files that other options name, by option.
+    """
+    if out.suffix.lower() != ".safetensors":
+        raise InputError(f"--out {out}: the result is a safetensors file; call it {out.stem}.safetensors")
     folder = next(path for path in out.absolute().parents if path.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"--out {out}: {folder} is no folder that can be written to")
+    for path in (out, _partial(out)):
+        if path.is_symlink():
+            raise InputError(f"--out {out}: {path} is a link, to {path.readlink()}; give a file")
+        if not path.exists():
+            continue
+        if not path.is_file():
+            raise InputError(f"--out {out}: {path} is a folder, device or pipe; give a file")
+        for option, given in inputs.items():
+            if given is not None and given.exists() and path.samefile(given):
+                raise InputError(
+                    f"--out {out} is --{option} {given}"
+                    f"{'' if path == out else ' (what is done is kept there until the end)'}: the result "
+                    "would replace it; give another file"
+                )
 
 
 def try_model(factory: str, model: nn.Module, images: Tensor) -> None:
-    """Run the model on one sample. Raises InputError where it cannot take it."""
-    try:
-        with torch.no_grad():
-            model(images[:1])
-    except (RuntimeError, TypeError, ValueError) as error:
-        kind = f"{tuple(images.shape[1:])}, {images.dtype}"
-        raise InputError(f"--model {factory!r} cannot take samples of shape {kind}: {error}") from error
+    """Run the model on a batch of two and on one sample. Raises InputError where it cannot take them."""
+    for count in dict.fromkeys((min(2, len(images)), 1)):
+        given = images[:count].clone()  # the model may change it
+        kind = f"{tuple(images.shape[1:])}, {images.dtype}: the model fails on a batch of {count}"
+        what = f"--model {factory!r} cannot take samples of shape {kind}{_of_axes(images)}"
+        with users_code(what), torch.no_grad():
+            model(given)
+
+
+def _of_axes(images: Tensor) -> str:
+    """A word on axes that may be missing or misplaced."""
+    shape = tuple(images.shape)
+    if len(shape) == 3:
+        return f" (if they are images, they need a channel axis, (N, 1, {shape[1]}, {shape[2]}): x[:, None])"
+    if len(shape) == 4 and shape[3] in (1, 3, 4) and shape[1] not in (1, 3, 4):
+        return (
+            f" (PyTorch's images are (N, channels, height, width), here (N, {shape[3]}, {shape[1]}, "
+            f"{shape[2]}): x.transpose(0, 3, 1, 2))"
+        )
+    return ""
 
 
 def resuming_own(
     out: Path, model: nn.Module, objective: str, labels: Tensor | None, copies: int
 ) -> dict[str, Any]:
-    """The options `resume` and `tag` of an attack on the model that writes `out`."""
+    """The options `resume` and `tag` of an attack on the model that writes `out`.
+
+    The attack compares the loss of what was done, too: a model may depend on what no tag can know.
+    """
     weights = hashlib.sha256()
-    for tensor in model.state_dict().values():
-        weights.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    try:
-        code = inspect.getsource(type(model))
-    except (OSError, TypeError):  # typed in, or compiled
-        code = ""
+    for name, value in model.state_dict().items():
+        weights.update(f"{name} ".encode())
+        weights.update(_bytes(value))
     held = [objective, None if labels is None else labels.tolist(), copies]
-    return resuming(out, ATTACK, records.Clock(), str(model), code, weights.hexdigest(), *held)
+    return resuming(out, ATTACK, records.Clock(), str(model), _sources(model), weights.hexdigest(), *held)
+
+
+def _bytes(value: Any) -> bytes:
+    """Of an entry of a state_dict, which may be no tensor, or a quantised or sparse one."""
+    if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized:
+        return value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    return repr(value).encode()
+
+
+def _sources(model: nn.Module) -> list[str]:
+    """The digests of the files that the model may come from.
+
+    These are the modules of its layers' classes, and all that were imported from the working directory.
+    """
+    here, environment = Path.cwd(), Path(sys.prefix)
+    kinds = {type(layer).__module__ for layer in model.modules()}
+    found = set()
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if not isinstance(file, str) or name.partition(".")[0] in ("torch", "uae"):
+            continue
+        path = Path(file).absolute()
+        local = path.is_relative_to(here) and not path.is_relative_to(environment)
+        if (local or name in kinds) and path.is_file():
+            found.add(storage.digest(path))
+    return sorted(found)
 
 
 def objective(

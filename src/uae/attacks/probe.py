@@ -1,0 +1,163 @@
+"""Before an attack: whether the loss and the features are functions of each sample, and spare their input.
+
+An attack compares the losses of one sample in their sixth digit, over many calls and in batches of any size.
+A model that draws random numbers, keeps state or normalises by its batch gives it successes that are none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from uae.attacks import checks
+from uae.attacks.problem import part_of
+from uae.attacks.threads import Loss
+from uae.sampling import Features, fixed
+
+# Of two calls on batches of one shape, relative to the largest value: the same kernels take a row through the
+# same operations whatever the other rows hold. Sums in a random order, on a GPU, differ in the last bits.
+SAME_SHAPE = 16 * torch.finfo(torch.float32).eps
+# Of a sample alone and in its batch: other kernels, and with TF32 or bfloat16 inside the model two digits are
+# equal. A loss that depends on the number of its samples differs by far more.
+ALONE = 1e-2
+FEATURE_SAMPLES = 4  # enough: features know nothing of a sample but its values
+
+
+def probe_loss(loss: Loss, x: Tensor, index: Tensor) -> None:
+    """Raise ValueError naming the sample unless the loss is a function of each of the samples x (N, ...).
+
+    x: an attack's first chunk, of which loss and memory are known to take all at once. The loss is called
+    on all of it twice, with other samples in every second row, and on the first sample alone.
+    """
+
+    def values(x_adv: Tensor, x: Tensor) -> Tensor:
+        found = loss(x_adv, x)
+        checks.check_loss(found, len(x))
+        return found
+
+    point, found = _twice(values, x, index, "the loss")
+    if len(x) == 1:
+        return
+    alone = _spared(part_of(loss, slice(0, 1)), point[:1], x[:1])
+    if isinstance(alone, Tensor) and alone.shape == found.shape and not hasattr(loss, "subset"):
+        return  # it holds something for each sample, and all of them are in this chunk
+    checks.check_loss(alone, 1)
+    _compare_alone(found, alone, x, index, "the loss")
+
+
+def probe_features(features: Features, x: Tensor, index: Tensor) -> None:
+    """The same for the features (N, K, D), which must also be finite and have a gradient."""
+    x, what = x[:FEATURE_SAMPLES], features.what
+
+    def values(x_adv: Tensor, _: Tensor) -> Tensor:
+        found = features.compute(x_adv, 0)
+        checks.check_features(found, x_adv, what)
+        return found
+
+    point, found = _twice(values, x, index, what)
+    checks.check_finite(found.flatten(1).abs().amax(1), index, what)
+    if len(x) > 1:
+        _compare_alone(found, _spared(values, point[:1], x[:1]), x, index, what)
+    leaf = x[:1].clone().requires_grad_()
+    with torch.enable_grad():
+        found = features.compute(leaf, 0)
+        gradient = None
+        if found.requires_grad:
+            (gradient,) = torch.autograd.grad(found.sum(), leaf, allow_unused=True)
+    if gradient is None:
+        raise ValueError(
+            f"{what}: it has no gradient with respect to the samples, so that MINE cannot lead the attack: "
+            "use RandomSampling, mi=uae.MINE(samples=uae.RandomSampling()), or another layer"
+        )
+
+
+@contextlib.contextmanager
+def of_any_batch_size(loss: Loss) -> Iterator[None]:
+    """Say what to do where a model that was exported or traced for one batch size refuses another."""
+    try:
+        yield
+    except (AssertionError, RuntimeError) as error:
+        model = getattr(loss, "model", None)
+        if not isinstance(model, nn.Module) or not fixed(model):
+            raise
+        raise ValueError(
+            f"the {type(model).__name__} fails on some of the samples ({type(error).__name__}: {error}). An "
+            "attack calls it on batches of any size: export it with dynamic_shapes for the batch axis "
+            "(torch.export.Dim.AUTO), or give the module that it was made from"
+        ) from error
+
+
+def _twice(call: Callable, x: Tensor, index: Tensor, what: str) -> tuple[Tensor, Tensor]:
+    """A point x_adv and the values there. Raises ValueError where another call's values differ."""
+    point = x.clone()
+    point[0] = (x[0] + x[0].mean()) / 2  # or it may hold its batch's largest value, and not be changed by it
+    others = torch.arange(len(x), device=x.device)
+    others[1::2] = 0
+    for _ in range(2):  # once more, because a compiler or a lazy layer may need a call to settle
+        first = _spared(call, point, x)
+        second = _spared(call, point[others], x[others])
+        row = _differing(first[::2], second[::2], SAME_SHAPE)
+        if row is None:
+            return point, first
+    again = _spared(call, point, x)
+    drawn = _differing(first, again, SAME_SHAPE)
+    if drawn is not None:
+        raise ValueError(
+            f"sample {int(index[drawn])}: {what} differs between two calls on the same samples"
+            f"{_shown(first[drawn], again[drawn])}: it draws random numbers or keeps state. An attack would "
+            "report successes that are none: let the model compute without them, or seed a generator at each "
+            "call"
+        )
+    raise ValueError(_of_batch(f"sample {int(index[2 * row])}", what, first[2 * row], second[2 * row]))
+
+
+def agree(first: Tensor, second: Tensor, x: Tensor) -> bool:
+    """Whether the values (N, ...) of samples x may be one function's on batches of two sizes."""
+    # A loss may be a small difference of numbers as large as the samples'.
+    floor = 64 * torch.finfo(torch.float32).eps * float(x.double().flatten(1).norm(dim=1).max())
+    return _differing(first, second, ALONE, floor) is None
+
+
+def _compare_alone(found: Tensor, alone: Tensor, x: Tensor, index: Tensor, what: str) -> None:
+    if not agree(found[:1], alone, x[:1]):
+        raise ValueError(_of_batch(f"sample {int(index[0])}", what, found[0], alone[0]))
+
+
+def _of_batch(sample: str, what: str, one: Tensor, other: Tensor) -> str:
+    return (
+        f"{sample}: {what} depends on the other samples of its batch{_shown(one, other)}, as with batch norm "
+        "without running statistics or x / x.max(): make it a function of each sample, or attack with "
+        "batch_size=1"
+    )
+
+
+def _shown(one: Tensor, other: Tensor) -> str:
+    return "" if one.ndim else f" ({one.item()!r} and {other.item()!r})"
+
+
+def _spared(call: Callable, x_adv: Tensor, x: Tensor) -> Tensor:
+    """call(x_adv, x) on copies. Raises ValueError where it changes them."""
+    with torch.no_grad():
+        given = x_adv.clone(), x.clone()
+        versions = [tensor._version for tensor in given]
+        found = call(*given)
+    spared = [tensor._version for tensor in given] == versions
+    if not spared:
+        raise ValueError(checks.IN_PLACE)
+    for copy, original in zip(given, (x_adv, x), strict=True):  # `.data` and NumPy count no version
+        checks.check_untouched(copy, original)
+    return found
+
+
+def _differing(first: Tensor, second: Tensor, relative: float, floor: float = 0.0) -> int | None:
+    """The first row whose values differ by more than `relative` of the largest, plus `floor`."""
+    first, second = first.detach().double(), second.detach().double()
+    if first.shape != second.shape:
+        return 0
+    size = torch.where(first.isfinite(), first.abs(), 0).max()
+    differ = ~torch.isclose(first, second, rtol=0, atol=float(relative * size + floor), equal_nan=True)
+    rows = differ.flatten(1).any(1) if first.ndim > 1 else differ
+    return int(rows.nonzero()[0]) if rows.any() else None

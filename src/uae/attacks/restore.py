@@ -1,0 +1,58 @@
+"""The attacked model is left as it was found."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+
+@contextlib.contextmanager
+def left_as_found(loss: Callable) -> Iterator[None]:
+    """Give the networks of a loss their modes, buffers, `requires_grad` and `grad` back, whatever happens."""
+    modules = list(dict.fromkeys(module for network in networks(loss) for module in network.modules()))
+    # What torch.export or torch.jit.freeze made has a mode that cannot be set, or none.
+    modes = [(module, module.training) for module in modules if hasattr(module, "training")]
+    weights = dict.fromkeys(weight for module in modules for weight in module.parameters(recurse=False))
+    weights = [(weight, weight.requires_grad, None if is_lazy(weight) else weight.grad) for weight in weights]
+    buffers = [
+        (module, name, buffer, buffer.detach().clone())
+        for module in modules
+        for name, buffer in module.named_buffers(recurse=False)
+        if not is_lazy(buffer)
+    ]
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            if module.training != mode:
+                module.training = mode
+        for weight, wanted, grad in weights:
+            if weight.requires_grad != wanted:
+                weight.requires_grad_(wanted)
+            if weight.grad is not grad:
+                weight.grad = grad
+        for module, name, buffer, value in buffers:
+            if not torch.equal(buffer, value):
+                with torch.no_grad():
+                    buffer.copy_(value)
+            if not isinstance(module, torch.jit.ScriptModule) and getattr(module, name, None) is not buffer:
+                setattr(module, name, buffer)
+
+
+def networks(loss: Callable) -> list[nn.Module]:
+    """The networks that a loss holds: itself, its attributes, and the variables that a function names."""
+    held = [loss, *getattr(loss, "__dict__", {}).values()]
+    owner = getattr(loss, "__self__", None)
+    held += [owner, *getattr(owner, "__dict__", {}).values()]
+    function = getattr(loss, "func", loss)  # of functools.partial
+    held += [*getattr(loss, "args", ()), *(getattr(loss, "keywords", None) or {}).values()]
+    if inspect.isfunction(function):
+        with contextlib.suppress(ValueError):  # a variable that has no value yet
+            names = inspect.getclosurevars(function)
+            held += [*names.nonlocals.values(), *names.globals.values()]
+    return [value for value in held if isinstance(value, nn.Module)]

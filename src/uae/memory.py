@@ -1,0 +1,73 @@
+"""How much memory there is for a large tensor, before it is made."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def available(device: torch.device) -> float:
+    """Bytes that a tensor may take on a device; infinity where nothing tells.
+
+    Of a GPU its free memory, of a CPU the least of what the machine has, of this process's limit on its
+    addresses (ulimit -v) and of its control groups' (a container's, a cluster job's).
+    """
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return max(0.0, min(_of_machine(), _of_addresses(), _of_control_groups()))
+
+
+def _fields(path: str) -> dict[str, int]:
+    """The bytes in a file of /proc with lines such as `VmSize:  12 kB`."""
+    try:
+        lines = [line.split() for line in Path(path).read_text().splitlines()]
+    except OSError:
+        return {}
+    return {line[0].rstrip(":"): int(line[1]) * 1024 for line in lines if line[-1] == "kB"}
+
+
+def _of_machine() -> float:
+    return _fields("/proc/meminfo").get("MemAvailable", math.inf)
+
+
+def _of_addresses() -> float:
+    import resource  # Unix alone has it
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return math.inf
+    return limit - _fields("/proc/self/status").get("VmSize", 0)
+
+
+def _of_control_groups() -> float:
+    """Of this process's group and those above it, in either version of the interface."""
+    try:
+        entries = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    except OSError:
+        return math.inf
+    least = math.inf
+    for _, kinds, name in entries:
+        if kinds and "memory" not in kinds.split(","):
+            continue
+        root, limit, used, cached = (
+            (CGROUPS / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            if kinds
+            else (CGROUPS, "memory.max", "memory.current", "inactive_file")
+        )
+        folder = root / name.lstrip("/")
+        for group in (folder, *folder.parents):
+            if not group.is_relative_to(root):
+                break
+            try:
+                most = (group / limit).read_text().strip()
+                statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+                if most != "max":
+                    free = int(most) - int((group / used).read_text()) + int(statistics.get(cached, 0))
+                    least = min(least, free)
+            except (OSError, ValueError):
+                continue
+    return least
