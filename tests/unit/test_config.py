@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 import uae
 from uae import config, models, training
 from uae.cli import app
-from uae.config import Method, Row, blocks, gpu, reconstruction, robustness
+from uae.config import Row, blocks, gpu, reconstruction, robustness
 from uae.errors import ConfigError
+from uae.methods import Method
 from uae.stages.generate import attack_from
 from uae.training import classifier, loop, robust
 

@@ -19,9 +19,9 @@ SHOWN = [
 
 @pytest.mark.parametrize("width", [figures.ONE_COLUMN, figures.TWO_COLUMNS])
 @pytest.mark.parametrize("name", SHOWN)
-@pytest.mark.parametrize("face", ["paper", "styles/ieee"])
+@pytest.mark.parametrize("face", ["paper", "ieee"])
 def test_a_figure_has_the_width_asked_for_and_all_of_it_is_inside(name, width, face):
-    with style.context([figures.STYLE, figures.STYLE.parent / f"{face}.mplstyle"]):
+    with style.context([figures.STYLE, figures.STYLES / f"{face}.mplstyle"]):
         draw = importlib.import_module(f"uae.paper.figures.{name}").draw
         figure, _ = draw(render.records_of(name, RESULTS), width)
         canvas = FigureCanvasAgg(figure)

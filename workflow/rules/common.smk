@@ -7,8 +7,9 @@ from pathlib import Path
 import snakemake.benchmark
 
 from uae import plan
-from uae.config import ROOT, Method, Run, load
+from uae.config import ROOT, Run, load
 from uae.errors import ConfigError
+from uae.methods import Method
 from uae.paper.layouts import layouts, wanted
 
 if workflow.is_main_process and ROOT.resolve() != Path.cwd().resolve():

@@ -19,7 +19,8 @@ from uae import storage
 from uae.errors import InputError
 from uae.paper.layouts import layouts
 
-STYLE = Path(__file__).parents[1] / "paper.mplstyle"
+STYLES = Path(__file__).with_name("styles")
+STYLE = STYLES / "paper.mplstyle"
 ONE_COLUMN, TWO_COLUMNS = 3.25, 6.75  # inches
 NARROWEST = 2.0  # inches
 NARROW = 2.5  # inches: too little for a chart with its labels
@@ -69,7 +70,7 @@ def render(
     """
     if width is not None and not NARROWEST <= width < math.inf:
         raise InputError(f"a figure cannot be {width:g} inches wide: {NARROWEST:g} is the least")
-    own = STYLE.parent / "styles" / f"{style}.mplstyle"
+    own = STYLES / f"{style}.mplstyle"
     style = str(own) if own.exists() else style
     module = importlib.import_module(f"uae.paper.figures.{name}")
     inputs = sorted(inputs, key=_in_the_papers_order)
