@@ -152,6 +152,7 @@ SOURCES = {
     "tables": [
         "data/catalogue.py",
         "data/catalogue.yaml",
+        "paper/escape.py",
         "paper/formats.py",
         "paper/layouts.py",
         "paper/names.py",
@@ -180,6 +181,7 @@ FIGURE_SOURCES = [
     "data/catalogue.yaml",
     "evaluation/stationarity.py",
     "intervals.py",
+    "paper/escape.py",
     "paper/figures/__init__.py",
     "paper/layouts.py",
     "paper/figures/_curves.py",
