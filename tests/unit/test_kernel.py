@@ -90,7 +90,7 @@ def damaged(path, how):
     content = path.read_bytes()
     middle = len(content) // 2
     return {
-        "cut": content[:100],
+        "cut": content[:middle],
         "empty": b"",
         "garbage": b"garbage" * 50,
         "flipped": content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :],
