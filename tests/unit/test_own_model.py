@@ -284,7 +284,7 @@ def inputs(folder):
 )
 def test_the_result_replaces_nothing_that_it_should_not(folder, monkeypatch, out, message):
     before = inputs(folder)
-    monkeypatch.setattr(own, "load_images", pytest.fail)
+    monkeypatch.setattr(own, "load_model", pytest.fail)
     done = attack(
         "hostile:conv", "--checkpoint", "w.safetensors", data="x.safetensors", out=out.format(cwd=folder)
     )
