@@ -17,6 +17,7 @@ from torch.nn import functional as F
 import uae
 from uae import losses, memory, sampling
 from uae.attacks import constrained
+from uae.attacks.restore import networks
 
 SAMPLING = uae.MINE(inner_steps=1, samples=uae.RandomSampling(count=8, dim=8))
 
@@ -131,6 +132,28 @@ def test_a_model_that_keeps_state_is_refused_and_its_state_given_back():
         lambda a, x: (harmless(a) - x).flatten(1).norm(dim=1), images()
     )
     assert len(result) == 6 and harmless.calls == 0
+
+
+NET = nn.Linear(2, 2)
+
+
+def with_a_global(a, x):
+    return NET(a) - x
+
+
+def test_the_networks_of_a_loss_are_found_however_it_holds_them():
+    net = nn.Linear(2, 2)
+    loss = losses.Reconstruction(net)
+    loss.args = object()  # no arguments of a functools.partial
+    held = {
+        "attribute": loss,
+        "method": loss.__call__,
+        "closure": lambda a, x: net(a) - x,
+        "partial": functools.partial(lambda model, a, x: model(a), net),
+        "itself": net,
+    }
+    assert all(networks(loss) == [net] for loss in held.values())
+    assert networks(with_a_global) == [NET] and networks(torch.sub) == []
 
 
 @pytest.mark.parametrize("raises", [False, True])
