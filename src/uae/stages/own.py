@@ -40,10 +40,9 @@ def users_code(what: str) -> Iterator[None]:
         raise
     except BaseException as error:
         message = " ".join(str(error).split())
-        *_, last = traceback.walk_tb(error.__traceback__)
-        if isinstance(error, ValueError | OSError) and Path(last[0].f_code.co_filename).is_relative_to(
-            PACKAGE
-        ):
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        ours = Path(frame.f_code.co_filename).is_relative_to(PACKAGE)
+        if ours and isinstance(error, ValueError | OSError):
             raise InputError(message) from error
         raise InputError(f"{what}: {type(error).__name__}{': ' if message else ''}{message}") from error
 
