@@ -52,6 +52,7 @@ SOURCES = {
         "data/prepared.py",
         "data/readers",
         "data/transforms.py",
+        "data/untrusted.py",
         "seeding.py",
         "seeds.py",
     ],

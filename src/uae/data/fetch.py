@@ -92,6 +92,11 @@ def checksum(path: Path) -> str:
         raise DataError(f"truncated or damaged ({error})") from None
 
 
+def reason(error: Exception, path: Path) -> str:
+    """An error's message without the path that it begins with: the caller names the place itself."""
+    return str(error).removeprefix(str(path)).lstrip(":, ")
+
+
 def verify(path: Path, expected: str | None, entry: catalogue.Entry) -> None:
     """Raise DataError unless a file has the expected checksum.
 
@@ -117,7 +122,7 @@ def verify(path: Path, expected: str | None, entry: catalogue.Entry) -> None:
     try:
         found = readers.content(entry, path)
     except DataError as error:
-        raise DataError(str(error).removeprefix(f"{path}: ")) from None
+        raise DataError(reason(error, path)) from None
     if found != entry.content:
         raise DataError(
             f"SHA-256 of the content is {found}, expected {entry.content}: not the published data"

@@ -31,8 +31,9 @@ def prepare(data: str, raw: Path, target: Path) -> None:
         try:
             fetch.verify(path, expected, entry)
         except DataError as error:
-            reason = str(error).removeprefix(f"{path}: ")
-            raise DataError(f"{path}: {reason}; delete it to have it downloaded again") from None
+            raise DataError(
+                f"{path}: {fetch.reason(error, path)}; delete it to have it downloaded again"
+            ) from None
     files = [raw / name for name in entry.files]
     arrays = dict(zip(ARRAYS, getattr(readers, entry.reader)(entry, *files), strict=True))
     _check(arrays, entry, ", ".join(map(str, files)) or data)

@@ -46,10 +46,10 @@ def regular(path: Path) -> int:
     return found.st_size
 
 
-def text(path: Path, limit: int = LIMIT) -> str:
-    """A text file in UTF-8, with or without its mark, of at most `limit` bytes."""
-    if (size := regular(path)) > limit:
-        raise DataError(f"{path}: {size:,} bytes of text, at most {limit:,} are expected")
+def text(path: Path) -> str:
+    """A text file in UTF-8, with or without its mark."""
+    if (size := regular(path)) > LIMIT:
+        raise DataError(f"{path}: {size:,} bytes of text, at most {LIMIT:,} are expected")
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -99,16 +99,16 @@ class _Bounded(io.RawIOBase):
         super().close()
 
 
-def gunzipped(path: Path, limit: int = LIMIT) -> IO[bytes]:
+def gunzipped(path: Path) -> IO[bytes]:
     """The decompressed stream of a gzipped file; reading beyond the limit is a DataError."""
     regular(path)
-    return _Bounded(gzip.open(path), limit)
+    return _Bounded(gzip.open(path), LIMIT)
 
 
-def members(path: Path, kind: str, pattern: str, limit: int = LIMIT) -> dict[str, bytes]:
+def members(path: Path, kind: str, pattern: str, limit: int | None = None) -> dict[str, bytes]:
     """The files in a `zip` or `tar` (plain or gzipped) archive whose names end in a match of `pattern`.
 
-    By the match, whatever folder they lie in. limit: bytes that they may unpack to.
+    By the match, whatever folder they lie in. limit: bytes that they may unpack to, LIMIT unless given.
     Raises DataError where the archive is damaged, has a link or a device, a name that leads out of it, one
     of the files twice, or one that is encrypted, compressed by another method or too large.
     """
@@ -116,7 +116,7 @@ def members(path: Path, kind: str, pattern: str, limit: int = LIMIT) -> dict[str
     reading = _zip if kind == "zip" else _tar
     found: dict[str, bytes] = {}
     try:
-        for name, content in reading(path, limit, re.compile(rf"(?:^|/)({pattern})$")):
+        for name, content in reading(path, limit or LIMIT, re.compile(rf"(?:^|/)({pattern})$")):
             if found.setdefault(name, content) != content:
                 raise DataError(f"has two files {name}")
     except DataError as error:
@@ -155,7 +155,7 @@ def _tar(path: Path, limit: int, pattern: re.Pattern[str]) -> Iterator[tuple[str
     with path.open("rb") as file:
         gzipped = file.read(2) == b"\x1f\x8b"
     with (
-        gunzipped(path, limit) if gzipped else path.open("rb") as stream,
+        gunzipped(path) if gzipped else path.open("rb") as stream,
         tarfile.open(fileobj=stream, mode="r:") as tar,
     ):
         for member in tar:

@@ -186,7 +186,8 @@ def mice_table(path: Path) -> tuple[np.ndarray, np.ndarray]:
     names = [f"{protein}_N" for protein in PROTEINS.split()]
     missing = [name for name in [*names, "class"] if name not in header]
     if missing:
-        raise DataError(f"{path}: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}")
+        names = ", ".join(missing[:9]) + f" and {len(missing) - 9} more" * (len(missing) > 9)
+        raise DataError(f"{path}: lacks the column{'s' * (len(missing) > 1)} {names}")
     order = [header.index(name) for name in names]
     x, y = [], []
     for line, row in rows:
