@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save as _serialize
 
 from uae import identity, locks
@@ -131,14 +131,16 @@ def write_tensors(path: str | Path, arrays: dict[str, np.ndarray], metadata: dic
 def read_tensors(path: str | Path, *required: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and metadata of a safetensors file. Raises BadFile naming what is wrong."""
     path = Path(path)
-    if not path.exists():
-        raise BadFile(f"{path}: no such file")
+    if not path.is_file():  # opening a pipe would wait for its writer
+        raise BadFile(f"{path}: not a file" if path.exists() else f"{path}: no such file")
     try:
         with safe_open(path, framework="numpy") as file:
             names = file.keys()
             arrays = {key: file.get_tensor(key) for key in names}
             metadata = json.loads((file.metadata() or {}).get("metadata", "{}"))
-    except (SafetensorError, json.JSONDecodeError) as error:
+        if not isinstance(metadata, dict):
+            raise TypeError("its metadata are no table")
+    except Exception as error:  # of the header's parser, and of types that NumPy lacks
         raise BadFile(
             f"{path}: not a whole safetensors file ({error}); delete it to have it rebuilt"
         ) from None
