@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -103,7 +104,7 @@ def _settings(report: Report, read: Mapping[str, Mapping[str, Any]], plans: Plan
 def _rendered(report: Report, results: Path) -> None:
     """Compare tables, figures and report, which hold no checksum, with those of the last complete run."""
     path = results / DIGESTS
-    if not path.exists():
+    if not os.path.lexists(path):
         if rendered(results):
             report.unchecked.append(f"no {path}, which a complete run leaves: the tables, figures and report")
         return
@@ -168,7 +169,7 @@ def _same(path: Path, digest: str) -> None:
 def _written(report: Report, results: Path) -> None:
     """Name the files that a run wrote, by what Snakemake knows of them, and that are not there."""
     path = results / "metadata.json.gz"
-    if not path.exists():
+    if not os.path.lexists(path):
         report.unchecked.append(f"no {path}, which a complete run leaves: whether files are missing")
         return
     for name in report.look(path, _outputs) or []:
