@@ -147,10 +147,10 @@ def read_tensors(path: str | Path, *required: str) -> tuple[dict[str, np.ndarray
     expected = metadata.pop(CHECKSUM, None)  # absent from files of others
     if expected is not None and expected != _checksum(arrays, metadata):
         raise BadFile(f"{path}: the content does not have the checksum in its metadata; delete it")
-    missing = [key for key in required if key not in arrays]
-    if missing:
-        raise BadFile(f"{path}: lacks {', '.join(missing)}; it has {', '.join(arrays) or 'nothing'}")
     if expected is None and identity.place(path):
         raise BadFile(f"{path}: has no checksum; delete it to have it made again")
     identity.verify(path, metadata)
+    missing = [key for key in required if key not in arrays]
+    if missing:
+        raise BadFile(f"{path}: lacks {', '.join(missing)}; it has {', '.join(arrays) or 'nothing'}")
     return arrays, metadata

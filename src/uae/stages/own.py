@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import uae
-from uae import losses, records
+from uae import losses, records, storage
 from uae.data.arrays import load_images, load_labels
 from uae.errors import InputError
 from uae.stages.resume import ATTACK, _partial, resuming
