@@ -7,7 +7,7 @@ from pathlib import Path
 import snakemake.benchmark
 
 from uae import plan
-from uae.config import ROOT, Method, Run, load
+from uae.config import ROOT, Method, Run, gpu, load
 from uae.errors import ConfigError
 from uae.paper.layouts import layouts, wanted
 
@@ -29,15 +29,16 @@ os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.get
 snakemake.benchmark.BENCHMARK_INTERVAL_SHORT = 5
 
 RESULTS = f"results/{cfg.name}"
-DEVICE = cfg.resolved_device
+DEVICE = gpu.resolved(cfg.device)
 GPU = int(DEVICE == "cuda")
 # A job on the CPU gets a quarter of the cores, so that several run side by side; one on a GPU launches kernels.
 THREADS = max(1, (workflow.cores or 1) // 4) if not GPU else 1
 
 if workflow.is_main_process:
     logger.info(cfg.summary)
-if DEVICE == "cpu" and cfg.device == "auto" and workflow.is_main_process:
-    logger.info("No GPU found: everything runs on the CPU.")
+    if cfg.records == "live":
+        none = cfg.device == "auto" and not GPU
+        logger.info("No GPU found: everything runs on the CPU." if none else f"Device: {DEVICE}")
 
 
 wildcard_constraints:

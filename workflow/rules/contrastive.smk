@@ -29,7 +29,7 @@ for row in cfg.contrastive_rows:
             params:
                 made=settings_of,
                 steps=as_json(
-                    [{"runs": [{"method": method, "settings": cfg.contrastive.training(method, DEVICE)}]}]
+                    [{"runs": [{"method": method, "settings": cfg.contrastive.training(method)}]}]
                 ),
                 folder=folder("checkpoints", row),
                 uae=folder("uae", row),

@@ -50,14 +50,14 @@ def config(
     ] = None,
     configfile: Annotated[
         list[Path] | None,
-        typer.Option(help="Settings on top of config/config.yaml; given several times, the later win."),
+        typer.Option(help="Settings on top of the scale's; given several times, the later win."),
     ] = None,
 ) -> None:
     """Print the configuration of a scale, checked."""
     from uae import config as configuration
 
-    files = [configuration.ROOT / "config" / "config.yaml", *(configfile or [])]
-    settings = reduce(configuration.merge, map(configuration.read_yaml, files))
+    files = configfile or []
+    settings = reduce(configuration.merge, map(configuration.read_yaml, files), {})
     if scale is not None:
         settings["scale"] = scale
-    print(configuration.load(settings, files[1:]).model_dump_json(indent=2))
+    print(configuration.load(settings, files).model_dump_json(indent=2))
