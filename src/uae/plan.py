@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from uae import identity
-from uae.config import Config, Method, Row
+from uae.config import Config, Row
+from uae.methods import Method
 
 
 class Planned(NamedTuple):

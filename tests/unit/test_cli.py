@@ -280,6 +280,13 @@ def test_a_device_that_is_not_there_is_named(monkeypatch, device, message):
     assert isinstance(error, InputError) and f"--device {message}" in str(error)
 
 
+@pytest.mark.parametrize("option", [["--width", "3"], ["--style", "ieee"]])
+def test_a_table_has_no_width_or_style(tmp_path, option):
+    error = CliRunner().invoke(app, ["render", "table4", "--out", str(tmp_path), *option]).exception
+    assert isinstance(error, InputError) and "table4 is a table: --width and --style are for" in str(error)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_log_file_hears_of_each_quarter_and_of_long_jobs_every_five_minutes(monkeypatch, capsys):
     clock = iter([0, *range(0, 100_000, 100)])
     monkeypatch.setattr(common, "time", SimpleNamespace(monotonic=lambda: next(clock) / 2))

@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 import uae
 from uae import config, models, plan, training
 from uae.cli import app
-from uae.config import Method, Row, blocks, files, gpu, reconstruction, robustness
+from uae.config import Row, blocks, files, gpu, reconstruction, robustness
 from uae.data import catalogue
 from uae.errors import ConfigError
+from uae.methods import Method
 from uae.stages.generate import attack_from
 from uae.training import classifier, loop, robust
 

@@ -19,9 +19,9 @@ SHOWN = [
 
 @pytest.mark.parametrize("width", [figures.ONE_COLUMN, figures.TWO_COLUMNS])
 @pytest.mark.parametrize("name", SHOWN)
-@pytest.mark.parametrize("face", ["paper", "styles/ieee"])
+@pytest.mark.parametrize("face", ["paper", "ieee"])
 def test_a_figure_has_the_width_asked_for_and_all_of_it_is_inside(name, width, face):
-    with style.context([figures.STYLE, figures.STYLE.parent / f"{face}.mplstyle"]):
+    with style.context([figures.STYLE, figures.STYLES / f"{face}.mplstyle"]):
         draw = importlib.import_module(f"uae.paper.figures.{name}").draw
         figure, _ = draw(render.records_of(name, RESULTS), width)
         canvas = FigureCanvasAgg(figure)
@@ -32,7 +32,7 @@ def test_a_figure_has_the_width_asked_for_and_all_of_it_is_inside(name, width, f
     assert box.x1 <= width + 0.005 and box.y1 <= figure.get_figheight() + 0.005
 
 
-@pytest.mark.parametrize("width", [-1.0, 0.0, 0.3, float("nan"), float("inf")])
+@pytest.mark.parametrize("width", [-1.0, 0.0, 0.3, 48.1, 900.0, float("nan"), float("inf")])
 def test_a_width_that_no_page_has_is_refused(tmp_path, width):
     with pytest.raises(InputError, match="inches wide"):
         render.render("figure3", render.records_of("figure3", RESULTS), tmp_path, width)

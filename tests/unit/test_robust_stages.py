@@ -17,7 +17,7 @@ from uae.data import prepared
 from uae.errors import ConfigError, InputError
 from uae.evaluation import robustness as measures
 from uae.paper import claims
-from uae.stages import robustness, train
+from uae.stages import attack_robust, train, train_robust
 from uae.training import classifier
 
 FLAGS = [name for name in records.METRICS if name.startswith("flag_")]
@@ -62,14 +62,14 @@ def run(tmp_path_factory):
     trades["fit"] |= {"objective": "trades", "epochs": 2}  # a surrogate that gets some images wrong
     runs += [of("madry", settings=ROBUST), of("trades", settings=trades)]
     runs = [entry | {"data": str(data)} for entry in runs]
-    robustness.train(folder / "checkpoints", runs=runs, uae=folder / "uae", seed=0)
+    train_robust.train(folder / "checkpoints", runs=runs, uae=folder / "uae", seed=0)
     rows = [
         {"model": "classifier", "methods": ["original", "mine-uae", "matched"], "settings": PLAIN},
         {"model": "madry", "methods": ["original"], "settings": COMPARED},
     ]
     rows = [row | {"dataset": "mnist", "data": str(data)} for row in rows]
     seen = []
-    robustness.attack(
+    attack_robust.attack(
         folder / "checkpoints", folder / "records", rows=rows, seed=0,
         progress=lambda done, total, note: seen.append((done, total)),
     )  # fmt: skip
@@ -92,8 +92,8 @@ def test_a_model_is_trained_on_what_its_method_says(run):
     adv = AttackResult.load(run / "uae").adv
     for method, inputs in (("original", [x]), ("mine-uae", [x, adv]), ("matched", [x, x])):
         found, metadata = trained(run, "classifier", method)
-        torch.manual_seed(robustness.seeding.derive(0, "initialisation"))
-        model = robustness.models.build("carlini-wagner", (1, 16, 16), **TRAINING["arguments"])
+        torch.manual_seed(train_robust.seeding.derive(0, "initialisation"))
+        model = train_robust.models.build("carlini-wagner", (1, 16, 16), **TRAINING["arguments"])
         classifier.fit(model, torch.cat(inputs), torch.cat([y] * len(inputs)), seed=0, **FIT)
         for name, weight in model.state_dict().items():
             torch.testing.assert_close(found.state_dict()[name], weight)
@@ -105,7 +105,7 @@ def test_uaes_that_are_not_given_are_asked_for(run):
     """Else the model would see the originals twice and be called by the UAEs' name."""
     runs = [of("classifier", "mine-uae") | {"data": str(run / "data.safetensors")}]
     with pytest.raises(InputError, match="mnist/classifier, mine-uae: needs a UAE set"):
-        robustness.train(run / "none", runs=runs)
+        train_robust.train(run / "none", runs=runs)
     with pytest.raises(InputError, match=r"mine-uae: needs the folder of the UAE sets \(mine-uae\)"):
         train.train(run / "data.safetensors", run / "none", runs=[{"method": "mine-uae", "settings": {}}])
 
@@ -119,8 +119,8 @@ def test_the_records_are_the_rates_of_the_attacks(run):
     rows = measures.attacked(model, x, y, 12, seed=0)
     assert found["n_attacked"] == len(rows) == 12
     for eps in (0.05, 0.3):
-        pgd = robustness.PGD(eps=eps, steps=4)
-        adv = pgd(robustness.losses.CrossEntropy(model, y[rows]), x[rows], seed=0, index=rows).adv
+        pgd = attack_robust.PGD(eps=eps, steps=4)
+        adv = pgd(attack_robust.losses.CrossEntropy(model, y[rows]), x[rows], seed=0, index=rows).adv
         assert found[f"asr@{eps}"] == pytest.approx((model(adv).argmax(1) != y[rows]).double().mean().item())
         assert found[f"asr_low@{eps}"] <= found[f"asr@{eps}"] <= found[f"asr_high@{eps}"]
     assert {record(run, "classifier", m).method for m in ("mine-uae", "matched")} == {"mine-uae", "matched"}
@@ -137,7 +137,7 @@ def test_the_claims_find_the_rates_at_a_bound(text, run, monkeypatch):
         "data": str(run / "data.safetensors"),
         "settings": PLAIN,
     }
-    subject = robustness._Subject(run / "checkpoints", row, "original", 0, "cpu")
+    subject = attack_robust._Subject(run / "checkpoints", row, "original", 0, "cpu")
     bound = config.robustness._fraction(text)
     subject.save(run, "original", [measures.Rate(float(bound), 1, 2, 0.0, 0.0)], {})
     key = next(name for name in saved if name.startswith("asr@"))
@@ -171,8 +171,8 @@ def test_the_checks_are_recorded(run):
     x, y = source.unit("test"), torch.from_numpy(source.y_test)
     (model, _), (other, _) = trained(run, "madry"), trained(run, "trades")
     rows = measures.attacked(model, x, y, 12, seed=0)
-    pgd = robustness.PGD(eps=0.5, steps=4)
-    adv = pgd(robustness.losses.CrossEntropy(other, y[rows]), x[rows], seed=0, index=rows).adv
+    pgd = attack_robust.PGD(eps=0.5, steps=4)
+    adv = pgd(attack_robust.losses.CrossEntropy(other, y[rows]), x[rows], seed=0, index=rows).adv
     fooled = model(adv).argmax(1) != y[rows]
     right = other(x[rows]).argmax(1) == y[rows]  # an image that the surrogate gets wrong is not attacked
     assert 0 < right.sum() < len(right) and fooled.any()
@@ -188,9 +188,9 @@ def test_a_published_checkpoint_takes_the_place_of_training(run, monkeypatch):
         asked.append((path, name))
         return model, known | {"upstream": {"name": name}}
 
-    monkeypatch.setattr(robustness.upstream, "convert", convert)
+    monkeypatch.setattr(train_robust.upstream, "convert", convert)
     entry = of("trades", settings=ROBUST | {"checkpoint": "p.pt"}) | {"data": str(run / "data.safetensors")}
-    robustness.train(run / "imported", runs=[entry], seed=0)
+    train_robust.train(run / "imported", runs=[entry], seed=0)
     found, metadata = checkpoints.load(run / "imported/mnist/trades/original/seed0.safetensors")
     assert asked == [("p.pt", "trades-mnist")] and metadata["upstream"] == {"name": "trades-mnist"}
     assert metadata["n_train"] == 0 and torch.equal(found.head.weight, model.head.weight)
@@ -285,9 +285,13 @@ def test_a_mistake_is_named(change, message):
 def test_the_seconds_of_a_model_are_its_own(monkeypatch):
     """A model's clock starts when it is loaded: the next is loaded when it is measured."""
     events = []
-    monkeypatch.setattr(robustness, "_Subject", lambda _, row, method, *rest: events.append(method) or method)
-    monkeypatch.setattr(robustness, "_measure", lambda subject, *rest: events.append(f"{subject} measured"))
+    monkeypatch.setattr(
+        attack_robust, "_Subject", lambda _, row, method, *rest: events.append(method) or method
+    )
+    monkeypatch.setattr(
+        attack_robust, "_measure", lambda subject, *rest: events.append(f"{subject} measured")
+    )
     row = {"dataset": "mnist", "model": "classifier", "methods": ["a", "b"], "data": "x"}
     settings = {"eps": [0.1], "minmax": None}
-    robustness.attack(Path(), Path(), rows=[row | {"settings": settings}], seed=0)
+    attack_robust.attack(Path(), Path(), rows=[row | {"settings": settings}], seed=0)
     assert events == ["a", "a measured", "b", "b measured"]

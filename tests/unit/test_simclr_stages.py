@@ -13,8 +13,8 @@ from uae.contrastive import Contrastive
 from uae.data import prepared
 from uae.paper.figures import figure10b, render
 from uae.paper.tables import tidy
-from uae.stages import contrastive as stage
-from uae.stages import train
+from uae.stages import evaluate_simclr as stage
+from uae.stages import generate, train
 
 MEASURING = {
     "batch_size": 8,
@@ -64,7 +64,7 @@ def run(data, tmp_path_factory):
     attack["loss"] |= {"copies": 2}
     train.train(data, folder / "checkpoints", runs=[{"method": "original", "settings": settings}])
     original = folder / "checkpoints/original/seed0.safetensors"
-    stage.generate(data, original, folder / "uae/mine-uae/seed0.safetensors", settings=attack, seed=0)
+    generate.generate(data, original, folder / "uae", attacks={"mine-uae": attack}, seed=0)
     runs = [{"method": method, "settings": settings} for method in ("mine-uae", "matched")]
     train.train(data, folder / "checkpoints", runs=runs, uae=folder / "uae")
     paths = [folder / f"checkpoints/{m}/seed0.safetensors" for m in ("original", "mine-uae", "matched")]
@@ -105,7 +105,7 @@ def test_an_interrupted_checkpoint_is_named(run, data, tmp_path):
     path = tmp_path / "half.safetensors"
     path.write_bytes((run / "checkpoints/original/seed0.safetensors").read_bytes()[:500])
     with pytest.raises(records.BadFile, match=r"half\.safetensors: not a whole safetensors file"):
-        stage.generate(data, path, tmp_path / "x.safetensors", settings={}, seed=0)
+        generate.generate(data, path, tmp_path, attacks={"x": {}}, seed=0)
 
 
 def test_records_of_another_experiment_stay_out_of_a_table(run):

@@ -1,76 +1,136 @@
-"""SOURCES of the workflow: a stage reruns after an edit of whatever its module imports."""
+"""The files behind a module: a small package with a known import graph, and the layers of this one."""
 
 import ast
 from pathlib import Path
 
 import pytest
 
+from uae import sources
 from uae.config import ROOT
 
 CODE = ROOT / "src" / "uae"
-TEXT = (ROOT / "workflow" / "rules" / "common.smk").read_text()
-NAMES: dict = {}
-exec(TEXT[TEXT.index("COMMON = [") : TEXT.index("\n}\n", TEXT.index("SOURCES = {")) + 3], NAMES)
-# They decide on no number: reading and writing, the text of errors, provenance, names of settings.
-NO_NUMBERS = {
-    "__init__.py",
-    "config/__init__.py",
-    "errors.py",
-    "identity.py",
-    "records.py",
-    "stages/resume.py",
-    "storage.py",
-}
-# What a module holds for another stage than this one
-OTHERS = {
-    "classifier": {"attacks", "evaluation/robustness.py", "losses.py", "mine", "sampling.py"},
-    "supervised": {"training"},
-    "attack-simclr": {"evaluation", "losses.py", "stages/evaluate.py", "training"},
-    "evaluate-simclr": {"stages/generate.py"},
-    "generate": {"evaluation/stationarity.py"},
-    "train": {"attacks", "augment.py"},  # the originals: no examples
-    "train_robust": {
-        "attacks",
-        "evaluation/robustness.py",
-        "intervals.py",
-        "losses.py",
-        "mine",
-        "sampling.py",
-    },
-    "attack_robust": {"augment.py", "training", "upstream.py"},
-}
-MODULES = {
-    "train": "train", "retrain": "train", "generate": "generate", "evaluate": "evaluate",
-    "attack-simclr": "contrastive", "evaluate-simclr": "contrastive", "classifier": "classifier",
-    "supervised": "classifier", "measure": "supervised", "train_robust": "robustness",
-    "attack_robust": "robustness",
+
+PACKAGE = {
+    "__init__.py": "",
+    "top.py": """
+        from __future__ import annotations
+        import os
+        from typing import TYPE_CHECKING
+        from uae.pack import shared, thing          # thing is passed on by the package, shared is its module
+        from uae.pack import own as renamed         # defined in the package itself
+        if TYPE_CHECKING:
+            from uae.only_types import Type
+        def later():
+            from uae import lazy
+            import uae.deep.module
+    """,
+    "lazy.py": "from uae.circle import x",
+    "circle.py": "from uae import lazy\nx = 1",
+    "only_types.py": "class Type: ...",
+    "errors.py": "from uae import unused",         # without numbers: not followed
+    "unused.py": "",
+    "pack/__init__.py": "from uae.pack.defining import thing\nfrom uae.pack.heavy import other\nown = 1",
+    "pack/defining.py": "from uae import errors\nTABLE = 'table.yaml'\nFOLDER = \"numbers\"\nthing = 1",
+    "pack/heavy.py": "other = 1",
+    "pack/shared.py": "",
+    "pack/table.yaml": "",
+    "pack/unnamed.yaml": "",
+    "pack/numbers/a.csv": "",
+    "pack/numbers/.hidden": "",
+    "deep/module.py": "",
 }  # fmt: skip
 
 
-def module(name: str) -> str | None:
-    """The file of a module of uae in src/uae, None for what is no module."""
-    path = CODE.joinpath(*name.split(".")[1:])
-    found = next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.exists()), None)
-    return found and found.relative_to(CODE).as_posix()
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    for name, text in PACKAGE.items():
+        path = tmp_path / "uae" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = text.splitlines()
+        path.write_text("\n".join(line[8:] if line.startswith(" " * 8) else line for line in lines))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sources, "PACKAGE", tmp_path / "uae")
+    caches = [sources._file, sources._tree, sources._imported, sources._data]
+    for cache in caches:
+        cache.cache_clear()
+    yield tmp_path / "uae"
+    for cache in caches:
+        cache.cache_clear()
 
 
-def imported(path: Path) -> set[str]:
+@pytest.mark.parametrize(
+    ("module", "behind"),
+    [
+        ("uae.pack.shared", []),
+        ("uae.lazy", ["circle.py"]),
+        ("uae.pack.defining", ["pack/table.yaml", "pack/numbers/a.csv"]),
+        (
+            "uae.top",
+            ["circle.py", "deep/module.py", "lazy.py", "pack/defining.py", "pack/numbers/a.csv",
+             "pack/shared.py", "pack/table.yaml", "pack/__init__.py", "pack/heavy.py"],
+        ),
+    ],
+)  # fmt: skip
+def test_the_files_behind_a_module(package, module, behind):
+    own = module.removeprefix("uae.").replace(".", "/") + ".py"
+    assert sources.of(module) == sorted(f"uae/{name}" for name in [own, *behind])
+
+
+def test_a_name_that_a_package_passes_on_leads_past_the_package(package):
+    (package / "user.py").write_text("from uae.pack import thing")
+    assert sources.of("uae.user") == [
+        "uae/pack/defining.py", "uae/pack/numbers/a.csv", "uae/pack/table.yaml", "uae/user.py",
+    ]  # fmt: skip
+
+
+def test_a_module_that_is_none(package):
+    with pytest.raises(ModuleNotFoundError, match=r"no module 'uae\.nothing'"):
+        sources.of("uae.nothing")
+
+
+def behind(*modules: str) -> set[str]:
+    return {Path(path).relative_to(CODE).as_posix() for path in map(ROOT.joinpath, sources.of(*modules))}
+
+
+def imports(path: Path) -> set[str]:
+    """The first words of all modules that a file imports."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] == "uae":
-            found |= {module(f"{node.module}.{alias.name}") or module(node.module) for alias in node.names}
-    return found - {None}
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
 
 
-@pytest.mark.parametrize("stage", MODULES)
-def test_a_stages_sources_hold_what_its_module_imports(stage):
-    listed = NAMES["SOURCES"][stage]
-    assert len(set(listed)) == len(listed) and all((CODE / name).exists() for name in listed)
-    needed = imported(CODE / "stages" / f"{MODULES[stage]}.py") - NO_NUMBERS
-    assert needed, "nothing was compared"
-    for name in sorted(needed):
-        held = {name, *(str(parent) for parent in Path(name).parents)} & {*listed, *OTHERS.get(stage, ())}
-        # Of the attacks a stage may need what reads their results alone
-        assert held or (name == "attacks/__init__.py" and "attacks/result.py" in listed), (
-            f"{stage}: {name} is missing"
-        )
+def test_what_renders_is_without_torch():
+    modules = [f"uae.paper.{path.stem}" for path in CODE.glob("paper/[a-z]*.py")]
+    modules += [f"uae.paper.figures.{path.stem}" for path in CODE.glob("paper/figures/[a-z_]*.py")]
+    files = behind(*modules, "uae.config", "uae.sources")
+    assert len(files) > 30
+    assert not [name for name in files if name.endswith(".py") and "torch" in imports(CODE / name)]
+
+
+def test_the_package_never_imports_the_workflow():
+    assert not [path for path in CODE.rglob("*.py") if {"snakemake", "workflow"} & imports(path)]
+
+
+@pytest.mark.parametrize(
+    ("stage", "used", "not_used"),
+    [
+        ("uae.stages.train", ["training/loop.py", "augment.py", "models/simclr.py", "attacks/result.py"],
+         ["attacks/minmax.py", "mine/kernel.py", "losses.py", "paper/tables.py"]),
+        ("uae.stages.generate", ["mine/kernel.py", "attacks/minmax.py", "sampling.py", "losses.py"],
+         ["training/loop.py", "evaluation/reconstruction.py"]),
+        ("uae.stages.evaluate", ["evaluation/reconstruction.py", "attacks/result.py"],
+         ["training/loop.py", "mine/kernel.py", "attacks/minmax.py"]),
+        ("uae.paper.figures.figure2", ["paper/figures/figure2.py", "paper/figures/styles/paper.mplstyle"],
+         ["paper/figures/figure3.py", "paper/tables.py"]),
+        ("uae.paper.formats", ["paper/tables.yaml", "paper/reference/table4.csv", "paper/perturbation.py"],
+         ["paper/figures/__init__.py", "paper/report.py"]),
+    ],
+)  # fmt: skip
+def test_a_stage_has_what_it_uses_and_nothing_else(stage, used, not_used):
+    found = behind(stage)
+    assert set(used) <= found
+    assert not set(not_used) & found

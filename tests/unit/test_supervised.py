@@ -18,7 +18,8 @@ from uae.attacks import AttackResult
 from uae.data import prepared
 from uae.mine import Estimator
 from uae.sampling import Features, RandomSampling
-from uae.stages import classifier, supervised
+from uae.stages import attack_classifier, train_classifier
+from uae.stages import measure_classifier as supervised
 
 MINE = {"critic": "vanilla", "inner_steps": 1, "lr": 1e-3}
 COMMON = {"eps": 1.0, "alpha": 0.3, "kappa": 0.0}
@@ -79,8 +80,8 @@ def run(tmp_path_factory):
     write_data(data)
     settings = {"network": "carlini-wagner", "arguments": {"widths": [8, 8, 16], "classes": 4}}
     settings |= {"epochs": 12, "batch_size": 4, "lr": 0.01, "momentum": 0.9, "decay": 1e-6}
-    classifier.train(data, checkpoint, settings=settings, seed=0)
-    classifier.attack(data, checkpoint, folder / "sets", sets=SETS, seed=0)
+    train_classifier.train(data, checkpoint, settings=settings, seed=0)
+    attack_classifier.attack(data, checkpoint, folder / "sets", sets=SETS, seed=0)
 
     autoencoder = models.build("convolutional", (1, 16, 16), widths=(4, 2)).eval()
     known = {"network": "convolutional", "arguments": {"widths": [4, 2]}, "shape": [1, 16, 16]}
@@ -280,10 +281,10 @@ def test_an_example_outside_its_ball_is_no_result(run, tmp_path, monkeypatch):
         result.adv = (x + 0.1 + 1e-5).clamp(0, 1)
         return result
 
-    monkeypatch.setattr(classifier, "run", too_far)
+    monkeypatch.setattr(attack_classifier, "run", too_far)
     arguments = run / "data.safetensors", run / "classifier.safetensors", tmp_path
     with pytest.raises(RuntimeError, match=r"pgd@0\.1: an example is outside its bounds, by 1"):
-        classifier.attack(*arguments, sets=[pgd_set(0.1)], seed=0)
+        attack_classifier.attack(*arguments, sets=[pgd_set(0.1)], seed=0)
 
 
 def test_attacks_of_different_images_are_compared_on_those_that_both_have():

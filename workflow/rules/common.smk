@@ -7,9 +7,11 @@ from pathlib import Path
 import snakemake.benchmark
 
 from uae import plan
-from uae.config import ROOT, Method, Run, gpu, load
+from uae.config import ROOT, Run, gpu, load
 from uae.errors import ConfigError
+from uae.methods import Method
 from uae.paper.layouts import layouts, wanted
+from uae.sources import of as sources
 
 if workflow.is_main_process and ROOT.resolve() != Path.cwd().resolve():
     raise WorkflowError(
@@ -46,169 +48,6 @@ wildcard_constraints:
     data="[a-z0-9@.+-]+",
 
 
-# What every stage runs that computes with a model.
-COMMON = ["checkpoints.py", "data/prepared.py", "seeding.py", "seeds.py", "stages/__init__.py"]
-# The modules that each stage runs, or the folders that they lie in: an edit of one of them reruns the stages
-# that may use it, and no other.
-SOURCES = {
-    "prepare": [
-        "data/catalogue.py",
-        "data/prepared.py",
-        "data/readers",
-        "data/transforms.py",
-        "seeding.py",
-        "seeds.py",
-    ],
-    "train": [*COMMON, "models", "stages/train.py", "training"],
-    "retrain": [*COMMON, "attacks/result.py", "augment.py", "models", "stages/train.py", "training"],
-    "generate": [*COMMON, "attacks", "losses.py", "mine", "models", "sampling.py", "stages/generate.py"],
-    "stationarity": [*COMMON, "evaluation/stationarity.py", "records.py"],
-    "evaluate": [
-        *COMMON,
-        "attacks/result.py",
-        "augment.py",
-        "evaluation",
-        "losses.py",
-        "models",
-        "records.py",
-        "stages/evaluate.py",
-    ],
-    "pretrain": [
-        *COMMON,
-        "attacks/result.py",
-        "augment.py",
-        "augmentations.py",
-        "contrastive.py",
-        "models",
-        "stages/train.py",
-        "training",
-    ],
-    "attack-simclr": [
-        *COMMON,
-        "attacks",
-        "augmentations.py",
-        "contrastive.py",
-        "mine",
-        "models",
-        "sampling.py",
-        "stages/contrastive.py",
-        "stages/generate.py",
-    ],
-    "evaluate-simclr": [
-        *COMMON,
-        "attacks",
-        "augmentations.py",
-        "contrastive.py",
-        "evaluation",
-        "losses.py",
-        "models",
-        "records.py",
-        "stages/contrastive.py",
-        "stages/evaluate.py",
-        "training",
-    ],
-    "classifier": [*COMMON, "models", "stages/classifier.py", "training"],
-    "supervised": [
-        *COMMON,
-        "attacks",
-        "evaluation/robustness.py",
-        "losses.py",
-        "mine",
-        "models",
-        "sampling.py",
-        "stages/classifier.py",
-    ],
-    "measure": [
-        *COMMON,
-        "attacks/result.py",
-        "evaluation",
-        "losses.py",
-        "mine",
-        "models",
-        "records.py",
-        "sampling.py",
-        "stages/supervised.py",
-    ],
-    "train_robust": [
-        *COMMON,
-        "attacks/result.py",
-        "augment.py",
-        "models",
-        "stages/robustness.py",
-        "training",
-        "upstream.py",
-        "upstream.yaml",
-    ],
-    "attack_robust": [
-        *COMMON,
-        "attacks",
-        "evaluation/robustness.py",
-        "intervals.py",
-        "losses.py",
-        "mine",
-        "models",
-        "records.py",
-        "sampling.py",
-        "stages/robustness.py",
-    ],
-    "tables": [
-        "data/catalogue.py",
-        "data/catalogue.yaml",
-        "paper/formats.py",
-        "paper/layouts.py",
-        "paper/names.py",
-        "paper/perturbation.py",
-        "paper/reference",
-        "paper/tables.py",
-        "paper/tables.yaml",
-        "records.py",
-    ],
-    "report": [
-        "data/catalogue.py",
-        "data/catalogue.yaml",
-        "paper/claims.py",
-        "paper/layouts.py",
-        "paper/names.py",
-        "paper/perturbation.py",
-        "paper/reference",
-        "paper/report.html.jinja",
-        "paper/report.py",
-        "paper/tables.py",
-        "paper/tables.yaml",
-        "paper/verdicts.py",
-        "records.py",
-    ],
-}
-FIGURE_SOURCES = [
-    "data/catalogue.py",
-    "data/catalogue.yaml",
-    "evaluation/stationarity.py",
-    "intervals.py",
-    "paper/figures/__init__.py",
-    "paper/layouts.py",
-    "paper/figures/_curves.py",
-    "paper/images.py",
-    "paper/names.py",
-    "paper/paper.mplstyle",
-    "paper/tables.yaml",
-    "records.py",
-]
-
-
-def figure_sources(name):
-    return [*FIGURE_SOURCES, f"paper/figures/{name}.py"]
-
-
-def sources(*stages):
-    """The files of src/uae that stages run; a figure's are its module and what all figures share."""
-    found = []
-    for name in sorted({name for stage in stages for name in SOURCES.get(stage) or figure_sources(stage)}):
-        path = Path("src/uae") / name
-        inside = [p for p in path.rglob("[!.]*") if p.suffix in (".py", ".yaml", ".csv")]
-        found += sorted(inside) if path.is_dir() else [path]
-    return [str(path) for path in found]
-
-
 def as_json(value):
     """A parameter, so that a change reruns the job. A function, because Snakemake would fill in braces."""
     text = json.dumps(value, sort_keys=True)
@@ -228,6 +67,12 @@ def settings_of(wildcards, input):
 
 
 # The unsupervised experiments
+
+STAGES = {
+    "train": "uae.stages.train",
+    "retrain": "uae.stages.train",
+    "generate": "uae.stages.generate",
+}
 
 
 def prepared(row):

@@ -1,4 +1,4 @@
-# SimCLR: `uae make` trains it as any other model.
+# SimCLR: `uae make` trains and attacks it as any other model.
 for row in cfg.contrastive_rows:
 
     PREPARED = f"data/prepared/{cfg.limited(cfg.contrastive.data, cfg.contrastive.train_limit)}.safetensors"
@@ -11,7 +11,7 @@ for row in cfg.contrastive_rows:
             input:
                 data=PREPARED,
                 uae=[uae_file(row, name) for name in Method(method).attacks],
-                code=sources("pretrain"),
+                code=sources("uae.stages.train"),
             output:
                 update(
                     ensure(f"{files('checkpoints', row)}/{method}/seed{{seed}}.safetensors", non_empty=True)
@@ -45,7 +45,7 @@ for row in cfg.contrastive_rows:
         input:
             data=PREPARED,
             checkpoint=f"{files('checkpoints', row)}/original/seed{{seed}}.safetensors",
-            code=sources("attack-simclr"),
+            code=sources("uae.stages.generate"),
         output:
             update(ensure(f"{files('uae', row)}/mine-uae/seed{{seed}}.safetensors", non_empty=True)),
         log:
@@ -60,12 +60,23 @@ for row in cfg.contrastive_rows:
             device=DEVICE,
         params:
             made=settings_of,
-            settings=as_json(cfg.contrastive.attacking(cfg.attacking(row.model, "mine-uae"))),
+            steps=as_json(
+                [
+                    {
+                        "attacked": "original",
+                        "attacks": {
+                            "mine-uae": cfg.contrastive.attacking(cfg.attacking(row.model, "mine-uae"))
+                        },
+                    }
+                ]
+            ),
+            checkpoints=folder("checkpoints", row),
+            uae=folder("uae", row),
         message:
             f"Generate mine-uae for {row.model} on {row.dataset}, seed {{wildcards.seed}}"
         shell:
-            "uae generate-simclr --data {input.data} --checkpoint {input.checkpoint} --out {output}"
-            " --seed {wildcards.seed} --settings {params.settings:q} --made {params.made:q} --device {resources.device} > {log} 2>&1"
+            "uae make --data {input.data} --checkpoints {params.checkpoints} --uae {params.uae}"
+            " --steps {params.steps:q} --seed {wildcards.seed} --made {params.made:q} --device {resources.device} > {log} 2>&1"
 
     rule:
         name:
@@ -81,7 +92,7 @@ for row in cfg.contrastive_rows:
                 for method in cfg.contrastive.methods
                 for name in Method(method).attacks
             ],
-            code=sources("evaluate-simclr"),
+            code=sources("uae.stages.evaluate_simclr"),
         output:
             [
                 update(f"{files('records/contrastive', row)}/{method}/seed{{seed}}.json")

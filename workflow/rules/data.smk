@@ -29,7 +29,7 @@ rule prepare:
         raw=lambda w: [
             f"data/raw/{catalogue.folder(w.data)}/{name}" for name in catalogue.lookup(w.data)[0].files
         ],
-        code=sources("prepare"),
+        code=sources("uae.data.prepared"),
     output:
         ensure("data/prepared/{data}.safetensors", non_empty=True),
     log:

@@ -8,7 +8,7 @@ for row in cfg.rows:
             data=prepared(row),
             checkpoints=[model_file(row, run) for run in [Run("original", None), *cfg.runs(row)]],
             uae=uae_files(row, cfg.runs(row)),
-            code=sources("evaluate"),
+            code=sources("uae.stages.evaluate"),
         output:
             [
                 update(f"{files('records/reconstruction', row)}/{run_file(run)}.json")
@@ -47,7 +47,7 @@ for panel in cfg.panels:
             data=prepared(panel),
             checkpoint=model_file(panel, Run("original", None)),
             uae=uae_file(panel, panel.method),
-            code=sources("evaluate"),
+            code=sources("uae.stages.evaluate"),
         output:
             f"{files('records/figure5', panel)}/{panel.method}/seed{{seed}}.safetensors",
         log:
@@ -74,7 +74,7 @@ for panel in cfg.stationarity:
         input:
             data=prepared(panel),
             checkpoint=model_file(panel, Run("original", None)),
-            code=sources("generate", "stationarity"),
+            code=sources("uae.stages.stationarity"),
         output:
             along=f"{files('records/theorem1', panel)}/{panel.method}/seed{{seed}}.safetensors",
             record=f"{files('records/theorem1', panel)}/{panel.method}/seed{{seed}}.json",

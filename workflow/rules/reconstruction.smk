@@ -10,7 +10,7 @@ for row in cfg.made_rows:
             input:
                 needed(row, job),
                 data=prepared(row),
-                code=sources(*[step.stage for step in job]),
+                code=sources(*{STAGES[step.stage] for step in job}),
             output:
                 [update(ensure(path, non_empty=True)) for path in made(row, job)],
             log:

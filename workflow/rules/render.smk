@@ -11,7 +11,7 @@ for name, kind in TABLES.items():
             f"render_{name}"
         input:
             records=shown_in(name, kind),
-            code=sources("tables"),
+            code=sources("uae.paper.formats"),
         output:
             report(
                 f"{RESULTS}/tables/{name}.csv",
@@ -45,7 +45,7 @@ for name, item in FIGURES.items():
             f"render_{name}"
         input:
             records=shown(item),
-            code=sources(name),
+            code=sources(f"uae.paper.figures.{name}"),
         output:
             report(
                 f"{RESULTS}/figures/{name}.pdf",
@@ -78,7 +78,7 @@ rule report:
         tables=[f"{RESULTS}/tables/{name}.csv" for name in TABLES],
         figures=[f"{RESULTS}/figures/{name}.png" for name in FIGURES],
         captions=sorted(map(str, Path("workflow/report").glob("*.rst"))),
-        code=sources("report"),
+        code=sources("uae.paper.report"),
     output:
         f"{RESULTS}/report.html",
     log:

@@ -8,7 +8,7 @@ for job, runs in robust_jobs([run for row in cfg.robust_made for run in cfg.robu
             data=[f"data/prepared/{cfg.robust_data(run)}.safetensors" for run in runs],
             uae=uae_of(runs),
             published=[file for run in runs if (file := cfg.robust_model(run).checkpoint)],
-            code=sources("train_robust"),
+            code=sources("uae.stages.train_robust"),
         output:
             [update(ensure(robust_checkpoint(run), non_empty=True)) for run in runs],
         log:
@@ -55,7 +55,7 @@ for job, rows in robust_jobs(cfg.robust_rows).items():
                 if row in rows or row in cfg.surrogates(rows)
                 for run in cfg.robust_runs(row)
             ],
-            code=sources("attack_robust"),
+            code=sources("uae.stages.attack_robust"),
         output:
             [update(ensure(path, non_empty=True)) for path in robust_records(rows)],
         log:

@@ -6,7 +6,7 @@ for row in cfg.classifiers:
             f"train_{row.dataset}_classifier"
         input:
             data=f"data/prepared/{cfg.classifier_data(row)}.safetensors",
-            code=sources("classifier"),
+            code=sources("uae.stages.train_classifier"),
         output:
             update(ensure(f"{files('checkpoints', row)}/original/seed{{seed}}.safetensors", non_empty=True)),
         log:
@@ -35,7 +35,7 @@ for row in cfg.classifiers:
             input:
                 data=f"data/prepared/{cfg.classifier_data(row)}.safetensors",
                 checkpoint=f"{files('checkpoints', row)}/original/seed{{seed}}.safetensors",
-                code=sources("supervised"),
+                code=sources("uae.stages.attack_classifier"),
             output:
                 [update(ensure(example_set(row, attack), non_empty=True)) for attack in attacks],
             log:
@@ -78,7 +78,7 @@ for row in cfg.classifiers:
                 ],
                 other=list(unsupervised_example().values()) if "table1" in items else [],
                 inception=(cfg.supervised.inception_file or []) if "table2" in items else [],
-                code=sources("measure"),
+                code=sources("uae.stages.measure_classifier"),
             output:
                 [update(path) for item in items for path in measured(row, item)],
             log:

@@ -17,6 +17,7 @@ from uae.cli import (  # noqa: F401
     reconstruction,
     render,
     robustness,
+    streams,
     supervised,
     verify,
 )
@@ -29,8 +30,13 @@ def main() -> None:
     gc.disable()
     logging.basicConfig(level="WARNING", format="%(message)s", handlers=[RichHandler(console=console)])
     try:
-        app(standalone_mode=True)
+        streams.prepare(result_on_stdout=sys.argv[1:2] in (["config"], ["verify"]))
+        try:
+            app(standalone_mode=True)
+        finally:
+            sys.stdout.flush()
     except (InputError, OSError) as error:
         console.print("error:", style="bold red", end=" ")
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        streams.Display(sys.stdout).flush()  # else it fails once more
         sys.exit(1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +25,8 @@ app = typer.Typer(
     invoke_without_command=True,
     help="Unsupervised adversarial examples: the method, and the stages of the reproduction.",
 )
+if not re.fullmatch("[1-9][0-9]{1,2}", os.environ.get("COLUMNS", "80"), re.ASCII):  # as 0, of no terminal
+    del os.environ["COLUMNS"]
 console = Console(stderr=True)
 SECONDS_OF_SILENCE = 300  # at most, in the log of a job under way
 # The panels of `uae --help`

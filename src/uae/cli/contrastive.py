@@ -1,4 +1,4 @@
-"""The stages of the contrastive experiment that are its own."""
+"""The stage of the contrastive experiment that is not that of other models."""
 
 from __future__ import annotations
 
@@ -8,26 +8,7 @@ from typing import Annotated
 
 import typer
 
-from uae.cli.common import STAGES, Data, Device, Made, Out, Seed, Settings, app, bar
-
-
-@app.command("generate-simclr", rich_help_panel=STAGES)
-def generate(
-    data: Data,
-    checkpoint: Annotated[Path, typer.Option(help="The attacked model.")],
-    out: Out,
-    settings: Settings,
-    seed: Seed = 0,
-    device: Device = "cpu",
-    made: Made = "{}",
-) -> None:
-    """Attack every training image of a SimCLR model and write the UAE set."""
-    from uae.stages import contrastive as stage
-
-    with bar("attack") as progress:
-        stage.generate(
-            data, checkpoint, out, settings=json.loads(settings), seed=seed, device=device, progress=progress
-        )
+from uae.cli.common import STAGES, Data, Device, Made, Settings, app, bar
 
 
 @app.command("evaluate-simclr", rich_help_panel=STAGES)
@@ -42,7 +23,7 @@ def evaluate(
     made: Made = "{}",
 ) -> None:
     """Measure SimCLR models: Table 7 and Figure 10 (b), a record each."""
-    from uae.stages import contrastive as stage
+    from uae.stages import evaluate_simclr as stage
 
     with bar("evaluate") as progress:
         stage.evaluate(

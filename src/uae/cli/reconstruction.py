@@ -86,7 +86,7 @@ def stationarity(
     made: Made = "{}",
 ) -> None:
     """Follow Theorem 1's measure of stationarity along a long attack."""
-    from uae.stages import generate as stage
+    from uae.stages import stationarity as stage
 
     stage.stationarity(
         data,

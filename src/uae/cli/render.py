@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from uae.cli.common import USERS, Out, app
+from uae.errors import InputError
 
 
 @app.command(rich_help_panel=USERS)
@@ -25,7 +26,10 @@ def render(
 ) -> None:
     """Render a table or a figure in all its formats."""
     from uae.paper import render as rendering
+    from uae.paper.layouts import layouts
 
+    if what in layouts()["tables"] and (width, style) != (None, None):
+        raise InputError(f"{what} is a table: --width and --style are for figures")
     inputs = inputs or rendering.records_of(what, Path("results") / scale)
     rendering.render(what, inputs, out, width, style)
 

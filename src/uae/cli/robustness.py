@@ -23,7 +23,7 @@ def train_robust(
     made: Made = "{}",
 ) -> None:
     """Train classifiers, with or without an adversary, on the originals or on augmented sets."""
-    from uae.stages import robustness as stage
+    from uae.stages import train_robust as stage
 
     with bar("train") as progress:
         stage.train(checkpoints, runs=json.loads(runs), uae=uae, seed=seed, device=device, progress=progress)
@@ -39,7 +39,7 @@ def attack_robust(
     made: Made = "{}",
 ) -> None:
     """Attack trained models over eps and check the attacks: records, and the images of Figure 6."""
-    from uae.stages import robustness as stage
+    from uae.stages import attack_robust as stage
 
     with bar("attack") as progress:
         stage.attack(checkpoints, records, rows=json.loads(rows), seed=seed, device=device, progress=progress)

@@ -17,7 +17,7 @@ def train_classifier(
     data: Data, out: Out, settings: Settings, seed: Seed = 0, device: Device = "cpu"
 ) -> None:
     """Train Carlini and Wagner's classifier, which Tables 1 to 3 attack."""
-    from uae.stages import classifier as stage
+    from uae.stages import train_classifier as stage
 
     with bar("train") as progress:
         stage.train(data, out, settings=json.loads(settings), seed=seed, device=device, progress=progress)
@@ -34,7 +34,7 @@ def attack_classifier(
     made: Made = "{}",
 ) -> None:
     """Attack test images that a classifier gets right, and write the example sets."""
-    from uae.stages import classifier as stage
+    from uae.stages import attack_classifier as stage
 
     with bar("attack") as progress:
         stage.attack(
@@ -57,7 +57,7 @@ def measure_classifier(
     made: Made = "{}",
 ) -> None:
     """Measure the example sets of a classifier: records, curves and images."""
-    from uae.stages import supervised as stage
+    from uae.stages import measure_classifier as stage
 
     attacked = stage.Attacked(data, checkpoint, sets, records, dataset, device)
     for item, settings in json.loads(items).items():

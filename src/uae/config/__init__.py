@@ -22,7 +22,6 @@ from uae.config.reconstruction import (
     Attack,
     Budget,
     DatasetBlock,
-    Method,
     Panel,
     Recipe,
     Stationarity,
@@ -36,8 +35,9 @@ from uae.config.supervised import AttackSet, Supervised
 from uae.config.values import Count, Flag, Name, Runs, Seeds, Unique, short
 from uae.data import catalogue
 from uae.errors import ConfigError
+from uae.methods import Method
 
-__all__ = ["ROOT", "SCALES", "Config", "Method", "Robust", "Row", "load", "merge", "read_yaml"]
+__all__ = ["ROOT", "SCALES", "Config", "Robust", "Row", "load", "merge", "read_yaml"]
 
 
 class Row(NamedTuple):

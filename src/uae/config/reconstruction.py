@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -22,6 +21,7 @@ from uae.config.values import (
     Several,
     Unique,
 )
+from uae.methods import CONTROLS, Method
 
 
 class Fit(Block):
@@ -126,39 +126,6 @@ class Stationarity(Block):
     method: Name
     samples: Count
     steps: Count
-
-
-# What a retrained model sees beside the originals. `matched`: the originals again. A trailing `-2`: two
-# rounds, the second of UAEs for the model of the first (appendix H). `-to-clean`: a UAE's target is its
-# original. `matched-best`: the control with the weights of the epoch with the lowest training loss.
-METHOD = re.compile(r"(?P<base>ga-(?P<sigma>\d+(\.\d+)?)|[a-z0-9.-]+?)(?P<again>-2)?(?P<clean>-to-clean)?")
-CONTROLS = ("matched", "matched-2", "matched-best")
-
-
-class Method:
-    """A method's name, taken apart."""
-
-    def __init__(self, name: str):
-        match = METHOD.fullmatch(name)
-        self.name = name
-        self.sigma = float(match["sigma"]) if match and match["sigma"] else None
-        self.base = match["base"] if match else name
-        self.rounds = 2 if match and match["again"] else 1
-        self.clean_target = bool(match and match["clean"])
-
-    @property
-    def is_attack(self) -> bool:
-        return self.sigma is None and self.base != "original" and self.name not in CONTROLS
-
-    @property
-    def attacks(self) -> list[str]:
-        """The UAE sets that the retraining needs, one a round."""
-        return [self.base + suffix for suffix in ("", "-2")[: self.rounds]] if self.is_attack else []
-
-    @property
-    def attacked(self) -> str:
-        """The method of the model that an attack is made on: in a second round, the retrained one."""
-        return self.base if self.rounds == 2 else "original"
 
 
 def check_methods(key: str, methods: list[str], attacks: dict[str, Attack]) -> None:

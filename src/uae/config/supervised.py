@@ -207,7 +207,7 @@ class Supervised(Block):
         return [name for name, method in self.compared.items() if budgets.get(method.critic)]
 
     def measuring(self, item: str, dataset: str) -> dict[str, Any]:
-        """The settings of what is measured for one table or figure (`uae.stages.supervised`)."""
+        """The settings of what is measured for one table or figure (`uae.stages.measure_classifier`)."""
         if item == "table1":
             settings = self.estimator.model_dump()
             settings["random_sampling"] = self.table2.random_sampling.model_dump()

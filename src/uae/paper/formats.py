@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from uae import storage
+from uae.paper import escape
 from uae.paper.layouts import layouts
 from uae.paper.names import name_of, plain
-from uae.paper.tables import NONE, body, caption, columns, label, plain_heads, tidy
+from uae.paper.tables import NONE, body, caption, columns, label, tidy
 from uae.records import Record
 
 
+def _name(key: str, math: bool) -> str:
+    """A name of tables.yaml as it stands there; a key of others is escaped."""
+    if key in layouts()["names"]:
+        return name_of(key, math)
+    return escape.latex(key) if math else escape.markdown(key)
+
+
 def _block_title(block: dict[str, Any], math: bool) -> str:
-    return ", ".join(name_of(name, math) for name in block["names"])
+    return ", ".join(_name(name, math) for name in block["names"])
+
+
+def _heads(group: dict[str, Any], math: bool) -> list[str]:
+    """The heads of a group's columns: the layout's own, or the names of its methods."""
+    return [
+        _name(method, math) if head == method else _tex_escape(head) if math else plain(head)
+        for method, head in zip(group["methods"], group["heads"], strict=True)
+    ]
 
 
 def _markdown(table: str, cells: pd.DataFrame, caption: str) -> str:
@@ -25,11 +42,12 @@ def _markdown(table: str, cells: pd.DataFrame, caption: str) -> str:
         for group in groups
         for _ in group["heads"]
     ]
-    heads = [title + head for title, head in zip(titles, plain_heads(groups), strict=True)]
+    heads = [head for group in groups for head in _heads(group, math=False)]
+    heads = [title + head for title, head in zip(titles, heads, strict=True)]
     lines = [f"**{label(table)}.** {layout['title']}.", ""]
     for block in body(table, cells):
         if block["names"]:
-            lines += [f"{_block_title(block, math=False)} (data: `{block['variant']}`)", ""]
+            lines += [f"{_block_title(block, math=False)} (data: {escape.code(block['variant'])})", ""]
         lines += [f"| {layout['head']} | | " + " | ".join(heads) + " |", "|---|---|" + "---|" * len(heads)]
         for row in block["rows"]:
             ours = [
@@ -37,8 +55,8 @@ def _markdown(table: str, cells: pd.DataFrame, caption: str) -> str:
                 for c in row["cells"]
             ]
             paper = [NONE if c is None else c["paper"] for c in row["cells"]]
-            variant = f" (data: `{row['variant']}`)" if row["variant"] else ""
-            lines.append(f"| {name_of(row['name'], math=False)}{variant} | ours | " + " | ".join(ours) + " |")
+            variant = f" (data: {escape.code(row['variant'])})" if row["variant"] else ""
+            lines.append(f"| {_name(row['name'], math=False)}{variant} | ours | " + " | ".join(ours) + " |")
             if row["in_paper"]:
                 lines.append("| | paper | " + " | ".join(paper) + " |")
         lines.append("")
@@ -54,8 +72,8 @@ def _bold(text: str, best: bool) -> str:
 
 
 def _tex_escape(text: str) -> str:
+    text = re.sub(r"(?<!\\)%", r"\\%", text)
     for old, new in (
-        ("%", r"\%"),
         ("±", r"$\pm$"),
         ("↑", r"$\uparrow$"),
         ("↓", r"$\downarrow$"),
@@ -75,7 +93,7 @@ def _latex(table: str, cells: pd.DataFrame, caption: str) -> str:
     """A booktabs table* to be \\input; needs the packages booktabs and graphicx."""
     layout, groups = layouts()["tables"][table], columns(table, cells)
     width = sum(len(group["methods"]) for group in groups)
-    heads = " & ".join(_tex_escape(head) for group in groups for head in group["heads"])
+    heads = " & ".join(head for group in groups for head in _heads(group, math=True))
     head_lines = [rf"{layout['head']} & & {heads} \\"]
     if layout["rows"] != "method":
         top = " & ".join(
@@ -100,7 +118,7 @@ def _latex(table: str, cells: pd.DataFrame, caption: str) -> str:
     for block in body(table, cells):
         lines.append(r"\midrule")
         if block["names"]:
-            title = rf"{_block_title(block, math=True)} (data: \texttt{{{block['variant']}}})"
+            title = rf"{_block_title(block, math=True)} (data: \texttt{{{escape.latex(block['variant'])}}})"
             lines.append(rf"\multicolumn{{{width + 2}}}{{l}}{{\textbf{{{title}}}}} \\")
         for row in block["rows"]:
             lines += _latex_row(row)
@@ -116,8 +134,8 @@ def _latex_row(row: dict[str, Any]) -> list[str]:
         ours.append(rf"\textbf{{{number}}}" if cell["best"] else number)
         spreads.append(_tex_escape(" ".join(filter(None, _ours(cell)[1:]))))
         paper.append(_tex_escape(cell["paper"]))
-    variant = rf" (\texttt{{{row['variant']}}})" if row["variant"] else ""
-    lines = [rf"{name_of(row['name'])}{variant} & ours & {' & '.join(ours)} \\"]
+    variant = rf" (\texttt{{{escape.latex(row['variant'])}}})" if row["variant"] else ""
+    lines = [rf"{_name(row['name'], math=True)}{variant} & ours & {' & '.join(ours)} \\"]
     if any(spreads):
         small = [rf"{{\footnotesize {text}}}" if text else "" for text in spreads]
         lines.append(rf" & & {' & '.join(small)} \\")
@@ -129,8 +147,10 @@ def _latex_row(row: dict[str, Any]) -> list[str]:
 
 def render(table: str, records: list[Record], folder: Path) -> None:
     """Write <table>.csv, .tex and .md to the folder."""
-    cells, text = tidy(table, records), caption(table, records)
-    written = cells.drop(columns=["seeds", "base", "unperturbed"], errors="ignore")
+    cells = tidy(table, records)
+    written = escape.cells(cells.drop(columns=["seeds", "base", "unperturbed"], errors="ignore"))
     storage.write_text(folder / f"{table}.csv", written.to_csv(index=False, float_format="%.8g"))
-    storage.write_text(folder / f"{table}.tex", _latex(table, cells, text))
-    storage.write_text(folder / f"{table}.md", _markdown(table, cells, text))
+    storage.write_text(folder / f"{table}.tex", _latex(table, cells, caption(table, records, escape.latex)))
+    storage.write_text(
+        folder / f"{table}.md", _markdown(table, cells, caption(table, records, escape.markdown))
+    )

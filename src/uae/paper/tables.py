@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -245,13 +246,16 @@ def _best(cells: pd.DataFrame, layout: dict[str, Any]) -> dict[tuple, tuple[str,
     return out
 
 
-def caption(table: str, records: list[Record]) -> str:
-    """The layout's caption, what the records' settings say of its `notes`, and which data are incomplete."""
+def caption(table: str, records: list[Record], quote: Callable[[str], str] = str) -> str:
+    """The layout's caption, what the records' settings say of its `notes`, and which data are incomplete.
+
+    quote: makes plain text of what the records say, in the format that the caption is for.
+    """
     layout = layouts()["tables"][table]
     text = [layout["caption"].strip()]
     records = [r for r in records if wanted(table, r.experiment, r.dataset, r.model, r.method)]
     for title, key in layout.get("notes", {}).items():
-        found = {str(r.settings[key]) for r in records if key in r.settings}
+        found = {quote(str(r.settings[key])) for r in records if key in r.settings}
         text += [f"{title}: {', '.join(sorted(found))}."] if found else []
     draws = {r.draw for r in records} - {None}
     text += [f"{layout['draws']}: {len(draws)}."] if "draws" in layout and draws else []
@@ -264,7 +268,7 @@ def caption(table: str, records: list[Record]) -> str:
             f"comparison tests nothing ({len(flat)} of the models)."
         )
     if mixed := settings_differ(records):
-        text.append(f"Runs with different settings stand in one cell: {', '.join(mixed)}.")
+        text.append(f"Runs with different settings stand in one cell: {quote(', '.join(mixed))}.")
     smaller = {r.variant.partition("+")[0] for r in records if not complete(r.variant)}
     text += [f"Data {variant}: {catalogue.describe(variant)}." for variant in sorted(smaller)]
     return " ".join(text)

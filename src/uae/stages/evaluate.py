@@ -11,9 +11,9 @@ from torch import nn
 
 from uae import augment, checkpoints, identity, records, storage
 from uae.attacks import AttackResult
-from uae.config import Method
 from uae.data import prepared
 from uae.evaluation import reconstruction, representation
+from uae.methods import Method
 from uae.stages import use
 
 

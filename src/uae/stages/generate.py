@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
-from uae import checkpoints, identity, records, storage
+from torch import nn
+
+from uae import checkpoints, identity, records
 from uae.attacks import MinMaxAttack
 from uae.data import prepared
-from uae.evaluation.stationarity import best_so_far, slope
-from uae.losses import Reconstruction
+from uae.losses import Contrastive, Reconstruction
 from uae.mine import MINE
 from uae.sampling import ConvolutionOutput, RandomSampling
 from uae.stages import Progress, use
@@ -29,6 +29,13 @@ def attack_from(settings: dict[str, Any]) -> MinMaxAttack:
     return MinMaxAttack(**settings["attack"], mi=mine)
 
 
+def loss_from(settings: dict[str, Any], model: nn.Module, seed: int) -> Reconstruction | Contrastive:
+    """What the attack must not raise: the reconstruction error, or SimCLR's loss with its settings."""
+    if "loss" in settings:
+        return Contrastive(model, seed=seed, **settings["loss"])
+    return Reconstruction(model, squared=settings["squared"])
+
+
 def generate(
     data: Path,
     checkpoint: Path,
@@ -39,7 +46,7 @@ def generate(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
-    """Attack every training sample of an autoencoder; a UAE set for each attack.
+    """Attack every training sample of a model; a UAE set for each attack.
 
     attacks: settings of `Config.attacking` by name. Writes <folder>/<name>/seed<k>.safetensors.
     """
@@ -52,13 +59,13 @@ def generate(
         clock = records.Clock()
         target = records.path(folder, name, seed, None, ".safetensors")
         result = attack_from(settings)(
-            Reconstruction(model, squared=settings["squared"]),
+            loss_from(settings, model, seed),
             x,
             seed=seed,
             progress=progress and _noted(progress, name),
             **resuming_attack(target, clock, source.metadata["sha256"], checkpoint, settings, seed, device),
         )
-        result.metadata |= {
+        result.metadata |= ({"loss": settings["loss"]} if "loss" in settings else {}) | {
             "inputs": made_from,
             "variant": source.metadata["variant"],
             "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
@@ -69,54 +76,3 @@ def generate(
 
 def _noted(progress: Progress, name: str):
     return lambda done, total: progress(done, total, f"samples, {name}")
-
-
-def stationarity(
-    data: Path,
-    checkpoint: Path,
-    target: Path,
-    *,
-    settings: dict[str, Any],
-    samples: int,
-    steps: int,
-    dataset: str,
-    model_name: str,
-    method: str,
-    seed: int,
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> None:
-    """||L(delta_t, c_t)||^2 of Theorem 1 along the attack, for the first training samples.
-
-    Writes `stationarity`, float32 (samples, steps), to `target`, and a record with the fitted slope beside
-    it.
-    """
-    use(device)
-    clock = records.Clock()
-    source = prepared.load(data)
-    model, run = checkpoints.load(checkpoint, device)
-    result = dataclasses.replace(attack_from(settings), steps=steps)(
-        Reconstruction(model, squared=settings["squared"]),
-        source.unit("train")[:samples].to(device),
-        seed=seed,
-        trace=True,
-        progress=progress and _noted(progress, "stationarity"),
-    )
-    along = result.stationarity.cpu().numpy()
-    names = {"dataset": dataset, "model": model_name, "method": method, "seed": seed}
-    known = names | {key: source.metadata[key] for key in ("variant", "title")}
-    made_from = identity.inputs({data: source.metadata, checkpoint: run})
-    storage.write_tensors(target, {"stationarity": along}, known | {"inputs": made_from})
-    metrics = {"slope": slope(best_so_far(along).mean(0)), "n_attacked": len(along), "attack_steps": steps}
-    record = records.Record(
-        experiment="theorem1",
-        **known,
-        metrics=metrics,
-        settings={"attack": result.metadata["attack"]},
-        provenance={
-            "training": run["provenance"],
-            "attack": clock.provenance(settings, records.device_name(device)),
-        },
-        inputs=made_from,
-    )
-    record.save(target.with_suffix(".json"))

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from uae import augment, checkpoints, identity, models, records, seeding, storage, training
 from uae.attacks import AttackResult
-from uae.config import Method
 from uae.data import prepared
 from uae.errors import InputError
+from uae.methods import Method
 from uae.stages import Progress, use
 from uae.stages.resume import TRAINING, resuming, written
 

@@ -7,7 +7,6 @@ frame, or for image grids arrays by name and metadata. `render` writes the PDF, 
 from __future__ import annotations
 
 import importlib
-import math
 import textwrap
 from pathlib import Path
 
@@ -17,11 +16,13 @@ from matplotlib.figure import Figure
 
 from uae import storage
 from uae.errors import InputError
+from uae.paper import escape
 from uae.paper.layouts import layouts
 
-STYLE = Path(__file__).parents[1] / "paper.mplstyle"
+STYLES = Path(__file__).with_name("styles")
+STYLE = STYLES / "paper.mplstyle"
 ONE_COLUMN, TWO_COLUMNS = 3.25, 6.75  # inches
-NARROWEST = 2.0  # inches
+NARROWEST, WIDEST = 2.0, 48.0  # inches; a poster is as wide
 NARROW = 2.5  # inches: too little for a chart with its labels
 
 # Okabe and Ito's palette, told apart by colour-blind readers; markers and dashes tell them apart in grey.
@@ -67,9 +68,9 @@ def render(
 
     style: one of the package's styles (ieee), or a matplotlib style's name or file, on top of its default.
     """
-    if width is not None and not NARROWEST <= width < math.inf:
-        raise InputError(f"a figure cannot be {width:g} inches wide: {NARROWEST:g} is the least")
-    own = STYLE.parent / "styles" / f"{style}.mplstyle"
+    if width is not None and not NARROWEST <= width <= WIDEST:
+        raise InputError(f"a figure cannot be {width:g} inches wide: from {NARROWEST:g} to {WIDEST:g} it can")
+    own = STYLES / f"{style}.mplstyle"
     style = str(own) if own.exists() else style
     module = importlib.import_module(f"uae.paper.figures.{name}")
     inputs = sorted(inputs, key=_in_the_papers_order)
@@ -82,4 +83,5 @@ def render(
     if isinstance(numbers, tuple):
         storage.write_tensors(folder / f"{name}.safetensors", *numbers)
     else:
-        storage.write_text(folder / f"{name}.csv", numbers.to_csv(index=False, float_format="%.8g"))
+        text = escape.cells(numbers).to_csv(index=False, float_format="%.8g")
+        storage.write_text(folder / f"{name}.csv", text)

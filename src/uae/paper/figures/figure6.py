@@ -20,7 +20,7 @@ ATTACKS = ("minmax", "pgd")
 def draw(inputs: list[Path], width: float) -> tuple[Figure, tuple[dict[str, Any], dict[str, Any]]]:
     """A row an image, model and attack, a column an eps, the original first; failures are crossed.
 
-    Each input holds one model's images (`uae.stages.robustness.attack`): original (n, C, H, W), eps (E,), and
+    Each input holds one model's images (`uae.stages.attack_robust`): original (n, C, H, W), eps (E,), and
     for each attack its examples (E, n, C, H, W) and successes (E, n).
     """
     needed = ["original", "eps", *ATTACKS, *(f"{attack}_success" for attack in ATTACKS)]

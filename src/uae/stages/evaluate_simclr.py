@@ -1,4 +1,4 @@
-"""SimCLR's own stages (section 5.6, appendix I); it is trained by `uae.stages.train`."""
+"""Measure SimCLR models (section 5.6, appendix I); they are trained and attacked as all models."""
 
 from __future__ import annotations
 
@@ -10,49 +10,13 @@ from torch import Tensor, nn
 
 from uae import checkpoints, identity, records, seeding
 from uae.attacks import PGD, AttackResult
-from uae.contrastive import Contrastive
 from uae.data import prepared
 from uae.evaluation import contrastive, knn, robustness
 from uae.losses import CrossEntropy
 from uae.models.simclr import SimCLR
 from uae.stages import Progress, use
 from uae.stages.evaluate import describe
-from uae.stages.generate import attack_from
-from uae.stages.resume import resuming_attack, written
 from uae.training import linear
-
-
-def generate(
-    data: Path,
-    checkpoint: Path,
-    target: Path,
-    *,
-    settings: dict[str, Any],
-    seed: int,
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> None:
-    """Attack every training image of a SimCLR model and write the UAE set."""
-    use(device)
-    clock = records.Clock()
-    source = prepared.load(data)
-    model, trained = checkpoints.load(checkpoint, device)
-    made_from = identity.inputs({data: source.metadata, checkpoint: trained})
-    result = attack_from(settings)(
-        Contrastive(model, seed=seed, **settings["loss"]),
-        source.unit("train").to(device),
-        seed=seed,
-        progress=progress and (lambda done, total: progress(done, total, "samples")),
-        **resuming_attack(target, clock, source.metadata["sha256"], checkpoint, settings, seed, device),
-    )
-    result.metadata |= {
-        "loss": settings["loss"],
-        "inputs": made_from,
-        "variant": source.metadata["variant"],
-        "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
-    }
-    result.save(target)
-    written(target)
 
 
 def evaluate(

@@ -1,0 +1,117 @@
+"""The files behind a module: what it imports of this package, directly or not, and the data files they read.
+
+The workflow's rules take them as inputs, so that an edit reruns what uses it and nothing else. The import
+graph is read from the source text: nothing is imported, so that a rule that renders needs no torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+NAME = re.compile(r"""["']([A-Za-z0-9][A-Za-z0-9._-]*)["']""")  # a text that may name a file
+
+# They decide on no number: the text of errors, reading and writing whole files, provenance, resuming. An edit
+# of one of them reruns nothing; their tests guard them.
+WITHOUT_NUMBERS = {
+    "uae.errors",
+    "uae.identity",
+    "uae.locks",
+    "uae.records",
+    "uae.stages",
+    "uae.stages.resume",
+    "uae.storage",
+}
+
+
+def of(*modules: str) -> list[str]:
+    """The files behind modules such as `uae.stages.train`, sorted, relative to the working directory where
+    they are below it.
+
+    Imports inside functions count, imports for type checking do not. A name that a package imports only to
+    pass it on leads to the module that defines it, and not to the rest of the package.
+    Raises ModuleNotFoundError for a module that is none.
+    """
+    found: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        if module not in found and module not in WITHOUT_NUMBERS:
+            found.add(module)
+            waiting += _imported(module)
+    paths = {path for module in found for path in [_file(module), *_data(module)]}
+    here = Path.cwd()
+    return sorted(str(path.relative_to(here) if path.is_relative_to(here) else path) for path in paths)
+
+
+@functools.cache
+def _file(module: str) -> Path:
+    """The file of a module of this package."""
+    path = _where(module)
+    if path is None:
+        raise ModuleNotFoundError(f"no module {module!r} in {PACKAGE}")
+    return path
+
+
+def _where(module: str) -> Path | None:
+    root, *parts = module.split(".")
+    path = PACKAGE.joinpath(*parts)
+    candidates = (path.with_suffix(".py"), path / "__init__.py") if parts else (path / "__init__.py",)
+    return next((p for p in candidates if p.exists()), None) if root == "uae" else None
+
+
+@functools.cache
+def _tree(module: str) -> ast.Module:
+    return ast.parse(_file(module).read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _imported(module: str) -> frozenset[str]:
+    """The modules of this package that a module imports, re-exports resolved."""
+    found = set()
+    for source, name in _imports(_tree(module)):
+        found.add(source if name is None else _defining(source, name))
+    return frozenset(found - {"uae"})  # which loads everything by name when asked
+
+
+def _imports(node: ast.AST) -> Iterator[tuple[str, str | None]]:
+    """(module, None) of `import module` and (module, name) of `from module import name`."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        if isinstance(child, ast.Import):
+            yield from ((alias.name, None) for alias in child.names if alias.name.split(".")[0] == "uae")
+        elif isinstance(child, ast.ImportFrom) and (child.module or "").split(".")[0] == "uae":
+            yield from ((child.module, alias.name) for alias in child.names)
+        else:
+            yield from _imports(child)
+
+
+def _defining(module: str, name: str) -> str:
+    """The module that defines `name` of `module`: the name may be a module, or come from elsewhere."""
+    if _where(f"{module}.{name}"):
+        return f"{module}.{name}"
+    for node in _tree(module).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "uae":
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    return _defining(node.module, alias.name)
+    return module
+
+
+@functools.cache
+def _data(module: str) -> tuple[Path, ...]:
+    """The data files that a module names: files beside it, and the content of folders beside it."""
+    path = _file(module)
+    found = []
+    for name in set(NAME.findall(path.read_text(encoding="utf-8"))):
+        named = path.with_name(name)
+        if named.is_file() and named.suffix != ".py":
+            found.append(named)
+        elif named.is_dir() and not any((named / code).exists() for code in ("__init__.py", "__pycache__")):
+            found += [file for file in named.rglob("[!.]*") if file.is_file()]
+    return tuple(found)
