@@ -45,7 +45,8 @@ SHOWN = {command: page.name for page in PAGES for command in commands(page.read_
 def folder(tmp_path_factory) -> Workspace:
     """A copy with the committed records, and a user's own model and data beside it."""
     workspace = copy(tmp_path_factory.mktemp("commands"))
-    shutil.copytree(ROOT / "results" / "paper", workspace.folder / "results" / "paper")
+    for scale in ("paper", "reduced"):
+        shutil.copytree(ROOT / "results" / scale, workspace.folder / "results" / scale)
     (workspace.folder / "mymodule.py").write_text(MODEL)
     weights = {"1.weight": np.eye(4, dtype=np.float32), "1.bias": np.full(4, 0.1, np.float32)}
     save_file(weights, workspace.folder / "weights.safetensors")

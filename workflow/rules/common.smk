@@ -10,6 +10,7 @@ from uae import plan
 from uae.config import ROOT, Run, gpu, load
 from uae.errors import ConfigError
 from uae.methods import Method
+from uae.paper import filling
 from uae.paper.layouts import layouts, wanted
 from uae.sources import of as sources
 
@@ -193,13 +194,14 @@ def robust_records(rows):
 
 def every(kind, suffixes=(".json",)):
     """The records of an experiment that the configuration asks for; when frozen, those that are there.
+    Then those of another scale that stand where there are none.
 
     Tables show every record of their folder: a run of one row leaves the others in.
     """
-    folder = f"{RESULTS}/records/{kind}"
-    if cfg.records == "frozen":
-        return sorted(str(path) for path in Path(folder).rglob("*") if path.suffix in suffixes)
-    return RECORDS[kind]
+    live = cfg.records == "live"
+    there = [] if live else filling.own(Path(RESULTS), kind)
+    more = filling.filled(Path(RESULTS), cfg.fill, kind, planned=RECORDS[kind] if live else [])
+    return RECORDS[kind] * live + [str(path) for path in [*there, *more] if path.suffix in suffixes]
 
 
 def shown(figure):

@@ -17,7 +17,7 @@ from pydantic import ValidationError, model_validator
 
 from uae.config.blocks import Block, merge
 from uae.config.contrastive import Contrastive
-from uae.config.files import BASE, ROOT, SCALES, explain, own_files, scale_file, scale_layers
+from uae.config.files import BASE, ROOT, SCALES, explain, own_files, scale_file, scale_layers, scales
 from uae.config.reconstruction import (
     Attack,
     Budget,
@@ -70,6 +70,7 @@ class Config(Block):
     only: str
     device: Literal["auto", "cpu", "cuda"]
     records: Literal["live", "frozen"]
+    fill: Name | None
     data_mirror: str | None
     models: dict[Name, Recipe]
     seeds: Seeds
@@ -88,6 +89,9 @@ class Config(Block):
 
     @model_validator(mode="after")
     def _references(self) -> Config:
+        others = [name for name in scales() if name != self.name]
+        if self.fill is not None and self.fill not in others:
+            raise ValueError(f"fill: {short(self.fill)} is none of the other scales: {', '.join(others)}")
         for name in self.attacks:
             if not (method := Method(name)).is_attack or method.base != name:
                 raise ValueError(
