@@ -32,10 +32,11 @@ lint: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-# The versions are those of requirements.txt.
+# The versions are those of requirements.txt. Without its hashes: pip takes constraints with hashes for pinned names alone.
 .venv-render/installed: requirements.txt
 	$(PYTHON) -m venv .venv-render
-	.venv-render/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.txt setuptools \
+	sed -n 's/^\([^ ].*\) \\$$/\1/p' requirements.txt > .venv-render/constraints.txt
+	.venv-render/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-render/constraints.txt setuptools \
 	    jinja2 matplotlib numpy pandas pydantic pyyaml rich safetensors scipy snakemake typer
 	.venv-render/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -53,7 +54,7 @@ def check(results: Path, data: Path = Path("data"), plan: Plan | None = None) ->
     read: dict[str, Mapping[str, Any]] = {}
     older = 0
     for path in sorted([*results.rglob("*.safetensors"), *(data / "prepared").glob("*.safetensors")]):
-        content = report.look(path, lambda path: storage.read_tensors(path)[1])
+        content = report.look(path, _metadata)
         if content is not None and (place := identity.place(path)):
             read[place] = content
             older += "file" not in content
@@ -74,12 +75,20 @@ def check(results: Path, data: Path = Path("data"), plan: Plan | None = None) ->
     return report
 
 
+def _metadata(path: Path) -> dict[str, Any]:
+    metadata = storage.read_tensors(path)[1]
+    inputs = metadata.get("inputs", {})
+    if not isinstance(inputs, dict) or not all(isinstance(entry, dict) for entry in inputs.values()):
+        raise BadFile("does not say what it was made from")
+    return metadata
+
+
 def _inputs(report: Report, read: Mapping[str, Mapping[str, Any]], results: Path, data: Path) -> None:
     """Compare what files were made from with what is there."""
     for place, content in read.items():
         for name, entry in (content.get("inputs") or {}).items():
             path = (data if name.startswith("prepared/") else results) / name
-            if name in read and read[name]["content"] != entry["content"]:
+            if name in read and read[name].get("content") != entry.get("content"):
                 own = (data if place.startswith("prepared/") else results) / place
                 report.damaged.setdefault(own, f"was made from another {name} than the one there")
             elif not path.exists() and str(path) not in report.missing:
@@ -93,7 +102,7 @@ def _settings(report: Report, read: Mapping[str, Mapping[str, Any]], plan: Plan 
         return
     for place, content in read.items():
         made = {place: identity.made_with(content)}
-        made |= {name: entry["settings"] for name, entry in (content.get("inputs") or {}).items()}
+        made |= {name: entry.get("settings") for name, entry in (content.get("inputs") or {}).items()}
         for name, settings in made.items():
             if settings != plan.get(name.rpartition("/")[0], settings):
                 report.stale.append(f"{place}: {name}" if name != place else place)
@@ -102,7 +111,7 @@ def _settings(report: Report, read: Mapping[str, Mapping[str, Any]], plan: Plan 
 def _rendered(report: Report, results: Path) -> None:
     """Compare tables, figures and report, which hold no checksum, with those of the last complete run."""
     path = results / DIGESTS
-    if not path.exists():
+    if not os.path.lexists(path):
         if rendered(results):
             report.unchecked.append(f"no {path}, which a complete run leaves: the tables, figures and report")
         return
@@ -167,7 +176,7 @@ def _same(path: Path, digest: str) -> None:
 def _written(report: Report, results: Path) -> None:
     """Name the files that a run wrote, by what Snakemake knows of them, and that are not there."""
     path = results / "metadata.json.gz"
-    if not path.exists():
+    if not os.path.lexists(path):
         report.unchecked.append(f"no {path}, which a complete run leaves: whether files are missing")
         return
     for name in report.look(path, _outputs) or []:
@@ -192,6 +201,9 @@ def _outputs(path: Path) -> list[str]:
 
 def _raw(report: Report, folder: Path) -> None:
     """Compare raw data with the catalogue."""
+    if not folder.is_dir():
+        report.unchecked.append(f"no {folder}: the raw data")
+        return
     from uae.data import catalogue, fetch  # not at the top: only this needs what they need
 
     for name, entry in catalogue.entries().items():
@@ -203,8 +215,6 @@ def _raw(report: Report, folder: Path) -> None:
                 report.look(path, lambda path, known=entry.files[file]: fetch.verify(path, known))
         if there and len(there) < len(entry.files):
             report.missing += [str(folder / name / file) for file in entry.files if file not in there]
-    if not folder.is_dir():
-        report.unchecked.append(f"no {folder}: the raw data")
 
 
 def deletable(path: Path, folders: list[Path]) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save as _serialize
 
 from uae import identity, locks
@@ -131,24 +131,26 @@ def write_tensors(path: str | Path, arrays: dict[str, np.ndarray], metadata: dic
 def read_tensors(path: str | Path, *required: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and metadata of a safetensors file. Raises BadFile naming what is wrong."""
     path = Path(path)
-    if not path.exists():
-        raise BadFile(f"{path}: no such file")
+    if not path.is_file():  # opening a pipe would wait for its writer
+        raise BadFile(f"{path}: not a file" if path.exists() else f"{path}: no such file")
     try:
         with safe_open(path, framework="numpy") as file:
             names = file.keys()
             arrays = {key: file.get_tensor(key) for key in names}
             metadata = json.loads((file.metadata() or {}).get("metadata", "{}"))
-    except (SafetensorError, json.JSONDecodeError) as error:
+        if not isinstance(metadata, dict):
+            raise TypeError("its metadata are no table")
+    except Exception as error:  # of the header's parser, and of types that NumPy lacks
         raise BadFile(
             f"{path}: not a whole safetensors file ({error}); delete it to have it rebuilt"
         ) from None
     expected = metadata.pop(CHECKSUM, None)  # absent from files of others
     if expected is not None and expected != _checksum(arrays, metadata):
         raise BadFile(f"{path}: the content does not have the checksum in its metadata; delete it")
-    missing = [key for key in required if key not in arrays]
-    if missing:
-        raise BadFile(f"{path}: lacks {', '.join(missing)}; it has {', '.join(arrays) or 'nothing'}")
     if expected is None and identity.place(path):
         raise BadFile(f"{path}: has no checksum; delete it to have it made again")
     identity.verify(path, metadata)
+    missing = [key for key in required if key not in arrays]
+    if missing:
+        raise BadFile(f"{path}: lacks {', '.join(missing)}; it has {', '.join(arrays) or 'nothing'}")
     return arrays, metadata

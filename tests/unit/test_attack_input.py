@@ -126,7 +126,7 @@ def test_a_loss_that_is_nan_names_the_sample():
 
     def nan_once(a, x):
         nonlocal calls
-        calls += 1
+        calls += not torch.equal(a, x)  # three before the attack look at the loss
         return a.flatten(1).sum(1) + (torch.tensor([math.nan, 0, 0]) if calls == 4 else 0)
 
     with pytest.raises(ValueError, match="sample 0: the loss of an iterate is nan"):

@@ -254,9 +254,8 @@ def test_a_killed_attack_goes_on(folder, monkeypatch):
     ("name", "message"),
     [
         ("cut.npz", "not a whole .npz file"),
-        ("empty.npy", "No data left"),
+        ("empty.npy", "the file is empty"),
         ("text.npy", "numpy.str_"),
-        ("half.safetensors", "bfloat16"),
         ("scalar.npy", r"of shape \(\)"),
     ],
 )
@@ -265,7 +264,6 @@ def test_a_file_that_holds_no_images_is_named(folder, name, message):
     (folder / "empty.npy").touch()
     np.save(folder / "text.npy", np.array(["a", "b"]))
     np.save(folder / "scalar.npy", np.float32(1))
-    save_file({"x": torch.zeros(2, 3, dtype=torch.bfloat16)}, folder / "half.safetensors")
     with pytest.raises(InputError, match=f"{name}.*{message}"):
         own.load_images(folder / name)
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
+import tempfile
 
+import numba
 import pytest
 import torch
+from numba.core import caching
 
 from uae import MINE
-from uae.mine import Estimator
+from uae.mine import Estimator, cache
+from uae.mine.cache import CheckedFiles
 
 
 @pytest.fixture(params=[1, 3])
@@ -79,3 +84,85 @@ def test_what_compiles_and_what_loads_the_cache_give_the_same_bits(tmp_path):
     command = [sys.executable, "-c", TRAINED]
     first, second = (subprocess.check_output(command, env=environment) for _ in range(2))
     assert first == second and list(tmp_path.rglob("*.nbc"))
+
+
+def damaged(path, how):
+    content = path.read_bytes()
+    middle = len(content) // 2
+    return {
+        "cut": content[:middle],
+        "empty": b"",
+        "garbage": b"garbage" * 50,
+        "flipped": content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :],
+        "unpickled": pickle.dumps("0.1.0") + pickle.dumps(("stamp", {})),
+    }[how]
+
+
+@pytest.mark.parametrize("how", ["cut", "empty", "garbage", "flipped", "unpickled"])
+def test_a_damaged_cache_is_not_loaded(tmp_path, how):
+    """LLVM ends the process over a damaged object file, numba raises what pickle raises."""
+    files = CheckedFiles(cache_path=str(tmp_path), filename_base="f", source_stamp=1)
+    assert files.load("key") is None
+    files.save("key", "code")
+    assert files.load("key") == "code"
+    for suffix in ("nbi", "nbc"):
+        (path,) = tmp_path.glob(f"*.{suffix}")
+        whole = path.read_bytes()
+        path.write_bytes(damaged(path, how))
+        assert files.load("key") is None
+        files.save("key", "new code")
+        assert files.load("key") == "new code"
+        path.unlink()
+        path.mkdir()  # neither to be read nor to be written
+        assert files.load("key") is None
+        path.rmdir()
+        path.write_bytes(whole)
+        files.save("key", "code")
+
+
+def test_damaged_kernels_are_compiled_again(tmp_path):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", TRAINED]
+    first = subprocess.check_output(command, env=environment)
+    for path in tmp_path.rglob("kernel._train*.nb?"):
+        path.write_bytes(damaged(path, "flipped" if path.suffix == ".nbc" else "cut"))
+    assert subprocess.check_output(command, env=environment) == first
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_without_a_place_for_the_cache_there_is_a_private_one_or_none(tmp_path, monkeypatch, caplog, kept):
+    def nowhere(*_):
+        return None
+
+    for locator in (caching.InTreeCacheLocator, caching.UserWideCacheLocator):
+        monkeypatch.setattr(locator, "from_function", nowhere)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = tmp_path / f"uae-numba-{os.getuid()}"
+    if not kept:
+        folder.mkdir(mode=0o777)
+        folder.chmod(0o777)  # others could write there what this process would execute
+    cache._warn.cache_clear()
+    function = cache.cached_njit()(damaged_by_nobody)
+    assert function(2) == 3 and numba.config.CACHE_DIR == ""
+    if kept:
+        assert folder.stat().st_mode & 0o777 == 0o700 and list(folder.rglob("*.nbc"))
+    else:
+        assert "NUMBA_CACHE_DIR" in caplog.text and not list(folder.iterdir())
+
+
+def damaged_by_nobody(x):
+    return x + 1
+
+
+def test_a_full_disk_costs_the_cache_only(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    function = cache.cached_njit()(damaged_by_nobody)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(CheckedFiles, "_save_index", full)
+    cache._warn.cache_clear()
+    assert function(2) == 3
+    assert "No space left" in caplog.text

@@ -134,6 +134,26 @@ def test_a_changed_setting_reruns_its_row_alone(workspace):
     assert not [rule for rule in planned if "convolutional" in rule or "svhn" in rule]
 
 
+def test_other_settings_are_noticed_where_the_checkpoints_are_gone(workspace, tmp_path):
+    """Records need no checkpoints to be there, but must have been measured on those of today's settings."""
+    other = Workspace(tmp_path / "w")
+    shutil.copytree(workspace.folder, other.folder, ignore=shutil.ignore_patterns(".dvc", ".git"))
+    for kind in ("checkpoints", "uae"):
+        shutil.rmtree(other.folder / RESULTS / kind)
+    assert other.plan() == {}
+    with other.edited("config/scales/preview.yaml", "  alpha: 0.01\n", "  alpha: 0.02\n"):
+        planned = other.planned()
+    attacked = {"make_mnist_dense", "evaluate_mnist_dense", "examples_mnist_convolutional_mine-uae"}
+    assert attacked | {"train_robust_mnist", "attack_robust_mnist"} <= planned
+
+
+def test_what_was_rendered_has_digests(workspace):
+    known = json.loads((workspace.folder / RESULTS / "digests.json").read_text())
+    assert set(known) == set(RENDERED)
+    said = workspace.run("uae", "check").stderr
+    assert not [line for line in said.splitlines() if "not checked" in line and "data/raw" not in line]
+
+
 def test_with_a_job_for_each_step_a_retraining_is_changed_alone(workspace, tmp_path):
     other = copy(tmp_path / "w")
     row = ("--config", "only=mnist/dense", "methods=[mine-uae]", "together=false")

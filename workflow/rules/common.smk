@@ -35,6 +35,7 @@ RESULTS = f"results/{cfg.name}"
 DEVICE = gpu.resolved(cfg.device)
 GPU = int(DEVICE == "cuda")
 # A job on the CPU gets a quarter of the cores, so that several run side by side; one on a GPU launches kernels.
+# PyTorch takes as many threads, on which the last digits depend: records name them.
 THREADS = max(1, (workflow.cores or 1) // 4) if not GPU else 1
 
 if workflow.is_main_process:

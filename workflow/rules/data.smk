@@ -1,5 +1,9 @@
 from uae.data import catalogue
 
+# In no command, parameter or resource, which logs and Snakemake's records repeat: it may have a password. And the
+# same file from elsewhere is no reason to run again.
+os.environ["UAE_DATA_MIRROR"] = cfg.mirror or ""
+
 
 # Only another checksum fetches a file again: an edit of the code must not delete what may not be had twice.
 rule download:
@@ -13,15 +17,12 @@ rule download:
     localrule: True  # the nodes of a cluster may have no way out
     conda:
         "../../environment.yml"
-    resources:
-        mirror=cfg.mirror or "",  # not a parameter: the same file from elsewhere is no reason to run again
     params:
         checksum=lambda w: catalogue.lookup(w.folder)[0].files[w.file],
     message:
         "Download {wildcards.folder}/{wildcards.file}"
     shell:
-        "UAE_DATA_MIRROR={resources.mirror:q}"
-        " uae fetch {wildcards.folder} {wildcards.file} --out {output} 2>&1 | tee {log}"
+        "uae fetch {wildcards.folder} {wildcards.file} --out {output} 2>&1 | tee {log}"
 
 
 rule prepare:
@@ -31,7 +32,7 @@ rule prepare:
         ],
         code=sources("uae.data.prepared"),
     output:
-        ensure("data/prepared/{data}.safetensors", non_empty=True),
+        update(ensure("data/prepared/{data}.safetensors", non_empty=True)),
     log:
         "logs/prepare/{data}.log",
     benchmark:

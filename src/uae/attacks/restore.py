@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 
@@ -47,12 +48,13 @@ def left_as_found(loss: Callable) -> Iterator[None]:
 def networks(loss: Callable) -> list[nn.Module]:
     """The networks that a loss holds: itself, its attributes, and the variables that a function names."""
     held = [loss, *getattr(loss, "__dict__", {}).values()]
-    owner = getattr(loss, "__self__", None)
+    owner = getattr(loss, "__self__", None)  # of a bound method
     held += [owner, *getattr(owner, "__dict__", {}).values()]
-    function = getattr(loss, "func", loss)  # of functools.partial
-    held += [*getattr(loss, "args", ()), *(getattr(loss, "keywords", None) or {}).values()]
-    if inspect.isfunction(function):
+    if isinstance(loss, functools.partial):
+        held += [*loss.args, *loss.keywords.values()]
+        loss = loss.func
+    if inspect.isfunction(loss):
         with contextlib.suppress(ValueError):  # a variable that has no value yet
-            names = inspect.getclosurevars(function)
+            names = inspect.getclosurevars(loss)
             held += [*names.nonlocals.values(), *names.globals.values()]
     return [value for value in held if isinstance(value, nn.Module)]

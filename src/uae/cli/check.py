@@ -28,7 +28,7 @@ def check(
     from uae import check as checks
 
     folder, data = results / scale, Path("data")
-    if not folder.is_dir() or Path(scale).name != scale:
+    if not folder.is_dir() or Path(scale).name != scale or scale == "..":
         raise InputError(f"{folder}: no such folder; run the experiments, or give --scale or --results")
     report = checks.check(folder, data, checks.plan_of(scale))
     deleted, left = [], []

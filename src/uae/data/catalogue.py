@@ -37,6 +37,7 @@ class Entry(BaseModel):
     urls: list[str] = []
     mirror_folder: str = ""
     files: dict[str, str | None]
+    content: str | None = None
 
 
 class DataName(NamedTuple):

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import logging
+import re
 import shutil
 import tempfile
 import urllib.parse
 import urllib.request
-import zlib
 from pathlib import Path
 
 import pooch
 import requests
 
 from uae import storage
-from uae.data import catalogue
+from uae.data import catalogue, untrusted
 from uae.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -44,12 +43,12 @@ def fetch(data: str, name: str, target: Path, mirror: str | None = None) -> None
             try:
                 # A folder each: what came from one place would else stand for the next one's file.
                 found = _get(f"{place}/{name}", Path(scratch) / str(number))
-                verify(found, entry.files[name])
+                verify(found, entry.files[name], entry)
                 with storage.atomic(target) as file, found.open("rb") as source:
                     shutil.copyfileobj(source, file)
                 return
             except (DataError, requests.RequestException, ValueError) as error:
-                failures.append(f"  {place}/{name}: {error}")
+                failures.append(f"  {without_secrets(f'{place}/{name}: {error}')}")
                 log.warning("%s", failures[-1].strip())
     raise DataError(
         f"{folder}/{name} could not be had:\n"
@@ -59,9 +58,15 @@ def fetch(data: str, name: str, target: Path, mirror: str | None = None) -> None
     )
 
 
+def without_secrets(text: str) -> str:
+    """The text with no `user:secret@` in its addresses, for messages and logs."""
+    return re.sub(r"(\b[a-zA-Z][\w+.-]*://)[^\s/]*@", r"\1", text)
+
+
 def _get(address: str, scratch: Path) -> Path:
     parts = urllib.parse.urlsplit(address)
     if parts.scheme in ("http", "https"):
+        pooch.get_logger().setLevel(logging.WARNING)  # it would repeat the address
         base, _, name = address.rpartition("/")
         source = pooch.create(scratch, f"{base}/", registry={name: None}, retry_if_failed=RETRIES)
         return Path(source.fetch(name, downloader=pooch.HTTPDownloader(progressbar=True, timeout=30)))
@@ -74,20 +79,51 @@ def _get(address: str, scratch: Path) -> Path:
 def checksum(path: Path) -> str:
     """SHA-256 of the file's bytes, decompressed where it is one gzipped file.
 
-    Archives (.tar.gz, .zip) are taken as they are. Raises DataError where the file is cut off.
+    Archives (.tar.gz, .zip) are taken as they are. Raises DataError where the file is cut off, or none.
     """
     gzipped = path.suffix == ".gz" and ".tar" not in path.suffixes
+    untrusted.regular(path)
     try:
-        with gzip.open(path) if gzipped else path.open("rb") as file:
+        with untrusted.gunzipped(path) if gzipped else path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except DataError:
+        raise
+    except Exception as error:  # of gzip and zlib
         raise DataError(f"truncated or damaged ({error})") from None
 
 
-def verify(path: Path, expected: str | None) -> None:
-    """Raise DataError unless the file has the expected checksum; None: log the checksum that it has."""
-    found = checksum(path)
-    if expected is None:
-        log.warning("%s: no published checksum to compare with; SHA-256 is %s", path.name, found)
-    elif found != expected:
-        raise DataError(f"SHA-256 of the content is {found}, expected {expected}: not the published file")
+def reason(error: Exception, path: Path) -> str:
+    """An error's message without the path that it begins with: the caller names the place itself."""
+    return str(error).removeprefix(str(path)).lstrip(":, ")
+
+
+def verify(path: Path, expected: str | None, entry: catalogue.Entry) -> None:
+    """Raise DataError unless a file has the expected checksum.
+
+    None: its content is compared with the entry's, and where there is none either, the file's checksum is
+    logged and a page in its place refused; the rest is the reader's to check.
+    """
+    if expected is not None:
+        if (found := checksum(path)) != expected:
+            raise DataError(f"SHA-256 of the content is {found}, expected {expected}: not the published file")
+        return
+    untrusted.regular(path)
+    with path.open("rb") as file:
+        start = file.read(512)
+    if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<":
+        raise DataError("a page of HTML or XML, not the published file")
+    if path.suffix == ".zip" and start[:4] != b"PK\3\4":
+        raise DataError("not a zip archive")
+    if entry.content is None:
+        log.warning("%s: no published checksum to compare with; SHA-256 is %s", path.name, checksum(path))
+        return
+    from uae.data import readers
+
+    try:
+        found = readers.content(entry, path)
+    except DataError as error:
+        raise DataError(reason(error, path)) from None
+    if found != entry.content:
+        raise DataError(
+            f"SHA-256 of the content is {found}, expected {entry.content}: not the published data"
+        )

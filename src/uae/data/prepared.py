@@ -26,12 +26,14 @@ def prepare(data: str, raw: Path, target: Path) -> None:
     entry, limit = catalogue.lookup(data)
     for name, expected in entry.files.items():
         path = raw / name
-        if not path.is_file():
+        if not path.exists():
             raise DataError(f"{path}: no such file; run the download rule or put it there")
         try:
-            fetch.verify(path, expected)
+            fetch.verify(path, expected, entry)
         except DataError as error:
-            raise DataError(f"{path}: {error}; delete it to have it downloaded again") from None
+            raise DataError(
+                f"{path}: {fetch.reason(error, path)}; delete it to have it downloaded again"
+            ) from None
     files = [raw / name for name in entry.files]
     arrays = dict(zip(ARRAYS, getattr(readers, entry.reader)(entry, *files), strict=True))
     _check(arrays, entry, ", ".join(map(str, files)) or data)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from uae import seeding
+from uae.data import untrusted
 from uae.errors import BadFile
 
 SUBSETS = 100
@@ -64,11 +65,15 @@ def inception(weights: Path, device: str | torch.device = "cpu") -> Extractor:
     from torchmetrics.image.fid import NoTrainInceptionV3
 
     try:
+        untrusted.regular(Path(weights))
         # Their loader would run any pickle: see first that the file holds tensors and nothing else.
         torch.load(weights, weights_only=True, map_location="meta")
         network = NoTrainInceptionV3("inception-v3-compat", ["2048"], str(weights))
     except Exception as error:
-        raise BadFile(f"{weights}: not a state dict of the FID Inception-v3: {error}") from None
+        reason = " ".join(str(error).removeprefix(f"{weights}: ").split())[:300] or type(error).__name__
+        raise BadFile(
+            f"{weights}: not a state dict of the FID Inception-v3 ({reason}); delete it or name another file"
+        ) from None
     return Extractor(_Inception(network.to(device)), "Inception-v3", 299, 50)
 
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -21,9 +20,19 @@ from torch import Tensor, nn
 
 import uae
 from uae import losses, records, storage
-from uae.data.readers import common
+from uae.data.arrays import load_images, load_labels
 from uae.errors import InputError
 from uae.stages.resume import ATTACK, _partial, resuming
+
+__all__ = [
+    "check_out",
+    "load_images",
+    "load_labels",
+    "load_model",
+    "objective",
+    "resuming_own",
+    "try_model",
+]
 
 PACKAGE = Path(uae.__file__).parent
 
@@ -40,10 +49,9 @@ def users_code(what: str) -> Iterator[None]:
         raise
     except BaseException as error:
         message = " ".join(str(error).split())
-        *_, last = traceback.walk_tb(error.__traceback__)
-        if isinstance(error, ValueError | OSError) and Path(last[0].f_code.co_filename).is_relative_to(
-            PACKAGE
-        ):
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        ours = Path(frame.f_code.co_filename).is_relative_to(PACKAGE)
+        if ours and isinstance(error, ValueError | OSError):
             raise InputError(message) from error
         raise InputError(f"{what}: {type(error).__name__}{': ' if message else ''}{message}") from error
 
@@ -208,37 +216,3 @@ def objective(
     if name == "contrastive":
         return losses.Contrastive(model, copies=copies, seed=seed)
     raise InputError(f"--objective {name!r} is none of reconstruction, margin, contrastive")
-
-
-def load_images(path: Path, array: str = "x") -> Tensor:
-    """The array of a .npy, .npz or .safetensors file as float32; bytes are divided by 255."""
-    values = _load(path, array)
-    if values.ndim < 2:
-        raise InputError(
-            f"--data {path}: {array!r} is of shape {tuple(values.shape)}, not (N, ...), N samples"
-        )
-    return values.float() / 255 if values.dtype == torch.uint8 else values.float()
-
-
-def load_labels(path: Path, array: str = "y") -> Tensor:
-    """The array of labels, int64. Raises InputError where it is of another type."""
-    values = _load(path, array)
-    if values.is_floating_point() or values.ndim != 1:
-        raise InputError(f"--data {path}: {array!r} must be a row of integers, the labels")
-    return values.long()
-
-
-def _load(path: Path, array: str) -> Tensor:
-    """Raises InputError naming a file that is damaged, lacks the array, or holds a type unknown to torch."""
-    try:
-        if path.suffix == ".npy":
-            values = np.load(path, allow_pickle=False)
-        elif path.suffix == ".safetensors":
-            values = storage.read_tensors(path, array)[0][array]
-        else:
-            (values,) = common.arrays(path, array)
-        return torch.from_numpy(values)
-    except InputError:
-        raise
-    except (OSError, ValueError, TypeError, EOFError) as error:
-        raise InputError(f"--data {path}: {error}") from None

@@ -1,12 +1,7 @@
-"""What several readers share: splits, scaling, archives."""
+"""What several readers share: splits, scaling, labels."""
 
 from __future__ import annotations
 
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -45,30 +40,6 @@ def min_max(x_train: np.ndarray, x_test: np.ndarray) -> tuple[np.ndarray, np.nda
     low, high = x.min(axis=0), x.max(axis=0)
     x = ((x - low) / np.where(high > low, high - low, 1)).astype(np.float32)
     return x[: len(x_train)], x[len(x_train) :]
-
-
-@contextmanager
-def archive(path: Path, kind: str) -> Iterator[zipfile.ZipFile | tarfile.TarFile]:
-    """Open a `zip` or `tar` archive; damage, also when a member is read, is a DataError."""
-    try:
-        with zipfile.ZipFile(path) if kind == "zip" else tarfile.open(path) as opened:
-            yield opened
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise DataError(f"{path}: not a whole {kind} archive ({error})") from None
-
-
-def arrays(path: Path, *names: str) -> list[np.ndarray]:
-    """The named arrays of an .npz file."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in names if name not in file]
-            if missing:
-                raise DataError(f"{path}: lacks {', '.join(missing)}; it has {', '.join(file) or 'nothing'}")
-            return [file[name] for name in names]
-    except (ValueError, zipfile.BadZipFile, EOFError, zlib.error, AttributeError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path}: not a whole .npz file ({error})") from None
 
 
 def labels(y: np.ndarray, first: int, entry: Entry, source: str | Path) -> np.ndarray:

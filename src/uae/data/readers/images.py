@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import io
-import re
+import math
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
+from uae.data import untrusted
 from uae.data.catalogue import Entry
-from uae.data.readers.common import Split, archive, arrays, labels, rng, stratified
+from uae.data.readers.common import Split, labels, rng, stratified
 from uae.errors import DataError
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -19,14 +18,21 @@ CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 def _idx(path: Path, ndim: int) -> np.ndarray:
     """One IDX file of unsigned bytes: two zeros, type 8, the number of dimensions, sizes, data."""
-    content = gzip.decompress(path.read_bytes())
-    if content[:4] != bytes([0, 0, 8, ndim]):
-        raise DataError(f"{path}: not an IDX file of {ndim} dimensions of bytes")
-    shape = np.frombuffer(content, ">u4", ndim, 4).astype(int)
-    start = 4 + 4 * ndim
-    if len(content) != start + shape.prod():
-        raise DataError(f"{path}: {len(content) - start} bytes of data for shape {tuple(shape)}")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    try:
+        with untrusted.gunzipped(path) as file:
+            header = file.read(4 + 4 * ndim)
+            if header[:4] != bytes([0, 0, 8, ndim]) or len(header) != 4 + 4 * ndim:
+                raise DataError(f"not an IDX file of {ndim} dimensions of bytes")
+            shape = tuple(np.frombuffer(header, ">u4", ndim, 4).tolist())
+            data = file.read()
+    except DataError as error:
+        message = str(error).removeprefix(f"{path}: ")
+        raise DataError(f"{path}: {message}") from None
+    except Exception as error:  # of gzip and zlib
+        raise DataError(f"{path}: truncated or damaged ({error})") from None
+    if len(data) != math.prod(shape):
+        raise DataError(f"{path}: {len(data)} bytes of data for shape {shape}")
+    return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 def idx(entry: Entry, x_train: Path, y_train: Path, x_test: Path, y_test: Path) -> Split:
@@ -48,12 +54,17 @@ def _colour(path: Path, x: np.ndarray, y: np.ndarray, name: str) -> np.ndarray:
 
 
 def _mat(path: Path, entry: Entry) -> tuple[np.ndarray, np.ndarray]:
-    from scipy.io import loadmat
+    from scipy.io import loadmat, whosmat
 
     try:
+        untrusted.regular(path)
+        sizes = [math.prod(shape) for name, shape, _ in whosmat(path) if name in ("X", "y")]
+        if sum(sizes) > untrusted.LIMIT:
+            raise ValueError(f"it claims arrays of {sum(sizes):,} numbers")
         content = loadmat(path, variable_names=["X", "y"])
     except Exception as error:  # a damaged file makes scipy raise a dozen kinds
-        raise DataError(f"{path}: not a whole .mat file ({error})") from None
+        reason = str(error).removeprefix(f"{path}: ")
+        raise DataError(f"{path}: not a whole .mat file ({reason})") from None
     missing = [name for name in ("X", "y") if name not in content]
     if missing:
         raise DataError(f"{path}: lacks the array {' and '.join(missing)}")
@@ -71,7 +82,7 @@ def svhn(entry: Entry, train: Path, test: Path) -> Split:
 
 def svhn_npz(entry: Entry, path: Path) -> Split:
     """10,000 images of SVHN in one .npz, split with a fixed seed."""
-    x, y = arrays(path, "x", "y")
+    x, y = untrusted.npz(path, "x", "y")
     return stratified(_colour(path, x, y, "x"), labels(y, 0, entry, path), entry, path)
 
 
@@ -80,10 +91,7 @@ def cifar10(entry: Entry, path: Path) -> Split:
     parts = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
     sizes = {"train": entry.train // 5, "test": entry.test}
     out = []
-    with archive(path, "tar") as tar:
-        contents = {
-            Path(member.name).name: tar.extractfile(member).read() for member in tar if member.isfile()
-        }
+    contents = untrusted.members(path, "tar", r"data_batch_\d\.bin|test_batch\.bin")
     for part, names in parts.items():
         x, y = [], []
         for name in names:
@@ -102,12 +110,11 @@ def cifar10_jpeg(entry: Entry, path: Path) -> Split:
     """CIFAR-10 as JPEG files `train/<class>/NNNN.jpg`, as many in each class; a lossy copy."""
     sizes = {"train": entry.train // entry.classes, "test": entry.test // entry.classes}
     found = {(part, name): {} for part in sizes for name in CIFAR10}
-    with archive(path, "tar") as tar:
-        for member in tar:
-            match = re.search(r"(?:^|/)(train|test)/(\w+)/(\d+)\.jpg$", member.name)
-            if match and match.group(1, 2) in found:
-                image = _pixels(tar.extractfile(member), f"{path}: {member.name}", "RGB", (32, 32))
-                found[match.group(1, 2)][int(match[3])] = image.transpose(2, 0, 1)
+    for member, content in untrusted.members(path, "tar", r"(?:train|test)/\w+/\d+\.jpg").items():
+        part, name, number = member.removesuffix(".jpg").split("/")
+        if (part, name) in found:
+            image = _pixels(content, f"{path}: {member}", "RGB", (32, 32))
+            found[part, name][int(number)] = image.transpose(2, 0, 1)
     for (part, name), images in found.items():
         if len(images) != sizes[part]:
             raise DataError(f"{path}: {part}/{name} has {len(images)} images, expected {sizes[part]}")
@@ -133,29 +140,36 @@ def coil20_nearest(entry: Entry, path: Path) -> Split:
 def _coil20(entry: Entry, path: Path, resampling: str) -> Split:
     from PIL import Image
 
-    views = (entry.train + entry.test) // entry.classes
-    x, y = [], []
-    with archive(path, "zip") as file:
-        members = {Path(name).name: name for name in file.namelist()}
-        for label in range(entry.classes):
-            for view in range(views):
-                name = f"obj{label + 1}__{view}.png"
-                if name not in members:
-                    raise DataError(f"{path}: lacks the image {name}")
-                image = _pixels(io.BytesIO(file.read(members[name])), f"{path}: {name}", "L", (128, 128))
-                x.append(np.asarray(Image.fromarray(image).resize((20, 20), Image.Resampling[resampling])))
-                y.append(label)
-    return stratified(np.stack(x)[:, None], np.array(y, np.int64), entry, path)
+    views = coil20_views(entry, path)
+    method = Image.Resampling[resampling]
+    x = np.stack([np.asarray(Image.fromarray(view).resize((20, 20), method)) for view in views])
+    y = np.repeat(np.arange(entry.classes), len(views) // entry.classes)
+    return stratified(x[:, None], y.astype(np.int64), entry, path)
 
 
-def _pixels(file: IO[bytes], source: str, mode: str, size: tuple[int, int]) -> np.ndarray:
+def coil20_views(entry: Entry, path: Path) -> np.ndarray:
+    """COIL-20's views as they are, uint8 (N, 128, 128), object by object."""
+    images = untrusted.members(path, "zip", r"obj\d+__\d+\.png")
+    views = []
+    for label in range(entry.classes):
+        for view in range((entry.train + entry.test) // entry.classes):
+            name = f"obj{label + 1}__{view}.png"
+            if name not in images:
+                raise DataError(f"{path}: lacks the image {name}")
+            views.append(_pixels(images[name], f"{path}: {name}", "L", (128, 128)))
+    return np.stack(views)
+
+
+def _pixels(content: bytes, source: str, mode: str, size: tuple[int, int]) -> np.ndarray:
     """One image of the given mode and size (width, height)."""
     from PIL import Image
 
     try:
-        with Image.open(file) as image:
-            if image.size != size:
-                raise DataError(f"{source}: {image.size[0]} x {image.size[1]} pixels, expected {size}")
+        with Image.open(io.BytesIO(content)) as image:
+            if image.size != size:  # before a pixel is decoded
+                raise DataError(f"{image.size[0]} x {image.size[1]} pixels, expected {size}")
             return np.asarray(image.convert(mode))
-    except OSError as error:
+    except DataError as error:
+        raise DataError(f"{source}: {error}") from None
+    except Exception as error:  # a damaged image makes Pillow raise a dozen kinds
         raise DataError(f"{source}: not a whole image ({error})") from None

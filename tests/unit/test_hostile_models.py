@@ -1,0 +1,575 @@
+"""Models of strangers: what an attack cannot be right on is refused in words; all else works."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import resource
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import uae
+from uae import losses, memory, sampling
+from uae.attacks import constrained
+from uae.attacks.restore import networks
+
+SAMPLING = uae.MINE(inner_steps=1, samples=uae.RandomSampling(count=8, dim=8))
+
+
+def images(count=6):
+    return torch.rand(count, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def convolutional(*first: nn.Module) -> nn.Sequential:
+    torch.manual_seed(0)
+    layers = nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1), nn.Sigmoid()
+    return nn.Sequential(*first, *layers).eval()
+
+
+class Before(nn.Module):
+    """A network that does something to its input first."""
+
+    def __init__(self, prepare):
+        super().__init__()
+        self.prepare, self.net = prepare, convolutional()
+
+    def forward(self, x):
+        return self.net(self.prepare(x))
+
+
+class Counts(nn.Module):
+    def __init__(self, effect: float):
+        super().__init__()
+        self.effect, self.net = effect, convolutional()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls += 1
+        return self.net(x) * (1 - self.effect * self.calls)
+
+
+def running(x):
+    mean, var = torch.zeros(1), torch.ones(1)
+    return F.batch_norm(x, mean, var, training=True)
+
+
+def write_by_numpy(x):
+    x.numpy()[...] = 0
+    return x
+
+
+def halve_data(x):
+    x.data.mul_(0.5)
+    return x
+
+
+RANDOM = "sample 0: the loss differs between two calls on the same samples .* draws random numbers or keeps"
+BATCH = "sample [04]: the loss depends on the other samples of its batch"
+IN_PLACE = "the model changes its input in place"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    {
+        "noise": (lambda x: x + 0.01 * torch.randn_like(x), RANDOM),
+        "faint noise": (lambda x: x + 1e-3 * torch.randn_like(x), RANDOM),
+        "dropout": (lambda x: F.dropout(x, 0.1), RANDOM),
+        "mask": (lambda x: x * (torch.rand(len(x), 1, 1, 1) > 0.5), "the loss differs between two calls"),
+        "batch norm": (nn.BatchNorm2d(1, track_running_stats=False), BATCH),
+        "functional batch norm": (running, BATCH),
+        "largest": (lambda x: x / x.max(), BATCH),
+        "mean": (lambda x: x - 0.01 * x.mean(), BATCH),
+        "count": (lambda x: x / len(x), BATCH),
+        "rank": (lambda x: x * torch.linspace(0.5, 1, len(x)).view(-1, 1, 1, 1).flip(0), BATCH),
+        "data": (halve_data, IN_PLACE),
+        "numpy": (write_by_numpy, IN_PLACE),
+        "in-place layer": (nn.ReLU(inplace=True), IN_PLACE),
+        "in-place method": (lambda x: x.mul_(0.5), IN_PLACE),
+    }.values(),
+    ids=str,
+)
+@pytest.mark.parametrize("mi", [None, SAMPLING], ids=["L2", "MINE"])
+def test_a_model_that_is_no_function_of_each_sample_is_refused(prepare, message, mi):
+    loss, x = losses.Reconstruction(Before(prepare).eval()), images()
+    given = x.clone()
+    with pytest.raises(ValueError, match=message):
+        uae.MinMaxAttack(steps=2, mi=mi)(loss, x)
+    assert torch.equal(x, given)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        (lambda x: x + 0.1 * torch.randn_like(x), RANDOM),
+        (lambda x: x / x.mean(), BATCH),
+        (halve_data, IN_PLACE),
+    ],
+)
+def test_a_classifier_is_looked_at_too(prepare, message):
+    torch.manual_seed(0)
+    model = nn.Sequential(Before(prepare), nn.Flatten(), nn.Linear(64, 3)).eval()
+    x = images()
+    given, loss = x.clone(), losses.Margin(model, torch.tensor([0, 1, 2, 0, 1, 2]))
+    for attack in (uae.PGD(0.1, steps=2), uae.MinMaxAttack(steps=2, mi=SAMPLING, maximize_mi=True)):
+        with pytest.raises(ValueError, match=message):
+            attack(loss, x)
+        assert torch.equal(x, given)
+
+
+def test_a_model_that_keeps_state_is_refused_and_its_state_given_back():
+    model = Counts(0.01).eval()
+    with pytest.raises(ValueError, match=RANDOM):
+        uae.MinMaxAttack(steps=2, mi=None)(losses.Reconstruction(model), images())
+    assert model.calls == 0
+    harmless = Counts(0.0).eval()
+    result = uae.MinMaxAttack(steps=2, mi=None)(
+        lambda a, x: (harmless(a) - x).flatten(1).norm(dim=1), images()
+    )
+    assert len(result) == 6 and harmless.calls == 0
+
+
+NET = nn.Linear(2, 2)
+
+
+def with_a_global(a, x):
+    return NET(a) - x
+
+
+def test_the_networks_of_a_loss_are_found_however_it_holds_them():
+    net = nn.Linear(2, 2)
+    loss = losses.Reconstruction(net)
+    loss.args = object()  # no arguments of a functools.partial
+    held = {
+        "attribute": loss,
+        "method": loss.__call__,
+        "closure": lambda a, x: net(a) - x,
+        "partial": functools.partial(lambda model, a, x: model(a), net),
+        "itself": net,
+    }
+    assert all(networks(loss) == [net] for loss in held.values())
+    assert networks(with_a_global) == [NET] and networks(torch.sub) == []
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_modes_gradients_and_buffers_are_left_as_they_were_found(raises):
+    model = nn.Sequential(convolutional(), nn.BatchNorm2d(1)).eval()
+    model[0][0].weight.requires_grad_(False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+
+    class Meddles(losses.Reconstruction):
+        threaded = False
+
+        def __call__(self, x_adv, x):
+            self.model.requires_grad_(True)
+            value = super().__call__(x_adv, x)
+            self.model.train()
+            self.model[1].running_var = torch.ones(1)  # in place of the buffer that was there
+            self.model[1].num_batches_tracked += 1
+            self.model.eval() if not raises else None
+            if raises:
+                raise KeyError("mine")
+            return value
+
+    attack = uae.MinMaxAttack(steps=2, mi=SAMPLING)
+    if raises:
+        with pytest.raises(KeyError, match="mine"):
+            attack(Meddles(model), images())
+    else:
+        attack(Meddles(model), images())
+    assert not any(module.training for module in model.modules())
+    assert not model[0][0].weight.requires_grad and model[1].weight.requires_grad
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_model_that_changes_its_input_later_only_is_noticed_at_the_end_of_a_chunk():
+    net, calls, x = convolutional(), 0, images()
+
+    def loss(a, x):
+        nonlocal calls
+        calls += 1
+        if calls == 8:
+            x.data[0] = 0
+        return (net(a) - x).flatten(1).norm(dim=1)
+
+    given = x.clone()
+    with pytest.raises(ValueError, match=IN_PLACE):
+        uae.MinMaxAttack(steps=9, mi=None)(loss, x)
+    assert torch.equal(x, given)
+
+
+def transformer():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    return nn.Sequential(nn.Flatten(1, 2), nn.TransformerEncoder(layer, 2), nn.Unflatten(1, (1, 8)))
+
+
+LEGITIMATE = {
+    "convolution": convolutional,
+    "transformer": transformer,  # its fast path has other kernels than the one with gradients
+    "batch norm": lambda: nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 1)),
+    "instance norm": lambda: nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.InstanceNorm2d(4), nn.Conv2d(4, 1, 1)
+    ),
+    "each by its own largest": lambda: Before(lambda x: x / x.amax((1, 2, 3), keepdim=True)),
+    "its own seed": lambda: Before(
+        lambda x: x + 0.1 * torch.randn(8, 8, generator=torch.Generator().manual_seed(1))
+    ),
+    "inside, in place": lambda: Before(lambda x: x.clone().mul_(0.5)),
+    "almost perfect": lambda: Before(lambda x: x),
+}
+
+
+@pytest.mark.parametrize("build", LEGITIMATE.values(), ids=LEGITIMATE)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_function_of_each_sample_is_not_refused(build, dtype):
+    torch.manual_seed(0)
+    model, x = build().eval().to(dtype), images(33).to(dtype)
+    result = uae.MinMaxAttack(steps=2, mi=SAMPLING)(losses.Reconstruction(model), x)
+    assert len(result) == 33 and result.adv.dtype == dtype
+
+
+def test_a_loss_that_is_a_small_difference_of_large_numbers_is_not_refused():
+    torch.manual_seed(0)
+    weights = torch.eye(64) + 1e-6 * torch.randn(64, 64)
+    loss = losses.Reconstruction(lambda x: (x.flatten(1) @ weights).view_as(x))
+    assert len(uae.MinMaxAttack(steps=2, mi=SAMPLING)(loss, images(64))) == 64
+
+
+def test_contrastive_and_labels_are_not_refused():
+    torch.manual_seed(0)
+    encoder = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 8)).eval()
+    x = torch.rand(7, 3, 8, 8)
+    attack = uae.MinMaxAttack(steps=1, mi=uae.MINE(inner_steps=1))
+    assert len(attack(losses.Contrastive(encoder, copies=3), x)) == 7
+    labels = torch.arange(7) % 8
+    result = uae.MinMaxAttack(steps=1, mi=SAMPLING, maximize_mi=True)(losses.Margin(encoder, labels), x)
+    assert len(result) == 7
+
+
+def test_samples_one_at_a_time_may_be_normalised_by_their_batch():
+    attack = uae.MinMaxAttack(steps=2, mi=SAMPLING, batch_size=1)
+    result = attack(losses.Reconstruction(Before(lambda x: x / x.max()).eval()), images())
+    own = attack(
+        losses.Reconstruction(Before(lambda x: x / x.amax((1, 2, 3), keepdim=True)).eval()), images()
+    )
+    torch.testing.assert_close(result.adv, own.adv)
+
+
+def test_values_that_hold_something_for_each_sample_may_fill_one_chunk():
+    """As a function they cannot say which rows they are asked for."""
+    weights = torch.rand(6)
+    result = uae.MinMaxAttack(steps=2, mi=None)(lambda a, x: weights * a.flatten(1).norm(dim=1), images())
+    assert len(result) == 6
+
+
+@pytest.mark.parametrize("of_images", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("of_loss", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("mi", [None, SAMPLING, uae.MINE(inner_steps=1)], ids=["L2", "projections", "layer"])
+def test_the_loss_s_dtype_stays_out_of_delta(of_images, of_loss, mi):
+    class Cast(losses.Reconstruction):
+        def __call__(self, x_adv, x):
+            return super().__call__(x_adv, x).to(of_loss)
+
+    x, model = images(4).to(of_images), convolutional().to(of_images)
+    result = uae.MinMaxAttack(steps=3, mi=mi)(Cast(model), x)
+    assert result.adv.dtype == of_images
+    assert ((result.adv >= 0) & (result.adv <= 1)).all()
+    if of_images == of_loss == torch.float32:
+        expected = uae.MinMaxAttack(steps=3, mi=mi)(losses.Reconstruction(model), x)
+        assert torch.equal(result.adv, expected.adv)
+
+
+class Splits(nn.Module):
+    """Its layer sees the samples in parts."""
+
+    def __init__(self, parts):
+        super().__init__()
+        self.parts, self.net = parts, convolutional()
+
+    def forward(self, x):
+        return torch.cat([self.net(part) for part in x.split(self.parts)])
+
+
+class Folds(nn.Module):
+    """Its layer sees patches in place of samples."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = convolutional()
+
+    def forward(self, x):
+        patches = x.unfold(2, 4, 4).flatten(0, 0)  # (N, 1, 2, 8, 4)
+        rows = patches.permute(0, 2, 1, 4, 3).flatten(0, 1)
+        return self.net(rows).unflatten(0, (len(x), 2)).permute(0, 2, 1, 3, 4).reshape(x.shape)
+
+
+class Repeats(Folds):
+    def forward(self, x):
+        return self.net(torch.cat([x, x.flip(3)])).unflatten(0, (2, -1)).mean(0)
+
+
+class Detaches(Folds):
+    def forward(self, x):
+        with torch.no_grad():
+            hidden = self.net[0](x)
+        return torch.sigmoid(hidden.mean(1, keepdim=True)) * x
+
+
+class Binarises(Folds):
+    def forward(self, x):
+        return self.net((x > 0.5).float()) * x
+
+
+class Overflows(Folds):
+    def forward(self, x):
+        return torch.nan_to_num(self.net[0](x / (x - x))).mean(1, keepdim=True) * 0 + x / 2
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Folds(), r"layer 'net.0': shape \(2, 4, 32\).* for 1 samples: need floats \(N, K, D\)"),
+        (Repeats(), r"layer 'net.0': shape \(2, 4, 64\).* for 1 samples"),
+        (Splits(2), r"layer 'net.0': shape \(2, 4, 64\).* for 4 samples"),
+        (Splits(5), r"layer 'net.0': shape \(5, 4, 64\).* for 6 samples"),
+        (Detaches(), "layer 'net.0': it has no gradient.*use RandomSampling"),
+        (Binarises(), "layer 'net.0': it has no gradient.*use RandomSampling"),
+        (Overflows(), "sample 0: the output of layer 'net.0' is nan"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_layer_that_mine_cannot_see_is_named(model, message):
+    with pytest.raises(ValueError, match=message):
+        uae.MinMaxAttack(steps=2, mi=uae.MINE(inner_steps=1))(losses.Reconstruction(model.eval()), images())
+
+
+def halves(x):
+    return x.flatten(2)[:, :, :60].reshape(len(x), 4, 15)
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (lambda x: x.flatten(1), r"the features: shape \(1, 64\)"),
+        (
+            lambda x: x.flatten(0).view(1, 4, -1).repeat(len(x) + 1, 1, 1),
+            r"shape \(2, 4, 16\).* for 1 samples",
+        ),
+        (lambda x: halves(x).detach(), "the features: it has no gradient"),
+        (lambda x: halves(x).round().detach() + 0 * x.sum().detach(), "no gradient"),
+        (lambda x: halves(x) / 0, "sample 0: the features is (nan|inf)"),
+        (lambda x: halves(x).long(), "torch.int64 for 1 samples"),
+        (lambda x: halves(x).tolist(), "it is a list: need one tensor"),
+        (lambda x: halves(x) + torch.randn(()), "the features differs between two calls"),
+        (lambda x: halves(x) - x.mean(), "the features depends on the other samples of its batch"),
+        (lambda x: halves(x.mul_(0.5)), IN_PLACE),
+    ],
+)
+def test_features_of_one_s_own_are_looked_at_as_losses_are(samples, message):
+    x = images()
+    given, mine = x.clone(), uae.MINE(inner_steps=1, samples=samples)
+    with pytest.raises(ValueError, match=message):
+        uae.MinMaxAttack(steps=2, mi=mine)(losses.Reconstruction(convolutional()), x)
+    assert torch.equal(x, given)
+
+
+def test_features_of_one_s_own_work_and_are_saved_by_name(tmp_path):
+    mine = uae.MINE(inner_steps=1, samples=halves)
+    result = uae.MinMaxAttack(steps=2, mi=mine)(losses.Reconstruction(convolutional()), images())
+    result.save(tmp_path / "x.safetensors")
+    assert uae.AttackResult.load(tmp_path / "x.safetensors").metadata["attack"]["mi"]["samples"] == "halves"
+    with pytest.raises(ValueError, match=r"samples: 'net.0' is none of ConvolutionOutput\('layer'\)"):
+        uae.MINE(samples="net.0")
+
+
+def test_of_a_layer_that_runs_twice_the_first_output_is_seen():
+    class Twice(Folds):
+        def forward(self, x):
+            return self.net(self.net(x))
+
+    torch.manual_seed(0)
+    model, mine = Twice().eval(), uae.MINE(inner_steps=1)
+    attack = uae.MinMaxAttack(steps=2, mi=mine)
+    result = attack(losses.Reconstruction(model), images())
+    assert result.mi[result.success].isfinite().all()
+    first = sampling.ConvolutionOutput().bind(model, images(), 0).compute(images(), 0)
+    assert torch.equal(first, model.net[0](images()).flatten(2))
+
+
+class Decorated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = convolutional()
+
+    @torch.compile(backend="eager")
+    def forward(self, x):
+        return self.net(x)
+
+
+def compiled_in_place():
+    net = convolutional()
+    net.compile(backend="eager")
+    return net
+
+
+COMPILED = {
+    "compiled": lambda: torch.compile(convolutional(), backend="eager"),
+    "in place": compiled_in_place,
+    "within": lambda: nn.Sequential(torch.compile(convolutional(), backend="eager"), nn.Identity()).eval(),
+    "decorated": lambda: Decorated().eval(),
+}
+
+
+@pytest.mark.parametrize("build", COMPILED.values(), ids=COMPILED)
+def test_a_compiled_model_that_has_run_gives_the_numbers_of_its_original(build):
+    model, x = build(), images(40)
+    with torch.no_grad():
+        model(x[:1])
+        model(x)
+    attack = uae.MinMaxAttack(steps=3, mi=uae.MINE(inner_steps=1))
+    result = attack(losses.Reconstruction(model), x)
+    assert torch.equal(result.adv, attack(losses.Reconstruction(convolutional()), x).adv)
+
+
+def exported(dynamic=True):
+    batch = ({0: torch.export.Dim.AUTO},) if dynamic else None
+    return torch.export.export(convolutional(), (images(4),), dynamic_shapes=batch).module()
+
+
+FIXED = {
+    "exported": exported,
+    "scripted": lambda: torch.jit.script(convolutional()),
+    "traced": lambda: torch.jit.trace(convolutional(), images(2)),
+    "frozen": lambda: torch.jit.freeze(torch.jit.script(convolutional())),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("build", FIXED.values(), ids=FIXED)
+def test_of_a_model_without_layers_mine_sees_random_projections(build, caplog):
+    loss, x = losses.Reconstruction(build()), images()
+    with pytest.raises(ValueError, match=r"exported, scripted or traced.*use RandomSampling"):
+        uae.MinMaxAttack(mi=uae.MINE(samples=uae.ConvolutionOutput()))(loss, x)
+    result = uae.MinMaxAttack(steps=3, mi=SAMPLING)(loss, x)
+    expected = uae.MinMaxAttack(steps=3, mi=SAMPLING)(losses.Reconstruction(convolutional()), x)
+    torch.testing.assert_close(result.adv, expected.adv, atol=1e-5, rtol=0)
+    with caplog.at_level(logging.WARNING):
+        assert isinstance(sampling.default_for(loss.model), uae.RandomSampling)
+    assert "shows no layers: MINE sees random projections" in caplog.text
+    assert len(uae.MinMaxAttack(steps=2, mi=None)(loss, images(40))) == 40
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_model_that_was_exported_for_one_batch_size_says_so():
+    for x in (images(4), images(6)):
+        with pytest.raises(ValueError, match=r"batches of any size: export it with dynamic_shapes"):
+            uae.MinMaxAttack(steps=3, mi=SAMPLING)(losses.Reconstruction(exported(dynamic=False)), x)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_model_that_was_exported_in_training_mode_is_noticed():
+    net = nn.Sequential(convolutional(), nn.Dropout(0.5)).train()
+    model = torch.export.export(net, (images(4),), dynamic_shapes=({0: torch.export.Dim.AUTO},)).module()
+    with pytest.raises(ValueError, match="draws random numbers"):
+        uae.MinMaxAttack(steps=3, mi=SAMPLING)(losses.Reconstruction(model), images())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_scripted_part_of_a_model_is_named():
+    model = nn.Sequential(torch.jit.script(convolutional()), nn.Identity()).eval()
+    with pytest.raises(ValueError, match="layer '0' was exported, scripted or traced"):
+        uae.MinMaxAttack(mi=uae.MINE(samples=uae.ConvolutionOutput("0")))(
+            losses.Reconstruction(model), images()
+        )
+
+
+def test_projections_that_do_not_fit_are_refused_before_any_is_drawn(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda device: 10e9)
+    monkeypatch.setattr(torch, "randn", pytest.fail)
+    x = torch.rand(2, 3, 224, 224)
+    with pytest.raises(
+        ValueError, match=r"38\.5 GB.*10\.0 GB.*RandomSampling\(count=(\d+), dim=128\)"
+    ) as error:
+        uae.MinMaxAttack(steps=1)(lambda a, x: (a / 2 - x).flatten(1).norm(dim=1), x)
+    count = int(str(error.value).split("RandomSampling(count=")[1].split(",")[0])
+    uae.RandomSampling(count=count).bind(None, x, 0)
+    monkeypatch.setattr(memory, "available", lambda device: 1e6)
+    with pytest.raises(ValueError, match=r"RandomSampling\(count=2, dim=1\)"):
+        uae.RandomSampling().bind(None, x, 0)
+
+
+def test_the_memory_that_is_available():
+    cpu = torch.device("cpu")
+    assert 0 < memory.available(cpu) < 2**50
+    program = "import torch; from uae import memory; print(memory.available(torch.device('cpu')))"
+    limit = 12 * 2**30
+    limited = functools.partial(resource.setrlimit, resource.RLIMIT_AS, (limit, limit))
+    output = subprocess.check_output([sys.executable, "-c", program], preexec_fn=limited, text=True)
+    assert 0 < float(output) < limit
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_memory_of_a_control_group_is_the_least_of_it_and_its_parents(tmp_path, monkeypatch, version):
+    root = tmp_path / "memory" if version == 1 else tmp_path
+    limit, used = ("limit_in_bytes", "usage_in_bytes") if version == 1 else ("max", "current")
+    inner = root / "job" / "step"
+    inner.mkdir(parents=True)
+    for folder, most, taken in (
+        (inner, "max" if version == 2 else str(2**62), 10),
+        (inner.parent, "1000", 300),
+    ):
+        (folder / f"memory.{limit}").write_text(f"{most}\n")
+        (folder / f"memory.{used}").write_text(f"{taken}\n")
+        (folder / "memory.stat").write_text("total_inactive_file 50\ninactive_file 50\n")
+    groups = tmp_path / "groups"
+    groups.write_text("5:cpu:/x\n4:memory:/job/step\n" if version == 1 else "0::/job/step\n")
+    read = memory.Path
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    monkeypatch.setattr(memory, "Path", lambda path: groups if path == "/proc/self/cgroup" else read(path))
+    assert memory._of_control_groups() == 1000 - 300 + 50
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "shown"),
+    [
+        (math.nextafter(1, 2), torch.float64, "1.0000000000000002"),
+        (1.0000001, torch.float32, "1.0000001"),
+        (-1e-9, torch.float32, "-1e-09"),
+        (1.0078125, torch.bfloat16, "1.0078125"),
+    ],
+)
+def test_a_value_out_of_bounds_is_shown_as_it_is(value, dtype, shown):
+    x = images().to(dtype)
+    x[1, 0, 0, 0] = value
+    with pytest.raises(ValueError, match=rf"sample 1: a value of {shown} is outside the bounds.*clamp it"):
+        uae.MinMaxAttack(steps=1)(losses.Reconstruction(convolutional()), x)
+
+
+def test_what_is_left_of_another_model_is_not_gone_on_from(tmp_path, monkeypatch, caplog):
+    """The tag may not know all that the model computes with."""
+    monkeypatch.setattr(constrained, "SECONDS_BETWEEN_SAVES", -1.0)
+    monkeypatch.setattr(constrained, "SAVING_SHARE", math.inf)
+    scale, path, x = 1.0, tmp_path / "x.partial", images()
+    net = convolutional()
+    attack = uae.MinMaxAttack(steps=2, mi=SAMPLING, batch_size=2)
+
+    def loss(a, x):
+        return (scale * net(a) - x).flatten(1).norm(dim=1)
+
+    def stop(done, total):
+        if done > 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        attack(loss, x, resume=path, tag="a", progress=stop)
+    scale = 1.01
+    with caplog.at_level(logging.WARNING):
+        found = attack(loss, x, resume=path, tag="a")
+    assert "x.partial" in caplog.text and "starts again" in caplog.text
+    assert torch.equal(found.adv, attack(loss, x).adv)

@@ -1,0 +1,325 @@
+"""Another valid file in a file's place is refused by name where it is read, and `uae check` sees it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.swaps import DENSE, SIMCLR, SPARSE, Tiny
+from uae import check, identity, plan, records, storage
+from uae.data.prepared import load
+from uae.errors import BadFile
+from uae.paper.figures import render
+
+pytestmark = pytest.mark.xdist_group("identity")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Tiny:
+    """A run of every stage, and beside it one row made with other settings, and other data of one name."""
+    tiny = Tiny(tmp_path_factory.mktemp("identity"))
+    tiny.all()
+    shutil.copytree(tiny.data, tiny.folder / "other" / "data")
+    dense = {"mnist": {"models": {"dense": {"epochs": 1}}}}
+    other = Tiny(tiny.folder / "other", attack={"eps": 0.5}, reconstruction=dense)
+    other.make(DENSE)
+    path = other.source(DENSE)
+    arrays, metadata = storage.read_tensors(path)
+    storage.write_tensors(path, arrays | {"x_train": 255 - arrays["x_train"]}, metadata)
+    return tiny
+
+
+C, R, U = (f"results/tiny/{kind}" for kind in ("checkpoints", "records", "uae"))
+D = "data/prepared"
+END = "seed0.safetensors"
+
+
+def evaluate(tiny):
+    tiny.evaluate(DENSE)
+
+
+def retrain(tiny):
+    tiny.make(DENSE, together=False)
+
+
+def generate(tiny):
+    tiny.generate(DENSE, "l2-uae-released")
+
+
+def rows(tiny):
+    records.load(tiny.results / "records")
+
+
+def figure(name: str):
+    def draw(tiny):
+        render(name, sorted((tiny.results / "records" / name).rglob(f"*{END}")), tiny.folder / "figures")
+
+    return draw
+
+
+# What is put where, and the stage that must refuse it.
+SWAPS: dict[str, tuple[str, str, Callable[[Tiny], None]]] = {
+    "checkpoint: method": (f"{C}/mnist/dense/matched/{END}", f"{C}/mnist/dense/original/{END}", generate),
+    "checkpoint: model": (
+        f"{C}/mnist/convolutional/original/{END}",
+        f"{C}/mnist/dense/original/{END}",
+        generate,
+    ),
+    "checkpoint: data set": (f"{C}/svhn/sparse/original/{END}", f"{C}/mnist/dense/original/{END}", evaluate),
+    "checkpoint: seed": (
+        f"{C}/mnist/dense/matched/seed1.safetensors",
+        f"{C}/mnist/dense/matched/{END}",
+        evaluate,
+    ),
+    "checkpoint: draw": (
+        f"{C}/mnist/dense/ga-0.01/seed0-draw1.safetensors",
+        f"{C}/mnist/dense/ga-0.01/seed0-draw0.safetensors",
+        evaluate,
+    ),
+    "checkpoint: retrained": (f"{C}/mnist/dense/mine-uae/{END}", f"{C}/mnist/dense/matched/{END}", evaluate),
+    "checkpoint: settings": (
+        f"other/{C}/mnist/dense/original/{END}",
+        f"{C}/mnist/dense/original/{END}",
+        evaluate,
+    ),
+    "checkpoint: a UAE set": (f"{U}/mnist/dense/mine-uae/{END}", f"{C}/mnist/dense/mine-uae/{END}", evaluate),
+    "set: attack, retrained on": (
+        f"{U}/mnist/dense/l2-uae-released/{END}",
+        f"{U}/mnist/dense/mine-uae/{END}",
+        retrain,
+    ),
+    "set: attack": (f"{U}/mnist/dense/l2-uae-released/{END}", f"{U}/mnist/dense/mine-uae/{END}", evaluate),
+    "set: model": (f"{U}/mnist/convolutional/mine-uae/{END}", f"{U}/mnist/dense/mine-uae/{END}", retrain),
+    "set: data set": (f"{U}/svhn/sparse/mine-uae/{END}", f"{U}/mnist/dense/mine-uae/{END}", retrain),
+    "set: seed": (f"{U}/mnist/dense/mine-uae/seed1.safetensors", f"{U}/mnist/dense/mine-uae/{END}", retrain),
+    "set: eps": (f"other/{U}/mnist/dense/mine-uae/{END}", f"{U}/mnist/dense/mine-uae/{END}", evaluate),
+    "set: round": (
+        f"{U}/svhn/sparse/mine-uae/{END}",
+        f"{U}/svhn/sparse/mine-uae-2/{END}",
+        lambda tiny: tiny.evaluate(SPARSE),
+    ),
+    "set: Figure 5": (
+        f"{U}/mnist/dense/mine-uae/{END}",
+        f"{U}/mnist/convolutional/mine-uae/{END}",
+        lambda tiny: tiny.examples(),
+    ),
+    "data: size": (f"{D}/mnist-5k@40.safetensors", f"{D}/mnist-5k@60.safetensors", evaluate),
+    "data: size, attacked": (f"{D}/mnist-5k@40.safetensors", f"{D}/mnist-5k@60.safetensors", generate),
+    "data: data set": (f"{D}/digits-on-photos@16.safetensors", f"{D}/mnist-5k@60.safetensors", retrain),
+    "data: variant": (
+        f"{D}/mnist-5k@60.safetensors",
+        f"{D}/digits-on-photos@16.safetensors",
+        Tiny.generate_simclr,
+    ),
+    "data: numbers": (f"other/{D}/mnist-5k@60.safetensors", f"{D}/mnist-5k@60.safetensors", evaluate),
+    "record: model": (
+        f"{R}/reconstruction/mnist/convolutional/matched/seed0.json",
+        f"{R}/reconstruction/mnist/dense/matched/seed0.json",
+        rows,
+    ),
+    "record: seed": (
+        f"{R}/reconstruction/mnist/dense/matched/seed1.json",
+        f"{R}/reconstruction/mnist/dense/matched/seed0.json",
+        rows,
+    ),
+    "record: method": (
+        f"{R}/reconstruction/mnist/dense/matched/seed0.json",
+        f"{R}/reconstruction/mnist/dense/mine-uae/seed0.json",
+        rows,
+    ),
+    "record: table": (
+        f"{R}/bounds/mnist/classifier/minmax/seed0.json",
+        f"{R}/table3/mnist/classifier/minmax/seed0.json",
+        rows,
+    ),
+    "record: robust": (
+        f"{R}/robustness/mnist/madry/pgd/seed0.json",
+        f"{R}/robustness/mnist/trades/pgd/seed0.json",
+        rows,
+    ),
+    "figure: row": (f"{R}/figure6/mnist/madry/{END}", f"{R}/figure6/mnist/trades/{END}", figure("figure6")),
+    "figure: another": (
+        f"{R}/figure3/mnist/classifier/{END}",
+        f"{R}/figure1/mnist/classifier/{END}",
+        figure("figure1"),
+    ),
+    "classifier: a robust one": (
+        f"{C}/robustness/mnist/classifier/original/{END}",
+        f"{C}/mnist/classifier/original/{END}",
+        Tiny.attack_classifier,
+    ),
+    "classifier: eps": (
+        f"{U}/mnist/classifier/minmax@0.5/{END}",
+        f"{U}/mnist/classifier/minmax@1/{END}",
+        Tiny.measure_classifier,
+    ),
+    "classifier: Table 1's other row": (
+        f"{U}/mnist/dense/mine-uae/{END}",
+        f"{U}/mnist/convolutional/mine-uae/{END}",
+        Tiny.measure_classifier,
+    ),
+    "robust: the supervised classifier": (
+        f"{C}/mnist/classifier/original/{END}",
+        f"{C}/robustness/mnist/classifier/original/{END}",
+        lambda tiny: tiny.attack_robust(("classifier",)),
+    ),
+    "robust: method": (
+        f"{C}/robustness/mnist/classifier/matched/{END}",
+        f"{C}/robustness/mnist/classifier/mine-uae/{END}",
+        lambda tiny: tiny.attack_robust(("classifier",)),
+    ),
+    "robust: surrogate": (
+        f"{C}/robustness/mnist/madry/original/{END}",
+        f"{C}/robustness/mnist/trades/original/{END}",
+        lambda tiny: tiny.attack_robust(("madry",)),
+    ),
+    "robust: UAE set": (
+        f"{U}/mnist/dense/mine-uae/{END}",
+        f"{U}/mnist/convolutional/mine-uae/{END}",
+        lambda tiny: tiny.train_robust(("classifier",)),
+    ),
+    "simclr: checkpoint": (
+        f"{C}/cifar10/simclr/mine-uae/{END}",
+        f"{C}/cifar10/simclr/original/{END}",
+        Tiny.generate_simclr,
+    ),
+    "simclr: measured": (
+        f"{C}/cifar10/simclr/mine-uae/{END}",
+        f"{C}/cifar10/simclr/original/{END}",
+        Tiny.evaluate_simclr,
+    ),
+    "simclr: set": (
+        f"{U}/mnist/dense/mine-uae/{END}",
+        f"{U}/cifar10/simclr/mine-uae/{END}",
+        lambda tiny: tiny.make(SIMCLR, together=False),
+    ),
+}
+
+
+class Swapped:
+    """A context in which a copy of one file stands in another's place."""
+
+    def __init__(self, folder: Path, source: str, target: str):
+        self.source, self.target = folder / source, folder / target
+
+    def __enter__(self) -> Path:
+        self.before = self.target.read_bytes() if self.target.exists() else None
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(self.source, self.target)
+        return self.target
+
+    def __exit__(self, *_):
+        self.target.unlink()
+        if self.before is not None:
+            self.target.write_bytes(self.before)
+
+
+def test_what_was_made_is_whole(tiny):
+    report = check.check(tiny.results, tiny.data)
+    assert not report.damaged and not report.missing and report.whole > 60
+
+
+@pytest.mark.parametrize("name", SWAPS)
+def test_another_file_in_a_files_place_is_refused(tiny, name):
+    source, target, stage = SWAPS[name]
+    with Swapped(tiny.folder, source, target) as path:
+        report = check.check(tiny.results, tiny.data)
+        with pytest.raises(BadFile) as error:
+            stage(tiny)
+    assert str(path) in str(error.value) and "delete it" in str(error.value)
+    assert "\n" not in str(error.value)
+    place = identity.place(path)
+    assert path in report.damaged or any(place in reason for reason in report.damaged.values())
+
+
+@pytest.mark.parametrize(
+    ("target", "stage"),
+    [(f"{C}/mnist/dense/original/{END}", generate), (f"{U}/mnist/dense/mine-uae/{END}", retrain)],
+)
+def test_files_of_other_settings_are_refused_and_stale(tiny, monkeypatch, target, stage):
+    planned = plan.plan(tiny.cfg)
+    asked = {folder: entry.settings for folder, entry in planned.items()}
+    assert not check.check(tiny.results, tiny.data, [asked]).stale
+    with Swapped(tiny.folder, f"other/{target}", target) as path:
+        stale = check.check(tiny.results, tiny.data, [asked]).stale
+        assert path.relative_to(tiny.results).as_posix() in stale
+        monkeypatch.setattr(identity, "settings", asked)
+        with pytest.raises(BadFile) as error:
+            stage(tiny)
+    assert f"{path}: was made with other settings" in str(error.value)
+
+
+def test_records_of_other_settings_are_stale_without_their_checkpoints(tiny, tmp_path):
+    """The settings change, the checkpoints are deleted: the records are not of these settings."""
+    shutil.copytree(tiny.results / "records", tmp_path / "tiny" / "records")
+    old = plan.plan(tiny.cfg)
+    new = plan.plan(Tiny(tmp_path, reconstruction={"mnist": {"models": {"dense": {"epochs": 7}}}}).cfg)
+    assert old["checkpoints/mnist/dense/original"] != new["checkpoints/mnist/dense/original"]
+    report = check.check(tmp_path / "tiny", tiny.data, [{k: v.settings for k, v in new.items()}])
+    assert not report.damaged and report.missing
+    named = {line.partition(": ")[0] for line in report.stale}
+    dense = {"mine-uae", "l2-uae-released", "original"}  # matched and noise are not made from the original
+    folder = "records/reconstruction/mnist/dense"
+    expected = {f"{folder}/{method}/seed{seed}.json" for method in dense for seed in (0, 1)}
+    assert expected <= named
+    assert not [name for name in named if "svhn" in name or "classifier" in name]
+    # The workflow compares the same: a job's parameter has the settings of all that it reads, and of theirs.
+    for settings in (old, new):
+        made = plan.made(settings, ["checkpoints/robustness/mnist/classifier/mine-uae"])
+        assert {"uae/mnist/convolutional/mine-uae", "checkpoints/mnist/convolutional/original"} <= set(made)
+
+
+def test_a_rebuild_that_gives_the_same_numbers_is_the_same_file(tiny):
+    """Seconds and commits differ: what was made from the file stays valid."""
+    path = tiny.set(DENSE, "mine-uae")
+    before = storage.read_tensors(path)[1]
+    tiny.generate(DENSE, "mine-uae")
+    after = storage.read_tensors(path)[1]
+    assert before["content"] == after["content"] and before["provenance"] != after["provenance"]
+    tiny.evaluate(DENSE)
+    assert not check.check(tiny.results, tiny.data).damaged
+
+
+def test_a_file_names_all_that_it_was_made_from(tiny):
+    record = records.read(tiny.files("records/reconstruction", DENSE) / "mine-uae" / "seed0.json")
+    data = f"prepared/{tiny.source(DENSE).name}"
+    trained = {f"checkpoints/mnist/dense/{method}/{END}" for method in ("original", "mine-uae")}
+    assert set(record.inputs) == {data, f"uae/mnist/dense/mine-uae/{END}", *trained}
+    assert record.inputs[data]["content"] == load(tiny.source(DENSE)).metadata["content"]
+    robust = records.read(tiny.results / "records/robustness/mnist/classifier/mine-uae/seed0.json")
+    assert f"uae/mnist/convolutional/mine-uae/{END}" in robust.inputs
+    retrained = storage.read_tensors(tiny.checkpoint(SIMCLR, "mine-uae"))[1]["inputs"]
+    assert set(retrained) == {
+        f"prepared/{tiny.source(SIMCLR).name}",
+        f"checkpoints/cifar10/simclr/original/{END}",
+        f"uae/cifar10/simclr/mine-uae/{END}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("results/a/checkpoints/mnist/dense/original/seed0.safetensors", "checkpoints/mnist/dense/original/"),
+        ("x/checkpoints/robustness/m/n/original/seed1.safetensors", "checkpoints/robustness/m/n/original/"),
+        ("uae/results/a/uae/m/n/mine-uae/seed0-draw3.safetensors", "uae/m/n/mine-uae/"),
+        ("results/a/records/figure6/m/n/seed0.safetensors", "records/figure6/m/n/"),
+        ("results/a/../b/uae/m/n/o/seed0.safetensors", "uae/m/n/o/"),
+        ("uae/mine.safetensors", None),
+        ("checkpoints/model.safetensors", None),
+        ("results/a/figures/figure5.safetensors", None),
+        ("results/a/uae/m/n/o/seed0.safetensors.partial", None),
+    ],
+)
+def test_only_the_workflows_files_have_a_place(path, place):
+    found = identity.place(path)
+    assert found is None if place is None else found == place + Path(path).name
+
+
+def test_a_user_may_move_what_an_attack_wrote(tmp_path):
+    storage.write_tensors(tmp_path / "a.safetensors", {"x": np.zeros(2)}, {"seed": 0})
+    shutil.move(tmp_path / "a.safetensors", tmp_path / "b.safetensors")
+    assert storage.read_tensors(tmp_path / "b.safetensors")[1] == {"seed": 0}
