@@ -14,7 +14,12 @@ from safetensors.numpy import save_file
 
 from tests.workflow.conftest import ROOT, Workspace, copy
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "data" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 PROGRAMS = ("snakemake", "uae", "make", "dvc", "python", "pip", "conda", "source")
 
 MODEL = """
