@@ -148,7 +148,7 @@ def test_the_commands_fill_as_the_scale_says_and_can_leave_that_out(tmp_path, mo
         ["render", "table1"],
         ["report", "results/paper", "--out", "report.html"],
     ):
-        assert "no records" in str(run(*command, "--fill", "").exception)
+        assert "no records" in str(run(*command, "--fill", "none").exception)
         assert "--fill nowhere: there are no records" in str(run(*command, "--fill", "nowhere").exception)
 
 

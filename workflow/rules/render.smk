@@ -31,12 +31,12 @@ for name, kind in TABLES.items():
         params:
             name=name,
             scale=cfg.name,
-            fill=cfg.fill or "",
+            fill=cfg.fill or "none",
             folder=lambda w, output: Path(output[0]).parent,
         message:
             f"Render {name}"
         shell:
-            "uae render {params.name} --scale {params.scale} --fill {params.fill:q} --out {params.folder} > {log} 2>&1"
+            "uae render {params.name} --scale {params.scale} --fill {params.fill} --out {params.folder} > {log} 2>&1"
 
 
 for name, item in FIGURES.items():
@@ -92,11 +92,11 @@ rule report:
     params:
         folder=lambda w, output: Path(output[0]).parent,
         scale=cfg.name,
-        fill=cfg.fill or "",
+        fill=cfg.fill or "none",
     message:
         "Write the report: {output}"
     shell:
-        "uae report {params.folder} --out {output} --scale {params.scale} --fill {params.fill:q}"
+        "uae report {params.folder} --out {output} --scale {params.scale} --fill {params.fill}"
         " --captions workflow/report > {log} 2>&1"
 
 

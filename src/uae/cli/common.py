@@ -65,9 +65,7 @@ Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random number.")]
 Fill = Annotated[
     str | None,
-    typer.Option(
-        help="The scale that stands in for what is missing; '' for none. Default: what the scale says."
-    ),
+    typer.Option(help="The scale that stands in for what is missing, or none. Default: what the scale says."),
 ]
 Out = Annotated[Path, typer.Option(help="The file to write.", dir_okay=False)]
 Data = Annotated[Path, typer.Option(help="Prepared data, a safetensors file.")]
@@ -80,9 +78,11 @@ def filling_scale(results: Path, given: str | None) -> str | None:
     if given is None:
         known = results.name in config.files.scales()
         return config.load({"scale": results.name}).fill if known else None
-    if given and not (results.parent / given / "records").is_dir():
+    if given == "none":
+        return None
+    if not (results.parent / given / "records").is_dir():
         raise InputError(f"--fill {given}: there are no records under {results.parent / given}")
-    return given or None
+    return given
 
 
 @contextmanager

@@ -91,7 +91,9 @@ class Config(Block):
     def _references(self) -> Config:
         others = [name for name in scales() if name != self.name]
         if self.fill is not None and self.fill not in others:
-            raise ValueError(f"fill: {short(self.fill)} is none of the other scales: {', '.join(others)}")
+            raise ValueError(
+                f"fill: {short(self.fill)} is none of the other scales: {', '.join(others)}, or empty"
+            )
         for name in self.attacks:
             if not (method := Method(name)).is_attack or method.base != name:
                 raise ValueError(
