@@ -138,7 +138,7 @@ def test_the_claims_find_the_rates_at_a_bound(text, run, monkeypatch):
         "settings": PLAIN,
     }
     subject = attack_robust._Subject(run / "checkpoints", row, "original", 0, "cpu")
-    bound = config.robustness._fraction(text)
+    bound = config.values._fraction(text)
     subject.save(run, "original", [measures.Rate(float(bound), 1, 2, 0.0, 0.0)], {})
     key = next(name for name in saved if name.startswith("asr@"))
     assert claims._metric(f"asr@{text}") == claims._metric(key)
