@@ -10,6 +10,7 @@ from uae import config
 from uae.cli import contrastive, reconstruction, robustness, supervised
 from uae.data import catalogue
 from uae.data.prepared import prepare
+from uae.methods import Method
 
 TINY = Path(__file__).with_name("tiny.yaml")
 DENSE, CONVOLUTIONAL, SPARSE, CLASSIFIER, SIMCLR = (
@@ -73,14 +74,15 @@ class Tiny:
 
     def generate(self, row: config.Row, method: str) -> None:
         attacks = {method: self.cfg.attacking(row.model, method)}
-        step = {"attacked": config.Method(method).attacked, "attacks": attacks}
+        step = {"attacked": Method(method).attacked, "attacks": attacks}
         folders = self.source(row), self.files("checkpoints", row), self.files("uae", row)
         reconstruction.make(*folders, steps=json.dumps([step]))
 
     def generate_simclr(self, seed: int = 0) -> None:
-        settings = self.cfg.contrastive.attacking(self.cfg.attacking("simclr", "mine-uae"))
-        paths = self.source(SIMCLR), self.checkpoint(SIMCLR, "original"), self.set(SIMCLR, "mine-uae")
-        contrastive.generate(*paths, settings=json.dumps(settings), seed=seed)
+        attack = self.cfg.contrastive.attacking(self.cfg.attacking("simclr", "mine-uae"))
+        steps = [{"attacked": "original", "attacks": {"mine-uae": attack}}]
+        folders = self.source(SIMCLR), self.files("checkpoints", SIMCLR), self.files("uae", SIMCLR)
+        reconstruction.make(*folders, steps=json.dumps(steps), seed=seed)
 
     def evaluate(self, row: config.Row, seed: int = 0) -> None:
         runs = [config.Run("original", None), *self.cfg.runs(row)]

@@ -244,3 +244,10 @@ def test_the_embedded_digits_are_the_real_ones(tmp_path):
     pixels = np.concatenate([data.x_train, data.x_test]) / 255
     assert abs(pixels.mean() - 0.1307) < 0.002 and abs(pixels.std() - 0.3081) < 0.002
     assert data.metadata["variant"] == "mnist-5k" and data.metadata["source"] == "embedded"
+
+
+def test_a_download_that_fails_keeps_the_secret_of_its_address(tmp_path):
+    address = "http://me:hidden@127.0.0.1:9/weights.pth"  # the port of `discard`: nobody listens
+    with pytest.raises(DataError, match=r"http://127\.0\.0\.1:9/weights\.pth") as error:
+        fetch.download(address, tmp_path)
+    assert "hidden" not in str(error.value)

@@ -107,7 +107,7 @@ AUGMENTED = {"make", "pretrain", "generate", "train", "attack", "measure", "stat
     ("name", "old", "new", "rules"),
     [
         ("src/uae/paper/tables.py", '"""Tables', '"""The tables', RENDERING),
-        ("src/uae/evaluation/reconstruction.py", "BATCH = 1000", "BATCH = 500", {"measure"} | MEASURING),
+        ("src/uae/evaluation/reconstruction.py", "BATCH = 1000", "BATCH = 500", MEASURING),
         ("src/uae/augment.py", '"""Augmented', '"""The augmented', AUGMENTED | MEASURING),
         ("config/scales/preview.yaml", "# The smallest", "# A small", set()),
     ],

@@ -102,7 +102,7 @@ def markdown(by_settings: dict[str, list[Any]]) -> str:
         ]
         lines += ["| verdict | claim | ours | paper |", "|---|---|---|---|"]
         for v in ran:
-            ours, paper = (text.replace("\n", "<br>") for text in _shown(v))
+            ours, paper = (text.replace("|", r"\|").replace("\n", "<br>") for text in _shown(v))
             claim = f"{v.claim.statement} ({verdicts.where(v.claim)})"
             lines.append(f"| {v.verdict} | {claim} | {ours} | {paper} |")
         lines += ["", verdicts.LEGEND, ""]

@@ -101,6 +101,8 @@ class Config(Block):
                 )
         check_methods("methods", self.methods, self.attacks)
         for name, recipe in self.models.items():
+            if name == "classifier":  # its files would lie where those of `supervised.classifiers` do
+                raise ValueError("models.classifier: the supervised experiments have this name; take another")
             check_fit(f"models.{name}", recipe, recipe.training)
             if recipe.training == "simclr" and (given := recipe.fit()):
                 raise ValueError(f"models.{name}.{min(given)}: SimCLR's settings are under `contrastive`")

@@ -63,6 +63,14 @@ def without_secrets(text: str) -> str:
     return re.sub(r"(\b[a-zA-Z][\w+.-]*://)[^\s/]*@", r"\1", text)
 
 
+def download(address: str, folder: Path) -> Path:
+    """The file at an address, kept in `folder`. Raises DataError naming the address without its secrets."""
+    try:
+        return _get(address, folder)
+    except (requests.RequestException, ValueError, OSError) as error:
+        raise DataError(without_secrets(f"{address}: {error}")) from None
+
+
 def _get(address: str, scratch: Path) -> Path:
     parts = urllib.parse.urlsplit(address)
     if parts.scheme in ("http", "https"):

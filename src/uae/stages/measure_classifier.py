@@ -251,11 +251,12 @@ def distances(
 
 
 def _weights(inception: str) -> Path:
+    """The file of Inception's weights. Raises DataError, without a secret of the address, where it fails."""
     if "://" not in inception:
         return Path(inception)
-    import pooch
+    from uae.data import fetch
 
-    return Path(pooch.retrieve(inception, known_hash=None, path="data/raw/inception", progressbar=True))
+    return fetch.download(inception, Path("data/raw/inception"))
 
 
 def _pictures(attacked: Attacked, results: dict[str, AttackResult], shown: int) -> dict[str, np.ndarray]:
