@@ -15,7 +15,7 @@ from typing import Any
 from uae import identity, records, storage
 from uae.errors import BadFile, DataError
 
-Plans = list[dict[str, str]]  # by device, the hash of the settings of a folder's files (`uae.plan`)
+Plan = Mapping[str, str]  # the hash of the settings of a folder's files (`uae.plan`)
 DIGESTS = "digests.json"  # of what was rendered, by its path in the scale's folder
 
 
@@ -48,7 +48,7 @@ class Report:
         return content
 
 
-def check(results: Path, data: Path = Path("data"), plans: Plans | None = None) -> Report:
+def check(results: Path, data: Path = Path("data"), plan: Plan | None = None) -> Report:
     """Look at all files of a scale, and at the data."""
     report = Report()
     read: dict[str, Mapping[str, Any]] = {}
@@ -68,7 +68,7 @@ def check(results: Path, data: Path = Path("data"), plans: Plans | None = None) 
             f"{older} records were made before identities were kept: what they were made from"
         )
     _inputs(report, read, results, data)
-    _settings(report, read, plans)
+    _settings(report, read, plan)
     _rendered(report, results)
     _written(report, results)
     _raw(report, data / "raw")
@@ -95,17 +95,16 @@ def _inputs(report: Report, read: Mapping[str, Mapping[str, Any]], results: Path
                 report.missing.append(str(path))
 
 
-def _settings(report: Report, read: Mapping[str, Mapping[str, Any]], plans: Plans | None) -> None:
+def _settings(report: Report, read: Mapping[str, Mapping[str, Any]], plan: Plan | None) -> None:
     """Compare the settings that files and their inputs were made with, with those of the configuration."""
-    if plans is None:
+    if plan is None:
         report.unchecked.append("there is no configuration of this scale: the settings of the files")
         return
     for place, content in read.items():
         made = {place: identity.made_with(content)}
         made |= {name: entry.get("settings") for name, entry in (content.get("inputs") or {}).items()}
         for name, settings in made.items():
-            asked = {plan[folder] for plan in plans if (folder := name.rpartition("/")[0]) in plan}
-            if asked and settings not in asked:
+            if settings != plan.get(name.rpartition("/")[0], settings):
                 report.stale.append(f"{place}: {name}" if name != place else place)
 
 
@@ -224,20 +223,16 @@ def deletable(path: Path, folders: list[Path]) -> bool:
     return inside and (path.is_symlink() or not path.is_dir())
 
 
-def plans_of(scale: str) -> Plans | None:
-    """What the configuration of a scale asks for on either device; None where there is none."""
+def plan_of(scale: str) -> Plan | None:
+    """What the configuration of a scale asks for; None where there is none."""
     from uae import config, plan
     from uae.errors import ConfigError
 
-    base = config.read_yaml(config.ROOT / "config" / "config.yaml")
-    found = []
-    for device in ("cpu", "cuda"):
-        try:
-            cfg = config.load(base | {"scale": scale, "device": device})
-        except ConfigError:
-            return None
-        found.append({folder: planned.settings for folder, planned in plan.plan(cfg).items()})
-    return found
+    try:
+        cfg = config.load({"scale": scale})
+    except ConfigError:
+        return None
+    return {folder: planned.settings for folder, planned in plan.plan(cfg).items()}
 
 
 def lines(report: Report, most: int = 10) -> Iterator[str]:

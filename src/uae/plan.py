@@ -36,7 +36,6 @@ def made(planned: dict[str, Planned], folders: Iterable[str]) -> dict[str, str]:
 
 
 def _folders(cfg: Config) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
-    device = cfg.resolved_device
     for row in cfg.made_rows:
         for method in ["original", *cfg.row_methods(row)]:
             sets = [_set(row, name) for name in Method(method).attacks]
@@ -46,7 +45,7 @@ def _folders(cfg: Config) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
     for row in cfg.contrastive_rows:
         for method in ["original", *cfg.contrastive.methods]:
             sets = [_set(row, name) for name in Method(method).attacks]
-            yield _model(row, method), cfg.contrastive.training(method, device), sets
+            yield _model(row, method), cfg.contrastive.training(method), sets
             for name in Method(method).attacks:
                 settings = cfg.contrastive.attacking(cfg.attacking(row.model, name))
                 yield _set(row, name), settings, [_model(row, "original")]
@@ -59,7 +58,7 @@ def _folders(cfg: Config) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
             source = cfg.robustness.uaes.get(run.dataset)
             sets = [_set(source, source.method)] if source and run.method == "mine-uae" else []
             folder = f"checkpoints/robustness/{run.dataset}/{run.model}/{run.method}"
-            yield folder, cfg.robustness.training(run, device), sets
+            yield folder, cfg.robustness.training(run), sets
 
 
 def _model(row: Row, method: str) -> str:

@@ -143,15 +143,10 @@ def load(folder: str | Path) -> list[Record]:
 
     Raises `InputError` where there is none and `BadFile` naming a file that is not a record.
     """
-    return list(by_path(folder).values())
-
-
-def by_path(folder: str | Path) -> dict[Path, Record]:
-    """Every record under a folder, by its path there; as `load`."""
     paths = sorted(Path(folder).rglob("*.json"))
     if not paths:
         raise InputError(f"{folder}: no records; run the experiments, or put the records there")
-    return {path.relative_to(folder): read(path) for path in paths}
+    return [read(path) for path in paths]
 
 
 def read(path: Path) -> Record:

@@ -147,7 +147,7 @@ def test_a_record_edited_by_hand_is_refused(results):
 
 def test_a_record_of_the_first_version_is_read_and_said_to_be_one(results):
     """The committed ones: without an identity, but not in another's place."""
-    old = next((ROOT / "results/paper/records/reconstruction/mnist/dense/original").glob("*.json"))
+    old = next((ROOT / "results/reduced/records/reconstruction/mnist/dense/original").glob("*.json"))
     content = json.loads(old.read_text())
     assert "inputs" not in content and read(old).inputs is None
     target = results / "records/reconstruction/mnist/dense/matched/seed0.json"

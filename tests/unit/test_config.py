@@ -1,37 +1,104 @@
-"""The configuration: both scales fit, and a mistake is named with its file and key."""
+"""The configuration: scales, layers in their order, and mistakes named with file and key."""
 
+import copy
 import inspect
+import itertools
 import json
 import math
+from pathlib import Path
 from typing import get_args
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 from typer.testing import CliRunner
 
 import uae
-from uae import config, models, training
+from uae import config, models, plan, training
 from uae.cli import app
-from uae.config import Row, blocks, gpu, reconstruction, robustness
+from uae.config import Row, blocks, files, gpu, reconstruction, robustness
+from uae.data import catalogue
 from uae.errors import ConfigError
 from uae.methods import Method
 from uae.stages.generate import attack_from
 from uae.training import classifier, loop, robust
 
-BASE = config.read_yaml(config.ROOT / "config" / "config.yaml")
+TINY = config.ROOT / "tests" / "tiny.yaml"
 
 
-@pytest.mark.parametrize("scale", ["preview", "paper", "tests/tiny.yaml"])
+SCALES = ("preview", "reduced", "paper", str(TINY))
+
+
+@pytest.mark.parametrize("scale", SCALES)
 def test_the_scales_fit_the_schema(scale):
-    scale = str(config.ROOT / scale) if "/" in scale else scale
-    loaded = config.load(BASE | {"scale": scale})
-    assert loaded.name in ("preview", "paper", "tiny")
+    loaded = config.load({"scale": scale})
+    assert loaded.name == Path(scale).stem
     assert loaded.rows and loaded.panels
+
+
+def everything(cfg):
+    """The data and the settings of all that a configuration runs."""
+    data = {row: cfg.data_name(row) for row in cfg.made_rows}
+    data |= {row: cfg.classifier_data(row) for row in cfg.classifiers}
+    data |= {(*row, "robust"): cfg.robust_data(row) for row in cfg.robust_made}
+    data["simclr"] = cfg.limited(cfg.contrastive.data, cfg.contrastive.train_limit)
+    attacks = {row: cfg.robustness.attacking(*row) for row in cfg.robust_rows}
+    return data, plan.plan(cfg), attacks
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_same_settings_on_every_machine(scale, monkeypatch):
+    found = []
+    for there in (False, True):
+        monkeypatch.setattr(gpu, "has_cuda", lambda there=there: there)
+        assert gpu.resolved("auto") == ("cuda" if there else "cpu")
+        found += [everything(config.load({"scale": scale, "device": d})) for d in ("auto", "cpu", "cuda")]
+    assert all(settings == found[0] for settings in found)
+
+
+def test_the_paper_scale_has_all_of_the_papers_data_images_and_tries():
+    cfg = config.load({"scale": "paper"})
+    for row, data in everything(cfg)[0].items():
+        entry = catalogue.parse(data).entry
+        assert catalogue.complete(data), row
+        assert catalogue.entries()[entry].stands_for in (entry, catalogue.folder(data)), row
+    assert {cfg.training(row, "original").get("tries") for row in cfg.rows} == {None}  # the library's five
+    assert inspect.signature(training.FITS["concrete"]).parameters["tries"].default == 5
+    table2, figure3 = cfg.supervised.table2, cfg.supervised.figure3
+    assert (table2.images, table2.steps, table2.runs) == (1000, 1000, 10)
+    assert (figure3.images, figure3.steps, figure3.pgd_steps) == (1000, 1000, 100)
+    models = [model for models in cfg.robustness.models.values() for model in models.values()]
+    assert {model.images for model in models} == {1000}
+    assert {model.minmax.images for model in models if model.minmax} == {1000}
+
+
+def test_the_reduced_scale_differs_from_the_papers_in_sizes_alone():
+    """What a few CPU cores can do: docs/running.md."""
+    reduced, paper = config.load({"scale": "reduced"}), config.load({"scale": "paper"})
+    assert reduced.rows == paper.rows and reduced.attack == paper.attack and reduced.attacks == paper.attacks
+    data = {"/".join(row): reduced.data_name(row) for row in reduced.rows}
+    assert data["mnist/convolutional"] == "mnist@10000" and data["mnist/dense"] == "mnist@2000"
+    assert data["svhn-noise/convolutional"] == "svhn-10k@2000+noise-0.01"
+    assert data["isolet/concrete"] == "isolet-npz" and data["coil-20/concrete"] == "coil-20"
+    of_paper = {"mnist-ablation": "mnist", "mice-protein-as-published": "mice-protein"}
+    for row in reduced.rows:
+        stands_for = catalogue.lookup(reduced.data_name(row))[0].stands_for
+        assert row.dataset.startswith(of_paper.get(row.dataset, stands_for))
+        for method in ("original", "mine-uae"):
+            here, there = reduced.training(row, method), paper.training(row, method)
+            assert here == there | ({"tries": 2} if "tries" in here else {})
+    for dataset in ("mnist", "cifar10"):
+        pairs = zip(reduced.supervised.sets(dataset), paper.supervised.sets(dataset), strict=True)
+        for here, there in pairs:
+            fewer = here.settings["images"] <= there.settings["images"]
+            assert fewer and here.settings | {"images": 0} == there.settings | {"images": 0}
+    counts = [a.settings["images"] for a in reduced.supervised.sets("mnist") if a.item == "table3"]
+    assert counts == [10, 5, 1, 10, 1000, 64, 16, 1000]
 
 
 def test_the_paper_scale_has_the_papers_settings():
     """Section 5.1, appendix A.1, Table 8."""
-    cfg = config.load(BASE | {"scale": "paper"})
+    cfg = config.load({"scale": "paper"})
     a = cfg.attack
     assert (a.eps, a.alpha, a.beta, a.steps, a.kappa, a.c0, a.init) == (1, 0.01, 0.1, 40, 0, 0, "zeros")
     assert (a.random_sampling.count, a.random_sampling.dim) == (500, 128)
@@ -59,26 +126,22 @@ def test_the_paper_scale_has_the_papers_settings():
 
 
 def test_the_papers_table3_has_all_its_iterations_and_images():
-    """Section 5.2: 1000 images, T = 9000; on a CPU fewer where the critic is large, or a method our own."""
-    supervised = config.load(BASE | {"scale": "paper"}).supervised
-    for device, counts in (
-        ("cuda", [1000, 1000, 100, 1000, 1000, 1000, 1000, 1000]),
-        ("cpu", [10, 5, 1, 10, 1000, 64, 16, 1000]),
-    ):
-        sets = [attack for attack in supervised.sets("mnist", device) if attack.item == "table3"]
-        assert [attack.settings["images"] for attack in sets] == counts
-        for attack in sets:
-            assert (
-                attack.settings["settings"]["steps"] * attack.settings["settings"].get("searches", 1) == 9000
-            )
+    """Section 5.2: 1000 images, T = 9000; fewer for one method that is not the table's."""
+    supervised = config.load({"scale": "paper"}).supervised
+    for dataset in ("mnist", "cifar10"):
+        sets = [attack for attack in supervised.sets(dataset) if attack.item == "table3"]
+        counts = {attack.name: attack.settings["images"] for attack in sets}
+        assert counts.pop("penalty-20-steps") == 100 and set(counts.values()) == {1000}
+        for settings in (attack.settings["settings"] for attack in sets):
+            assert settings["steps"] * settings.get("searches", 1) == 9000
 
 
 def test_each_supervised_attack_has_the_critic_and_the_bound_of_its_name():
-    supervised = config.load(BASE | {"scale": "paper"}).supervised
+    supervised = config.load({"scale": "paper"}).supervised
     found = {
         (attack.item, attack.name, attack.draw): attack.settings
         for dataset in ("mnist", "cifar10")
-        for attack in supervised.sets(dataset, "cpu")
+        for attack in supervised.sets(dataset)
     }
     for (item, name, _), entry in found.items():
         bound = float(name.partition("@")[2] or 1)
@@ -149,7 +212,7 @@ def robust_model(**over):
             ["figure5", "no gan on mnist"],
         ),
         ({"supervised": {"inception": "nowhere.pth"}}, ["supervised.inception", "nowhere.pth: no such file"]),
-        ({"scale": "papre"}, ["scale", "papre", "paper, preview"]),
+        ({"scale": "papre"}, ["scale", "papre", "paper, preview, reduced"]),
         ({"attacks": {"mine-uae": 5}}, ["attacks.mine-uae", "given 5", "command line"]),
         ({"attack": {"alpha": math.inf}}, ["attack.alpha", "finite number", "given inf"]),
         ({"attack": {"mi_floor": math.inf}}, ["attack.mi_floor", "finite number"]),
@@ -174,7 +237,7 @@ def robust_model(**over):
 )
 def test_a_mistake_on_the_command_line(change, parts):
     with pytest.raises(ConfigError) as error:
-        config.load(config.merge(BASE, change))
+        config.load(change)
     for part in parts:
         assert part in str(error.value)
 
@@ -193,18 +256,17 @@ def test_a_mistake_on_the_command_line(change, parts):
             lambda s: s["attack"]["random_sampling"].update(count=1),
             ["broken.yaml: attack.random_sampling.count", "greater than or equal to 2", "given 1"],
         ),
-        (
-            lambda s: s.update(models={"dense": {"lr": 0.5}}),
-            ["broken.yaml: models.dense.lr: config/config.yaml has that, too"],
-        ),
+        (lambda s: s.update(models={"dense": {"lr": -1}}), ["broken.yaml: models.dense.lr", "given -1"]),
+        (lambda s: s["supervised"]["table2"].pop("runs"), ["broken.yaml: supervised.table2.runs: Field"]),
+        (lambda s: s.update(scale="paper"), ["broken.yaml: scale: this file is the scale; `extends`"]),
     ],
 )
 def test_a_mistake_in_a_scale_file(tmp_path, edit, parts):
-    scale = config.read_yaml(config.ROOT / "tests" / "tiny.yaml")
+    scale = config.read_yaml(TINY)
     edit(scale)
     (tmp_path / "broken.yaml").write_text(yaml.safe_dump(scale))
     with pytest.raises(ConfigError) as error:
-        config.load(BASE | {"scale": str(tmp_path / "broken.yaml")})
+        config.load({"scale": str(tmp_path / "broken.yaml")})
     for part in parts:
         assert part in str(error.value)
     assert "command line" not in str(error.value)
@@ -226,16 +288,111 @@ def test_what_the_configuration_knows_of_networks_and_trainings_is_so():
     assert adversarial - standard == robustness.ADVERSARIAL
 
 
-def test_uae_config_merges_files_as_snakemake_does(tmp_path):
+LAYERS = ("config.yaml", "scales/whole.yaml", "scales/own.yaml", "first.yaml", "second.yaml", "--config")
+
+
+@pytest.fixture
+def layered(tmp_path, monkeypatch):
+    """A function that loads a configuration of all layers, given what they say of seeds and attack.steps."""
+    whole = config.merge(config.read_yaml(files.BASE), config.read_yaml(TINY))
+    whole["attack"].pop("steps")
+    whole.pop("seeds")
+    (tmp_path / "scales").mkdir()
+    monkeypatch.setattr(files, "SCALES", tmp_path / "scales")
+    for module in (config, files):
+        monkeypatch.setattr(module, "BASE", tmp_path / "config.yaml")
+
+    def load(said):
+        layers = {name: {} for name in LAYERS} | said
+        layers["config.yaml"] = {"scale": "own"} | layers["config.yaml"]
+        layers["scales/whole.yaml"] = config.merge(whole, layers["scales/whole.yaml"])
+        layers["scales/own.yaml"] = {"extends": "whole"} | layers["scales/own.yaml"]
+        layers["scales/whole.yaml"].pop("scale")
+        for name in LAYERS[:-1]:
+            (tmp_path / name).write_text(yaml.safe_dump(layers[name]))
+        given = {}  # by Snakemake
+        for name in LAYERS[3:]:
+            update_config(given, copy.deepcopy(layers[name]))
+        return config.load(given, [tmp_path / name for name in LAYERS[3:5]])
+
+    return load
+
+
+def said(value):
+    return {"seeds": [value], "attack": {"steps": value}}
+
+
+@pytest.mark.parametrize(("lower", "upper"), [*itertools.combinations(range(len(LAYERS)), 2)])
+def test_the_later_of_two_layers_wins(layered, lower, upper):
+    cfg = layered({LAYERS[upper]: said(20 + upper), LAYERS[lower]: said(10 + lower)})
+    assert (cfg.seeds, cfg.attack.steps) == ([20 + upper], 20 + upper)
+    assert cfg.attacks["mine-uae"].steps == 20 + upper and cfg.attack.inner_steps == 2
+
+
+@pytest.mark.parametrize("wrong", range(len(LAYERS)))
+def test_the_layer_of_a_mistake_is_named(layered, wrong, tmp_path):
+    """The one whose value counts, whatever the layers below it say."""
+    below = {LAYERS[layer]: said(5 + layer) for layer in range(wrong)}
+    with pytest.raises(ConfigError) as error:
+        layered(below | {LAYERS[wrong]: {"seeds": [1], "attack": {"steps": -7}}})
+    place = "the command line or --configfile" if wrong == 5 else str(tmp_path / LAYERS[wrong])
+    assert f"{place}: attack.steps: Input should be greater than or equal to 1, given -7" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("scales", "message"),
+    [
+        ({"a": "b"}, "a.yaml: extends: 'b' is none of a"),
+        ({"a": "a"}, "a.yaml: extends: a extends a scale itself; name one that stands alone"),
+        ({"a": "b", "b": "a"}, "a.yaml: extends: b extends a scale itself"),
+        ({"a": "b", "b": "c", "c": None}, "a.yaml: extends: b extends a scale itself"),
+        ({"a": "../a"}, "a.yaml: extends: '../a' is none of a"),
+        ({"a": ["a"]}, r"a.yaml: extends: \['a'\] is none of a"),
+        ({"a": 3}, "a.yaml: extends: 3 is none of a"),
+    ],
+)
+def test_a_scale_extends_one_that_stands_alone(tmp_path, monkeypatch, scales, message):
+    monkeypatch.setattr(files, "SCALES", tmp_path)
+    for name, extends in scales.items():
+        text = {"seeds": [0]} | ({} if extends is None else {"extends": extends})
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(text))
+    with pytest.raises(ConfigError, match=message):
+        config.load({"scale": "a"})
+
+
+def test_only_a_scale_extends_another(tmp_path):
     own = tmp_path / "own.yaml"
-    own.write_text("scale: paper\nreconstruction: {mnist: {models: {concrete: {tries: 3}}}}")
-    files = ["--configfile", str(config.ROOT / "config" / "cpu.yaml"), "--configfile", str(own)]
-    found = json.loads(CliRunner().invoke(app, ["config", *files]).stdout)
-    assert found["scale"] == "paper" and found["reconstruction"]["cifar10"]["data"] == "cifar10-jpeg"
-    tries = [found["reconstruction"][name]["models"]["concrete"]["tries"] for name in ("mnist", "isolet")]
-    assert tries == [3, 2]
+    own.write_text("extends: paper")
+    with pytest.raises(ConfigError, match=r"own\.yaml: extends: no such key"):
+        config.load(config.read_yaml(own), [own])
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (files.BASE, "is always read, below the scale; leave it out"),
+        (config.SCALES / "paper.yaml", "is a scale; choose it with --config scale=paper"),
+    ],
+)
+def test_a_file_that_has_its_layer_is_none_to_put_on_top(file, message):
+    with pytest.raises(ConfigError, match=message):
+        config.load(config.read_yaml(file), [file])
+
+
+def test_uae_config_merges_files_as_snakemake_does(tmp_path):
+    first, own = tmp_path / "first.yaml", tmp_path / "own.yaml"
+    tries = "reconstruction: {{{}: {{models: {{concrete: {{tries: {}}}}}}}}}"
+    first.write_text("device: cpu\n" + tries.format("isolet", 4))
+    own.write_text("scale: reduced\n" + tries.format("mnist", 3))
+    given = ["--configfile", str(first), "--configfile", str(own)]
+    found = json.loads(CliRunner().invoke(app, ["config", *given]).stdout)
+    assert (found["scale"], found["device"]) == ("reduced", "cpu")
+    rows = {
+        name: found["reconstruction"][name]["models"]["concrete"] for name in ("mnist", "isolet", "coil-20")
+    }
+    assert {name: row["tries"] for name, row in rows.items()} == {"mnist": 3, "isolet": 4, "coil-20": 2}
     own.write_text("attack: {stepz: 3}")
-    error = CliRunner().invoke(app, ["config", "--scale", "paper", *files]).exception
+    error = CliRunner().invoke(app, ["config", "--scale", "paper", *given]).exception
     assert isinstance(error, ConfigError) and "own.yaml: attack.stepz: no such key" in str(error)
 
 
@@ -243,34 +400,40 @@ def test_uae_config_merges_files_as_snakemake_does(tmp_path):
 def test_a_scale_file_that_is_no_mapping(tmp_path, content):
     (tmp_path / "x.yaml").write_text(content)
     with pytest.raises(ConfigError, match=r"x\.yaml"):
-        config.load(BASE | {"scale": str(tmp_path / "x.yaml")})
+        config.load({"scale": str(tmp_path / "x.yaml")})
 
 
-def test_the_limit_of_training_samples_is_in_the_name(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    row = Row("mnist", "convolutional")
-    assert config.load(BASE | {"scale": "paper"}).data_name(row) == "mnist@10000"
-    assert config.load(BASE | {"scale": "paper"}).data_name(Row("mnist", "dense")) == "mnist@2000"
-    assert config.load(BASE | {"scale": "paper", "device": "cuda"}).data_name(row) == "mnist"
-    limit = {"scale": "paper", "train_limit": {"cpu": 60000}}
-    assert config.load(BASE | limit).data_name(row) == "mnist"
-    noisy = Row("svhn-noise", "convolutional")
-    assert config.load(BASE | {"scale": "paper"}).data_name(noisy) == "svhn@2000+noise-0.01"
+@pytest.mark.parametrize(
+    ("limit", "own", "data"),
+    [
+        (None, None, "svhn+noise-0.01"),
+        (500, None, "svhn@500+noise-0.01"),
+        (500, 70, "svhn@70+noise-0.01"),
+        (500, 600, "svhn@600+noise-0.01"),
+        (None, 70, "svhn@70+noise-0.01"),
+        (73257, None, "svhn+noise-0.01"),  # all of it
+        (500, 73257, "svhn+noise-0.01"),
+    ],
+)
+def test_the_limit_of_training_samples_is_in_the_name(limit, own, data):
+    row = Row("svhn-noise", "convolutional")
+    over = {"reconstruction": {row.dataset: {"models": {row.model: {"train_limit": own}}}}}
+    assert config.load({"scale": "paper", "train_limit": limit} | over).data_name(row) == data
 
 
 @pytest.mark.parametrize("scale", ["preview", "paper"])
 def test_the_scales_and_the_library_mean_the_same_by_released(scale):
-    settings = config.load(BASE | {"scale": scale}).attacking("convolutional", "mine-uae-released")
+    settings = config.load({"scale": scale}).attacking("convolutional", "mine-uae-released")
     found = attack_from(settings)
     assert found == uae.MinMaxAttack.released(mi=found.mi)
     assert settings["squared"] and found.mi.samples == uae.ConvolutionOutput("encoder.1")
 
 
 def test_only_picks_rows():
-    cfg = config.load(BASE | {"scale": "paper", "only": "*/dense"})
+    cfg = config.load({"scale": "paper", "only": "*/dense"})
     assert cfg.rows == [("mnist", "dense"), ("mnist-ablation", "dense"), ("svhn", "dense")]
     assert cfg.panels == [] and cfg.stationarity == []
-    two = config.load(BASE | {"scale": "paper", "only": "isolet/*, svhn/sparse"})
+    two = config.load({"scale": "paper", "only": "isolet/*, svhn/sparse"})
     assert set(two.rows) == {("isolet", "concrete"), ("svhn", "sparse")}
 
 
@@ -300,7 +463,7 @@ def test_methods_say_what_they_need(name, attacks, rounds, clean, sigma):
 
 def test_a_job_is_a_step_or_all_of_a_row():
     also = {"also": ["mine-uae-2", "l2-uae-2", "matched-2"]}
-    cfg = config.load(BASE | {"scale": "paper", "reconstruction": {"svhn": {"models": {"sparse": also}}}})
+    cfg = config.load({"scale": "paper", "reconstruction": {"svhn": {"models": {"sparse": also}}}})
     row = Row("svhn", "sparse")
     jobs, runs = cfg.jobs(row), cfg.runs(row)
     assert {len(job) for job in jobs} == {len(step.things) for (step,) in jobs} == {1}
@@ -320,15 +483,15 @@ def test_a_scale_of_ones_own_does_not_write_into_a_shipped_ones_results(tmp_path
     copy = tmp_path / "paper.yaml"
     copy.write_text((config.SCALES / "paper.yaml").read_text())
     with pytest.raises(ConfigError, match=r"results/paper, as config/scales/paper\.yaml does: rename it"):
-        config.load(BASE | {"scale": str(copy)})
-    assert config.load(BASE | {"scale": str(config.SCALES / "paper.yaml")}).name == "paper"
+        config.load({"scale": str(copy)})
+    assert config.load({"scale": str(config.SCALES / "paper.yaml")}).name == "paper"
 
 
 def test_a_configuration_that_is_not_text_is_named(tmp_path):
     path = tmp_path / "binary.yaml"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"binary\.yaml: not valid YAML"):
-        config.load(BASE | {"scale": str(path)})
+        config.load({"scale": str(path)})
 
 
 @pytest.mark.parametrize(
@@ -362,7 +525,8 @@ def test_auto_means_a_gpu_where_pytorch_would_find_one(monkeypatch, init, device
     monkeypatch.setattr(gpu, "_cuda_of_torch", lambda: torch)
     gpu.has_cuda.cache_clear()
     try:
-        assert config.load(BASE).resolved_device == expected
+        assert gpu.resolved("auto") == expected
+        assert gpu.resolved("cpu") == "cpu" and gpu.resolved("cuda") == "cuda"
     finally:
         gpu.has_cuda.cache_clear()
 

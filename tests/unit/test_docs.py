@@ -6,15 +6,22 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import torch
 
-from uae import models, records
-from uae.paper import claims
+from uae import models
+from uae.data import catalogue
+from uae.paper import claims, filling
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "data" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -61,6 +68,28 @@ def test_the_files_that_pages_name_exist(page):
         assert list(ROOT.glob(name.rstrip("/"))), f"{page.name} names {name}"
 
 
+def sources(entry: catalogue.Entry, name: str) -> str:
+    """Where the files of a data set come from, for data/README.md."""
+    if entry.urls:
+        return ", ".join(f"[{urlsplit(url).hostname}]({url})" for url in entry.urls)
+    if not entry.files:
+        return "inside a Python package"
+    return f"a mirror only: `{entry.mirror_folder or catalogue.folder(name)}/{', '.join(entry.files)}`"
+
+
+def test_the_table_of_data_is_that_of_the_catalogue():
+    lines = [
+        "| name | stands for | what it is | train / test | from | licence |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, entry in catalogue.entries().items():
+        counts = f"{entry.train:,} / {entry.test:,}"
+        cells = [f"`{name}`", entry.stands_for, entry.title, counts, sources(entry, name), entry.licence]
+        lines.append(f"| {' | '.join(cells)} |")
+    table = "\n".join(lines)
+    assert table in (ROOT / "data" / "README.md").read_text(), f"data/README.md should have\n{table}"
+
+
 def test_the_test_command_is_the_one_that_the_readme_gives():
     assert (
         "make test" in (ROOT / ".ci" / "run").read_text() and "make test" in (ROOT / "README.md").read_text()
@@ -68,7 +97,7 @@ def test_the_test_command_is_the_one_that_the_readme_gives():
 
 
 def test_the_verdicts_in_words_are_those_of_the_records():
-    found = claims.evaluate(records.load(ROOT / "results" / "paper" / "records"))
+    found = claims.evaluate([*filling.load(ROOT / "results" / "paper", "reduced").values()])
     count = Counter(verdict.verdict for verdict in found if not verdict.claim.ours)
     yes, partly, unclear, no, flat, missing = (count[name] for name in claims.VERDICTS)
     for page, words in {

@@ -11,7 +11,7 @@ from uae.errors import InputError
 from uae.paper import figures, render
 from uae.paper.layouts import items
 
-RESULTS = Path(__file__).parents[2] / "results" / "paper"
+RESULTS = Path(__file__).parents[2] / "results" / "reduced"
 SHOWN = [
     name for name, item in items()["figures"].items() if (RESULTS / "records" / item["records"]).exists()
 ]

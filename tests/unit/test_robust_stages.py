@@ -20,8 +20,6 @@ from uae.paper import claims
 from uae.stages import attack_robust, train, train_robust
 from uae.training import classifier
 
-BASE = config.read_yaml(config.ROOT / "config" / "config.yaml")
-
 FLAGS = [name for name in records.METRICS if name.startswith("flag_")]
 FIT = {"lr": 0.02, "batch_size": 4, "epochs": 6, "momentum": 0.9}
 TRAINING = {
@@ -202,8 +200,7 @@ def test_a_published_checkpoint_takes_the_place_of_training(run, monkeypatch):
 
 
 def settings(scale, **over):
-    merged = config.merge(BASE | {"scale": scale, "device": "cuda"}, over)
-    return config.load(merged)
+    return config.load({"scale": scale} | over)
 
 
 def test_the_paper_scale_has_the_published_settings():
@@ -236,24 +233,14 @@ def test_the_paper_scale_has_the_published_settings():
         assert models["adversarial-training"].methods == ["original", "mine-uae", "matched"]
 
 
-def test_a_cpu_gets_the_shorter_settings_and_a_gpu_the_published_ones():
-    gpu, cpu = settings("paper"), settings("paper", device="cpu")
-    row = Row("mnist", "madry")
-    assert gpu.robust_model(row).fit.epochs == 84 and cpu.robust_model(row).fit.epochs < 84
-    assert gpu.robust_model(row).fit.lr == 1e-4 and cpu.robust_model(row).fit.lr == 1e-3
-    assert cpu.robust_model(row).adversary.eps == 0.3
-
-
-def test_ones_own_settings_stand_above_a_scales_for_cpus():
-    own = {"models": {"mnist": {"madry": {"images": 7, "fit": {"epochs": 2}}}}}
-    row = Row("mnist", "madry")
-    plain = settings("paper", device="cpu").robust_model(row)
-    changed = settings("paper", device="cpu", robustness=own).robust_model(row)
-    assert (changed.images, changed.fit.epochs) == (7, 2) != (plain.images, plain.fit.epochs)
-    assert changed.fit.lr == plain.fit.lr and changed.adversary == plain.adversary
-    own["models"]["mnist"]["madry"]["cpu"] = {"images": 8}
-    assert settings("paper", device="cpu", robustness=own).robust_model(row).images == 8
-    assert settings("paper", robustness=own).robust_model(row).images == 7
+def test_the_reduced_scale_has_shorter_trainings_at_the_published_eps():
+    paper, reduced = settings("paper"), settings("reduced")
+    for row in paper.robust_rows:
+        full, short = paper.robust_model(row), reduced.robust_model(row)
+        assert short.fit.epochs < full.fit.epochs and short.images <= full.images
+        assert short.eps == full.eps and short.pgd == full.pgd and short.methods == full.methods
+        assert not full.adversary or short.adversary.eps == full.adversary.eps
+    assert reduced.robust_model(Row("mnist", "madry")).fit.lr == 1e-3
 
 
 def test_a_robust_model_takes_the_uaes_of_its_seed_where_there_are_any():
@@ -282,11 +269,10 @@ def test_only_asks_for_a_model_and_what_it_is_made_from():
         ({"adversary": None}, "adversary needs fit.objective"),
         ({"checkpoint": "nowhere.pt"}, "nowhere.pt: no such file"),
         ({"sanity": {"surrogate": "vgg", "restarts": 2}}, "no vgg on mnist"),
-        ({"cpu": {"fit": {"epochs": 0}}}, r"cpu: .*epochs.*greater than or equal to 1"),
         ({"methods": ["mine-uae"]}, "takes the data of their row"),
         ({"methods": ["original", "matched"]}, "minmax: for a model with one of `methods`, and there are 2"),
         (
-            {"data": None, "train_limit": {"cpu": 5, "cuda": 5}},
+            {"data": None, "train_limit": 5},
             "train_limit: the data are those of the UAEs' row",
         ),
     ],

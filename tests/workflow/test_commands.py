@@ -14,7 +14,12 @@ from safetensors.numpy import save_file
 
 from tests.workflow.conftest import ROOT, Workspace, copy
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "data" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 PROGRAMS = ("snakemake", "uae", "make", "dvc", "python", "pip", "conda", "source")
 
 MODEL = """
@@ -45,7 +50,8 @@ SHOWN = {command: page.name for page in PAGES for command in commands(page.read_
 def folder(tmp_path_factory) -> Workspace:
     """A copy with the committed records, and a user's own model and data beside it."""
     workspace = copy(tmp_path_factory.mktemp("commands"))
-    shutil.copytree(ROOT / "results" / "paper", workspace.folder / "results" / "paper")
+    for scale in ("paper", "reduced"):
+        shutil.copytree(ROOT / "results" / scale, workspace.folder / "results" / scale)
     (workspace.folder / "mymodule.py").write_text(MODEL)
     weights = {"1.weight": np.eye(4, dtype=np.float32), "1.bias": np.full(4, 0.1, np.float32)}
     save_file(weights, workspace.folder / "weights.safetensors")

@@ -7,9 +7,10 @@ from pathlib import Path
 import snakemake.benchmark
 
 from uae import plan
-from uae.config import ROOT, Run, load
+from uae.config import ROOT, Run, gpu, load
 from uae.errors import ConfigError
 from uae.methods import Method
+from uae.paper import filling
 from uae.paper.layouts import layouts, wanted
 from uae.sources import of as sources
 
@@ -31,7 +32,7 @@ os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.get
 snakemake.benchmark.BENCHMARK_INTERVAL_SHORT = 5
 
 RESULTS = f"results/{cfg.name}"
-DEVICE = cfg.resolved_device
+DEVICE = gpu.resolved(cfg.device)
 GPU = int(DEVICE == "cuda")
 # A job on the CPU gets a quarter of the cores, so that several run side by side; one on a GPU launches kernels.
 # PyTorch takes as many threads, on which the last digits depend: records name them.
@@ -39,8 +40,9 @@ THREADS = max(1, (workflow.cores or 1) // 4) if not GPU else 1
 
 if workflow.is_main_process:
     logger.info(cfg.summary)
-if DEVICE == "cpu" and cfg.device == "auto" and workflow.is_main_process:
-    logger.info("No GPU found: everything runs on the CPU.")
+    if cfg.records == "live":
+        none = cfg.device == "auto" and not GPU
+        logger.info("No GPU found: everything runs on the CPU." if none else f"Device: {DEVICE}")
 
 
 wildcard_constraints:
@@ -193,13 +195,14 @@ def robust_records(rows):
 
 def every(kind, suffixes=(".json",)):
     """The records of an experiment that the configuration asks for; when frozen, those that are there.
+    Then those of another scale that stand where there are none.
 
     Tables show every record of their folder: a run of one row leaves the others in.
     """
-    folder = f"{RESULTS}/records/{kind}"
-    if cfg.records == "frozen":
-        return sorted(str(path) for path in Path(folder).rglob("*") if path.suffix in suffixes)
-    return RECORDS[kind]
+    live = cfg.records == "live"
+    there = [] if live else filling.own(Path(RESULTS), kind)
+    more = filling.filled(Path(RESULTS), cfg.fill, kind, planned=RECORDS[kind] if live else [])
+    return RECORDS[kind] * live + [str(path) for path in [*there, *more] if path.suffix in suffixes]
 
 
 def shown(figure):

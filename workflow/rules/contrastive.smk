@@ -28,9 +28,7 @@ for row in cfg.contrastive_rows:
                 device=DEVICE,
             params:
                 made=settings_of,
-                steps=as_json(
-                    [{"runs": [{"method": method, "settings": cfg.contrastive.training(method, DEVICE)}]}]
-                ),
+                steps=as_json([{"runs": [{"method": method, "settings": cfg.contrastive.training(method)}]}]),
                 folder=folder("checkpoints", row),
                 uae=folder("uae", row),
             message:

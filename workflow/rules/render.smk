@@ -30,12 +30,13 @@ for name, kind in TABLES.items():
             "../../environment.yml"
         params:
             name=name,
-            records=lambda w, kind=kind: f"{RESULTS}/records/{kind}",
+            scale=cfg.name,
+            fill=cfg.fill or "none",
             folder=lambda w, output: Path(output[0]).parent,
         message:
             f"Render {name}"
         shell:
-            "uae render {params.name} {params.records} --out {params.folder} > {log} 2>&1"
+            "uae render {params.name} --scale {params.scale} --fill {params.fill} --out {params.folder} > {log} 2>&1"
 
 
 for name, item in FIGURES.items():
@@ -91,10 +92,12 @@ rule report:
     params:
         folder=lambda w, output: Path(output[0]).parent,
         scale=cfg.name,
+        fill=cfg.fill or "none",
     message:
         "Write the report: {output}"
     shell:
-        "uae report {params.folder} --out {output} --scale {params.scale} --captions workflow/report > {log} 2>&1"
+        "uae report {params.folder} --out {output} --scale {params.scale} --fill {params.fill}"
+        " --captions workflow/report > {log} 2>&1"
 
 
 # `snakemake table4`, `snakemake figure5`: one item alone.

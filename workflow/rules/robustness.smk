@@ -28,7 +28,7 @@ for job, runs in robust_jobs([run for row in cfg.robust_made for run in cfg.robu
                     {
                         **run._asdict(),
                         "data": f"data/prepared/{cfg.robust_data(run)}.safetensors",
-                        "settings": cfg.robustness.training(run, DEVICE),
+                        "settings": cfg.robustness.training(run),
                     }
                     for run in runs
                 ]
@@ -76,7 +76,7 @@ for job, rows in robust_jobs(cfg.robust_rows).items():
                         **row._asdict(),
                         "methods": cfg.robust_model(row).methods,
                         "data": f"data/prepared/{cfg.robust_data(row)}.safetensors",
-                        "settings": cfg.robustness.attacking(*row, DEVICE),
+                        "settings": cfg.robustness.attacking(*row),
                     }
                     for row in rows
                 ]

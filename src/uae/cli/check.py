@@ -30,7 +30,7 @@ def check(
     folder, data = results / scale, Path("data")
     if not folder.is_dir() or Path(scale).name != scale or scale == "..":
         raise InputError(f"{folder}: no such folder; run the experiments, or give --scale or --results")
-    report = checks.check(folder, data, checks.plans_of(scale))
+    report = checks.check(folder, data, checks.plan_of(scale))
     deleted, left = [], []
     for path, reason in report.damaged.items():
         _say(f"{path}: {reason}")

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from uae import identity
+from uae.errors import InputError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -62,8 +63,26 @@ Made = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random number.")]
+Fill = Annotated[
+    str | None,
+    typer.Option(help="The scale that stands in for what is missing, or none. Default: what the scale says."),
+]
 Out = Annotated[Path, typer.Option(help="The file to write.", dir_okay=False)]
 Data = Annotated[Path, typer.Option(help="Prepared data, a safetensors file.")]
+
+
+def filling_scale(results: Path, given: str | None) -> str | None:
+    """The scale that fills what results/<scale> lacks: the one given, or that of the configuration."""
+    from uae import config
+
+    if given is None:
+        known = results.name in config.files.scales()
+        return config.load({"scale": results.name}).fill if known else None
+    if given == "none":
+        return None
+    if not (results.parent / given / "records").is_dir():
+        raise InputError(f"--fill {given}: there are no records under {results.parent / given}")
+    return given
 
 
 @contextmanager

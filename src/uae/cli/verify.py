@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from uae.cli.common import USERS, app
+from uae.cli.common import USERS, Fill, app, filling_scale
 from uae.errors import InputError
 
 COLOURS = {
@@ -27,18 +27,18 @@ COLOURS = {
 def verify(
     scale: Annotated[str, typer.Option(help="Whose records: results/<scale>/records.")] = "preview",
     results: Annotated[Path, typer.Option(help="The folder of all scales.")] = Path("results"),
+    fill: Fill = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 unless every claim of the paper reproduced.")
     ] = False,
     output: Annotated[str, typer.Option("--format", help="table, json or markdown.")] = "table",
 ) -> None:
     """Each claim of the paper on the records: reproduced, partly, inconclusive, not reproduced or not run."""
-    from uae import records
-    from uae.paper import claims, verdicts
+    from uae.paper import claims, filling, verdicts
 
     if output not in ("table", "json", "markdown"):
         raise InputError(f"--format {output!r} is none of table, json, markdown")
-    loaded = records.load(results / scale / "records")
+    loaded = [*filling.load(results / scale, filling_scale(results / scale, fill)).values()]
     by_settings = {name: claims.evaluate(loaded, settings=name) for name in verdicts.SETTINGS}
     if output == "json":
         print(json.dumps({s: [v.as_dict() for v in found] for s, found in by_settings.items()}, indent=1))

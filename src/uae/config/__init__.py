@@ -1,13 +1,13 @@
 """The configuration: one pydantic model, and the settings that each job is given.
 
-Three layers, later ones win: the scale file, config/config.yaml, the command line. Imports neither
-torch nor Snakemake: the Snakefile loads it for every command.
+Four layers, later ones win: config/config.yaml, the scale's file, `--configfile`, `--config`. Imports
+neither torch nor Snakemake: the Snakefile loads it for every command.
 """
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
+import functools
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,10 +15,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import ValidationError, model_validator
 
-from uae.config.blocks import Block, TrainLimit, merge
+from uae.config.blocks import Block, merge
 from uae.config.contrastive import Contrastive
-from uae.config.files import ROOT, SCALES, check_precedence, explain, scale_file
-from uae.config.gpu import has_cuda
+from uae.config.files import BASE, ROOT, SCALES, explain, own_files, scale_file, scale_layers, scales
 from uae.config.reconstruction import (
     Attack,
     Budget,
@@ -33,12 +32,10 @@ from uae.config.reconstruction import (
 from uae.config.robustness import Model, Robust, Robustness, Source
 from uae.config.strict_yaml import read_yaml
 from uae.config.supervised import AttackSet, Supervised
-from uae.config.values import Flag, Name, Runs, Seeds, Unique, short
+from uae.config.values import Count, Flag, Name, Runs, Seeds, Unique, short
 from uae.data import catalogue
 from uae.errors import ConfigError
 from uae.methods import Method
-
-BASE = ROOT / "config" / "config.yaml"
 
 __all__ = ["ROOT", "SCALES", "Config", "Robust", "Row", "load", "merge", "read_yaml"]
 
@@ -73,11 +70,12 @@ class Config(Block):
     only: str
     device: Literal["auto", "cpu", "cuda"]
     records: Literal["live", "frozen"]
+    fill: Name | None
     data_mirror: str | None
     models: dict[Name, Recipe]
     seeds: Seeds
     together: Flag
-    train_limit: TrainLimit
+    train_limit: Count | None
     attack: Attack
     attacks: dict[Name, Attack]
     methods: Annotated[list[Name], Unique]
@@ -91,6 +89,11 @@ class Config(Block):
 
     @model_validator(mode="after")
     def _references(self) -> Config:
+        others = [name for name in scales() if name != self.name]
+        if self.fill is not None and self.fill not in others:
+            raise ValueError(
+                f"fill: {short(self.fill)} is none of the other scales: {', '.join(others)}, or empty"
+            )
         for name in self.attacks:
             if not (method := Method(name)).is_attack or method.base != name:
                 raise ValueError(
@@ -139,13 +142,6 @@ class Config(Block):
         return self
 
     @property
-    def resolved_device(self) -> str:
-        """`cpu` or `cuda`: what `auto` means on this machine, without importing torch."""
-        if self.device != "auto":
-            return self.device
-        return "cuda" if has_cuda() else "cpu"
-
-    @property
     def summary(self) -> str:
         """What a run is of, in a line: a second `--config` replaces the first without a word."""
         if self.records == "frozen":
@@ -153,7 +149,7 @@ class Config(Block):
         rows = ["/".join(row) for row in self._asked_for(self._every_row())]
         first = ", ".join(rows[:3] + ["..."] * (len(rows) > 3))
         count = f"{len(rows)} row" + "s" * (len(rows) != 1)
-        return f"Scale {self.name}, device {self.resolved_device}: {count} ({first})"
+        return f"Scale {self.name}: {count} ({first})"
 
     @property
     def mirror(self) -> str | None:
@@ -164,9 +160,9 @@ class Config(Block):
         """The scale's name, which is its folder under results/."""
         return Path(self.scale).stem
 
-    def limited(self, data: str, limits: TrainLimit | None = None) -> str:
-        """A data name with the device's limit of training samples, where it names no number itself."""
-        limit = getattr(limits or self.train_limit, self.resolved_device)
+    def limited(self, data: str, limit: int | None = None) -> str:
+        """A data name with its limit of training samples, or else the scale's, where it names no number."""
+        limit = limit or self.train_limit
         entry, explicit = catalogue.lookup(data)
         if explicit or not limit or limit >= entry.train:
             return data
@@ -272,7 +268,7 @@ class Config(Block):
     # What each job is given. Only these settings decide whether it runs again.
 
     def data_name(self, row: Row) -> str:
-        """The prepared data of a row: its variant, with the device's limit of training samples."""
+        """The prepared data of a row: its variant, with the limit of training samples."""
         return self.limited(self.reconstruction[row.dataset].data, self.budget(row).train_limit)
 
     def training(self, row: Row, method: str) -> dict[str, Any]:
@@ -330,7 +326,7 @@ class Config(Block):
         return [item for item in self.supervised.items(row.dataset) if item != "table1" or there]
 
     def supervised_sets(self, row: Row) -> list[AttackSet]:
-        return self.supervised.sets(row.dataset, self.resolved_device)
+        return self.supervised.sets(row.dataset)
 
     # The robustness experiments
 
@@ -341,7 +337,7 @@ class Config(Block):
         return self._asked_for([Row(dataset, name) for dataset in models for name in models[dataset]])
 
     def robust_model(self, row: Row) -> Model:
-        return self.robustness.models[row.dataset][row.model].on(self.resolved_device)
+        return self.robustness.models[row.dataset][row.model]
 
     def surrogates(self, rows: list[Row]) -> list[Row]:
         """The models whose examples are tried on some others."""
@@ -381,47 +377,28 @@ class Config(Block):
         return self.data_name(Row(source.dataset, source.model))
 
 
-def _above_cpu(merged: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Let `settings` of a robust model stand above the scale's `cpu` block of that model, too."""
-    with contextlib.suppress(AttributeError, KeyError, TypeError):  # not mappings: the validation names them
-        for dataset, models in settings["robustness"]["models"].items():
-            for name, over in models.items():
-                model = merged["robustness"]["models"][dataset][name]
-                if model.get("cpu"):
-                    plain = {key: value for key, value in over.items() if key != "cpu"}
-                    model["cpu"] = merge(merge(model["cpu"], plain), over.get("cpu", {}))
+def load(overrides: dict[str, Any] | None = None, files: Iterable[str | Path] = ()) -> Config:
+    """The configuration: config/config.yaml, the scale's file, what that extends, and overrides on top.
 
-
-def load(settings: dict[str, Any] | None = None, files: Iterable[str | Path] = ()) -> Config:
-    """The configuration; `settings` is config/config.yaml with any overrides on top (Snakemake's).
-
-    files: those that the overrides come from, the later wins. They are read again, as Snakemake takes what
-    `read_yaml` refuses, and named where one of their settings is wrong.
+    overrides: what `--configfile` and `--config` say, Snakemake's `config`.
+    files: those of `--configfile`, the later wins. They are read again, as Snakemake takes what `read_yaml`
+    refuses, and named where one of their settings is wrong.
     """
-    layers = {path: read_yaml(path) for path in _own(files)}
+    overrides = overrides or {}
+    own = {path: read_yaml(path) for path in own_files(files)}
     base = read_yaml(BASE)
-    settings = base if settings is None else settings
-    scale = scale_file(settings.get("scale", ""))
-    scale_settings = read_yaml(scale)
-    check_precedence(scale, scale_settings, base)
-    merged = merge(scale_settings, settings)
-    _above_cpu(merged, settings)
-    given = merged
-    base_attack, attacks = merged.get("attack"), merged.get("attacks")
-    if isinstance(base_attack, dict) and isinstance(attacks, dict):
-        merged = merged | {
+    scale = scale_layers(scale_file(overrides.get("scale", base.get("scale"))))
+    layers = own | scale | {BASE: base}
+    given = functools.reduce(merge, [base, *reversed(scale.values()), overrides])
+    merged, attack, attacks = given, given.get("attack"), given.get("attacks")
+    if isinstance(attack, dict) and isinstance(attacks, dict):
+        merged = given | {
             "attacks": {
-                name: merge(base_attack, over or {}) if isinstance(over, dict | None) else over
+                name: merge(attack, over or {}) if isinstance(over, dict | None) else over
                 for name, over in attacks.items()
             }
         }
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
-        raise ConfigError(explain(error, given, layers | {BASE: base, scale: scale_settings})) from None
-
-
-def _own(files: Iterable[str | Path]) -> list[Path]:
-    """A user's configuration files, the one that wins first; JSON has no aliases or tags."""
-    paths = [Path(file) for file in files if not str(file).endswith(".json")]
-    return [path for path in reversed(paths) if path.resolve() != BASE.resolve()]
+        raise ConfigError(explain(error, given, layers)) from None

@@ -6,8 +6,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from uae.config.values import Count
-
 # The names of `uae.models.NETWORKS`: written out, as that module imports torch
 Network = Literal[
     "dense",
@@ -25,13 +23,6 @@ Network = Literal[
 
 class Block(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TrainLimit(Block):
-    """Training samples at most, by device; null: all."""
-
-    cpu: Count | None
-    cuda: Count | None
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

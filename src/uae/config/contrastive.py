@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from uae.config.blocks import Block, TrainLimit
+from uae.config.blocks import Block
 from uae.config.values import (
     Count,
     CountOrNone,
@@ -49,7 +49,7 @@ class PGDCurve(Block):
 class Contrastive(Block):
     dataset: Name  # in the paper, and in the records
     data: KnownData
-    train_limit: TrainLimit | None = None
+    train_limit: Count | None = None
     width: Annotated[Count, Field(ge=8, multiple_of=8)]  # of the ResNet-18, 64 in full
     temperature: Positive
     lr: Positive  # of LARS, for 256 images
@@ -57,7 +57,7 @@ class Contrastive(Block):
     warmup: CountOrNone
     epochs: Count
     retrain_epochs: Count
-    compile: Flag  # by torch.compile, on a GPU
+    compile: Flag  # by torch.compile, where it runs on a GPU
     methods: Annotated[list[Literal["mine-uae", "matched"]], Unique]
     attack: ContrastiveAttack
     linear: LinearEvaluation
@@ -72,13 +72,13 @@ class Contrastive(Block):
 
     # What each job is given.
 
-    def training(self, method: str, device: str) -> dict[str, Any]:
+    def training(self, method: str) -> dict[str, Any]:
         return {
             "network": "simclr",
             "training": "simclr",
             "arguments": {"width": self.width},
             "epochs": self.epochs if method == "original" else self.retrain_epochs,
-            "compile": self.compile and device == "cuda",
+            "compile": self.compile,
             "drop_last": True,
             **self.model_dump(include={"lr", "batch_size", "warmup", "temperature"}),
         }

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from uae.config.strict_yaml import read_yaml
 from uae.config.values import NAME, NAME_RULE, short
 from uae.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
+BASE = ROOT / "config" / "config.yaml"
 SCALES = ROOT / "config" / "scales"
 
 
@@ -19,7 +22,7 @@ def scale_file(scale: Any) -> Path:
     scale = str(scale)
     is_path = scale.endswith((".yaml", ".yml"))
     path = Path(scale) if is_path else SCALES / f"{scale}.yaml"
-    known = sorted(p.stem for p in SCALES.glob("*.yaml"))
+    known = scales()
     if is_path and not NAME.fullmatch(path.stem):
         raise ConfigError(f"scale: {short(scale)} names a folder under results/: {NAME_RULE}")
     if not (NAME.fullmatch(path.stem) and (is_path or NAME.fullmatch(scale)) and _exists(path)):
@@ -40,20 +43,37 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def check_precedence(scale: Path, settings: dict[str, Any], base: dict[str, Any]) -> None:
-    """Raise ConfigError for a key of a scale file that config.yaml sets, too: it would have no effect."""
+def scale_layers(path: Path) -> dict[Path, dict[str, Any]]:
+    """The settings of a scale's file, then those of the scale that it extends, by file: the first wins."""
+    settings = read_yaml(path)
+    if "scale" in settings:
+        raise ConfigError(f"{path}: scale: this file is the scale; `extends` names one that it builds on")
+    if "extends" not in settings:
+        return {path: settings}
+    name, known = settings.pop("extends"), scales()
+    if name not in known:
+        raise ConfigError(f"{path}: extends: {short(name)} is none of {', '.join(known)}")
+    extended = SCALES / f"{name}.yaml"
+    other = read_yaml(extended)
+    if "extends" in other:
+        raise ConfigError(f"{path}: extends: {name} extends a scale itself; name one that stands alone")
+    return {path: settings, extended: other}
 
-    def common(one: dict[str, Any], other: dict[str, Any], above: str = "") -> list[str]:
-        keys = [key for key in one if key in other]
-        nested = {key for key in keys if isinstance(one[key], dict) and isinstance(other[key], dict)}
-        found = [above + str(key) for key in keys if key not in nested]
-        return found + [name for key in nested for name in common(one[key], other[key], f"{above}{key}.")]
 
-    if keys := common(settings, base):
-        raise ConfigError(
-            f"{scale}: {', '.join(sorted(keys))}: config/config.yaml has that, too, and its value would win; "
-            "change it there, or with --configfile"
-        )
+def scales() -> list[str]:
+    """The names of the scales that come with the package."""
+    return sorted(path.stem for path in SCALES.glob("*.yaml"))
+
+
+def own_files(files: Iterable[str | Path]) -> list[Path]:
+    """The files of `--configfile`, the one that wins first; but for JSON, which has no aliases or tags."""
+    paths = [Path(file) for file in files]
+    for path in paths:
+        if path.resolve() == BASE.resolve():
+            raise ConfigError(f"{path}: is always read, below the scale; leave it out of --configfile")
+        if path.resolve().parent == SCALES.resolve():
+            raise ConfigError(f"{path}: is a scale; choose it with --config scale={path.stem}")
+    return [path for path in reversed(paths) if path.suffix != ".json"]
 
 
 def _get(mapping: Any, keys: tuple[Any, ...]) -> Any:
@@ -84,8 +104,9 @@ def explain(error: ValidationError, merged: dict[str, Any], layers: dict[Path, d
         given = _get(merged, keys)
         places = [path for path, layer in layers.items() if given is not None and _get(layer, keys) == given]
         place = "the command line or --configfile" if not places else _relative(places[0])
-        if item["type"] == "missing":
-            place = _relative(next(reversed(layers)))
+        if item["type"] == "missing":  # in a block that stands there, or in any of the files
+            around = [path for path, layer in layers.items() if len(keys) > 1 and _get(layer, keys[:-1])]
+            place = " or ".join(map(_relative, around[:1] or layers))
         key = ".".join(str(k) if NAME.fullmatch(str(k)) else short(k) for k in keys)
         # A block's own check names what is wrong in it
         tells = item["type"] == "missing" or (

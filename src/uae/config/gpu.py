@@ -9,6 +9,11 @@ import re
 from pathlib import Path
 
 
+def resolved(device: str) -> str:
+    """`cpu` or `cuda`: what `auto` means on this machine."""
+    return device if device != "auto" else "cuda" if has_cuda() else "cpu"
+
+
 @functools.cache
 def has_cuda() -> bool:
     """A GPU that this process may use, by a driver as new as the CUDA that PyTorch is built for."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from uae.config.blocks import Block, Network, TrainLimit
+from uae.config.blocks import Block, Network
 from uae.config.values import (
     Arguments,
     Count,
@@ -72,7 +72,7 @@ class Budget(Fit):
     methods: Annotated[list[Name], Unique] | None = None  # in place of the scale's
     also: Annotated[list[Name], Unique] = Field([])  # beside them
     seeds: Seeds | None = None  # in place of the run's
-    train_limit: TrainLimit | None = None  # in place of the run's
+    train_limit: Count | None = None  # in place of the scale's
 
 
 class RandomSampling(Block):

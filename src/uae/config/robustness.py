@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from uae.config.blocks import Block, Network, TrainLimit, merge
+from uae.config.blocks import Block, Network
 from uae.config.values import (
     Arguments,
     Bound,
@@ -84,7 +84,7 @@ class Model(Block):
     """One model on one data set, how it is made and what is measured of it."""
 
     data: KnownData | None = None  # null: that of the UAEs' row
-    train_limit: TrainLimit | None = None  # in place of the run's
+    train_limit: Count | None = None  # in place of the scale's
     network: Network
     arguments: Arguments = Field({})
     fit: Fit
@@ -97,7 +97,6 @@ class Model(Block):
     minmax: MinMax | None = None
     sanity: Sanity | None = None
     shown: CountOrNone = 0  # images of Figure 6
-    cpu: dict[str, Any] = Field({})  # what differs on a CPU, by the same keys
 
     @model_validator(mode="after")
     def _whole(self) -> Model:
@@ -117,17 +116,7 @@ class Model(Block):
             raise ValueError(
                 f"{alone[0]}: for a model with one of `methods`, and there are {len(self.methods)}"
             )
-        try:
-            self.on("cpu")
-        except ValidationError as error:
-            raise ValueError("cpu: " + "; ".join(f"{e['loc']}: {e['msg']}" for e in error.errors())) from None
         return self
-
-    def on(self, device: str) -> Model:
-        """The settings on `cpu` or `cuda`."""
-        if device != "cpu" or not self.cpu:
-            return self
-        return Model.model_validate(merge(self.model_dump(exclude_unset=True, exclude={"cpu"}), self.cpu))
 
 
 class Source(Block):
@@ -176,9 +165,9 @@ class Robustness(Block):
                     raise ValueError(f"{where}.sanity.surrogate: no {model.sanity.surrogate} on {dataset}")
         return self
 
-    def training(self, run: Robust, device: str) -> dict[str, Any]:
+    def training(self, run: Robust) -> dict[str, Any]:
         """The settings of one training."""
-        model = self.models[run.dataset][run.model].on(device)
+        model = self.models[run.dataset][run.model]
         return {
             "network": model.network,
             "arguments": model.arguments,
@@ -187,9 +176,9 @@ class Robustness(Block):
             "checkpoint": model.checkpoint,
         }
 
-    def attacking(self, dataset: str, name: str, device: str) -> dict[str, Any]:
+    def attacking(self, dataset: str, name: str) -> dict[str, Any]:
         """The settings of the attacks on one model."""
-        model = self.models[dataset][name].on(device)
+        model = self.models[dataset][name]
         settings = model.model_dump(include={"eps", "images", "pgd", "minmax", "sanity", "shown"})
         if model.sanity is not None:
             settings["sanity"]["eps"] = model.adversary.eps

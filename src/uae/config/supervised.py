@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
-from uae.config.blocks import Block, TrainLimit
+from uae.config.blocks import Block
 from uae.config.values import (
     Arguments,
     Count,
@@ -30,7 +30,7 @@ class Classifier(Block):
     epochs: Count
     batch_size: Count
     arguments: Arguments
-    train_limit: TrainLimit | None = None  # in place of the run's
+    train_limit: Count | None = None  # in place of the scale's
 
 
 class Training(Block):
@@ -49,13 +49,6 @@ class Common(Block):
     critic_lr: Positive
 
 
-class Images(Block):
-    """Attacked images at most, by device: correctly classified ones of the test set."""
-
-    cpu: Count
-    cuda: Count
-
-
 class Compared(Block):
     """A method of Table 3 and Figure 2."""
 
@@ -63,14 +56,14 @@ class Compared(Block):
     critic: Literal["vanilla", "released"]
     restart_critic: Flag = True  # in each search of the penalty attack
     inner_steps: Count | None = None  # critic steps an attack step, in place of the common number
-    images: Images | None = None  # at most, where that is fewer than the table's
+    images: Count | None = None  # at most, where that is fewer than the table's
 
 
 class Budget(Block):
-    """Iterations in all, and how many images."""
+    """Iterations in all, and how many images at most: correctly classified ones of the test set."""
 
     steps: Count
-    images: Images
+    images: Count
 
 
 class RandomSampling(Block):
@@ -234,13 +227,13 @@ class Supervised(Block):
         draws = [("random-sampling", draw) for draw in range(self.table2.runs)]
         return [*draws, *((name, None) for name in self.table2.layers)]
 
-    def sets(self, dataset: str, device: str) -> list[AttackSet]:
+    def sets(self, dataset: str) -> list[AttackSet]:
         """Every attack on a data set's classifier."""
         return [
             attack
             for item in self.items(dataset)
             if item != "table1"  # it takes Figure 3's
-            for attack in getattr(self, f"_{item}_sets")(dataset, device)
+            for attack in getattr(self, f"_{item}_sets")(dataset)
         ]
 
     def _mine(
@@ -254,7 +247,7 @@ class Supervised(Block):
         mine = {"critic": critic, "inner_steps": common.inner_steps, "lr": common.critic_lr}
         return {"attack": attack, "images": images, "settings": settings, "mine": mine}
 
-    def _table3_sets(self, dataset: str, device: str) -> list[AttackSet]:
+    def _table3_sets(self, dataset: str) -> list[AttackSet]:
         found = []
         for name in self.compared_methods(dataset):
             method = self.compared[name]
@@ -266,20 +259,19 @@ class Supervised(Block):
                     "searches": self.searches,
                     "restart_critic": method.restart_critic,
                 }
-            images = min(getattr(block, device) for block in (budget.images, method.images) if block)
+            images = min(budget.images, method.images or budget.images)
             settings = self._mine(method.attack, images, 1.0, method.critic, **over)
             if method.inner_steps:
                 settings["mine"]["inner_steps"] = method.inner_steps
             found.append(AttackSet("table3", name, None, settings | {"trace": True}))
         return found
 
-    def _table2_sets(self, dataset: str, device: str) -> list[AttackSet]:
+    def _table2_sets(self, dataset: str) -> list[AttackSet]:
         block, found = self.table2, []
         first, second = block.eps
         for name, draw in self.runs():
             for eps in (first, second) if not draw and name in block.pictured else (first,):
-                images = getattr(block.images, device)
-                settings = self._mine("minmax", images, eps, "vanilla", steps=block.steps)
+                settings = self._mine("minmax", block.images, eps, "vanilla", steps=block.steps)
                 if name == "random-sampling":
                     settings["random_sampling"] = block.random_sampling.model_dump()
                 elif layer := block.layers[name]:
@@ -288,14 +280,14 @@ class Supervised(Block):
                 found.append(AttackSet("table2", name + suffix, draw, settings))
         return found
 
-    def _figure3_sets(self, dataset: str, device: str) -> list[AttackSet]:
+    def _figure3_sets(self, dataset: str) -> list[AttackSet]:
         block = self.figure3
-        images = getattr(block.images, device)
         found = []
         for eps in block.eps:
-            settings = self._mine("minmax", images, eps, "vanilla", steps=block.steps)
+            settings = self._mine("minmax", block.images, eps, "vanilla", steps=block.steps)
             found.append(AttackSet("figure3", f"minmax@{eps:g}", None, settings))
         for eps in block.eps:
-            settings = {"attack": "pgd", "images": images, "settings": {"eps": eps, "steps": block.pgd_steps}}
+            own = {"eps": eps, "steps": block.pgd_steps}
+            settings = {"attack": "pgd", "images": block.images, "settings": own}
             found.append(AttackSet("figure3", f"pgd@{eps:g}", None, settings))
         return found

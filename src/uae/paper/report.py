@@ -10,18 +10,20 @@ import jinja2
 import pandas as pd
 
 from uae import records, storage
-from uae.paper import claims, names, tables, verdicts
+from uae.paper import claims, filling, names, tables, verdicts
 from uae.paper.layouts import items
 
 HERE = Path(__file__).parent
 
 
-def write(results: Path, target: Path, scale: str, captions: Path | None = None) -> None:
+def write(
+    results: Path, target: Path, scale: str, captions: Path | None = None, fill: str | None = None
+) -> None:
     """Write the report of the records and figures under `results`.
 
-    captions: a folder with <table or figure>.rst, a text each.
+    captions: a folder with <table or figure>.rst, a text each.  fill: see `uae.paper.filling`.
     """
-    found = records.by_path(results / "records")
+    found = filling.load(results, fill)
     loaded = list(found.values())
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True

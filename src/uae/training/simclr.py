@@ -36,8 +36,8 @@ def fit(
     """Train `model` in place on images x (N, 3, H, W) in [0, 1]; the mean loss of each epoch.
 
     lr: LARS's rate for 256 images a batch; it grows with the batch.  warmup: epochs of rising rate,
-        before a cosine to 0.  amp: bfloat16 on GPUs that have it.  compile: by torch.compile, which takes
-        a minute and pays in long trainings on a GPU.  drop_last: leave out an epoch's last incomplete
+        before a cosine to 0.  amp: bfloat16 on GPUs that have it.  compile: by torch.compile on a GPU, which
+        takes a minute and pays in long trainings.  drop_last: leave out an epoch's last incomplete
         batch, as NT-Xent depends on the number of negatives.
     Raises ValueError for a target (views are compared with one another), fewer images than a batch, or a
     warm-up longer than the training; Diverged where the loss is not finite.
@@ -57,7 +57,7 @@ def fit(
     per_epoch = loop.steps_per_epoch(len(x), size, drop_last)
     rate = lr * size / 256
     stepper = LARS(groups(model), rate, momentum, weight_decay)
-    forward = torch.compile(model) if compile else model
+    forward = torch.compile(model) if compile and x.device.type == "cuda" else model
 
     def step(rows: Tensor, _: Tensor, number: int) -> Tensor:
         for group in stepper.param_groups:

@@ -1,0 +1,86 @@
+"""Records of another scale in the place of those that a scale lacks, so that a table stays one table.
+
+A scale's own records count first. Of each experiment, data set and model the methods that it has no record
+of are taken from the other scale, and with them that scale's `original` and `matched`: its data are others,
+and methods are compared within one variant of the data. What would be pooled with own records, being of the
+same variant, is left out. Images and curves, which have no method, are taken where there are none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from uae import records
+from uae.errors import InputError
+
+COMPARED_WITH = ("original", "matched")
+Row = tuple[str, ...]  # an experiment's folder, a data set and a model
+
+
+def own(results: Path, kind: str = "") -> list[Path]:
+    """The records, images and curves of a scale, results/<scale>, or of one folder of them."""
+    found = (results / "records" / kind).rglob("*")
+    return sorted(path for path in found if path.suffix in (".json", ".safetensors"))
+
+
+def filled(results: Path, fill: str | None, kind: str = "", planned: Iterable[str | Path] = ()) -> list[Path]:
+    """Those of the scale `fill` that stand where a scale has none; none where `fill` is None.
+
+    planned: what the scale will have besides what is there.
+    """
+    if fill is None:
+        return []
+    found, there, other = [], own(results, kind), results.parent / fill
+    present, have = _by_row(results, there), _by_row(results, [*there, *map(Path, planned)])
+    for row, methods in _by_row(other, own(other, kind)).items():
+        lacking = methods.keys() - have.get(row, {}).keys()
+        variants = {_variant(path) for paths in present.get(row, {}).values() for path in paths} - {None}
+        for method, paths in methods.items():
+            if method in lacking or (lacking and method in COMPARED_WITH):
+                found += [path for path in paths if not variants or _variant(path) not in variants]
+    return sorted(found)
+
+
+def files(results: Path, fill: str | None, kind: str = "") -> list[Path]:
+    """What tables, figures and claims of a scale are made from."""
+    return own(results, kind) + filled(results, fill, kind)
+
+
+def load(results: Path, fill: str | None, kind: str = "") -> dict[Path, records.Record]:
+    """The records among them, by their paths below records/; those of `fill` as <kind>/<fill>/…
+
+    Raises `InputError` where there is none and `BadFile` naming a file that is not a record.
+    """
+    found = {}
+    for path in files(results, fill, kind):
+        if path.suffix == ".json":
+            mine = path.is_relative_to(results / "records")
+            name, *rest = path.relative_to(
+                (results if mine else results.parent / str(fill)) / "records"
+            ).parts
+            found[Path(name, *([] if mine else [str(fill)]), *rest)] = records.read(path)
+    if not found:
+        raise InputError(f"{results / 'records' / kind}: no records; run the experiments, or put them there")
+    return found
+
+
+def _by_row(results: Path, paths: Iterable[Path]) -> dict[Row, dict[str | None, list[Path]]]:
+    """Files by row and method; the method of images and curves that have none is None."""
+    found: dict[Row, dict[str | None, list[Path]]] = {}
+    for path in paths:
+        *folders, _ = path.relative_to(results / "records").parts
+        method = folders[3] if len(folders) > 3 else None
+        found.setdefault(tuple(folders[:3]), {}).setdefault(method, []).append(path)
+    return found
+
+
+def _variant(path: Path) -> str | None:
+    """The data that a record names; None for what is none, which the reader says."""
+    if path.suffix != ".json":
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).get("variant")
+    except (OSError, ValueError, AttributeError):
+        return None

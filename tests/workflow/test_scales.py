@@ -1,0 +1,57 @@
+"""The scales with the real Snakemake: layers of the configuration, and records of another scale."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.workflow.conftest import ROOT, copy
+
+pytestmark = pytest.mark.xdist_group("scales")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return copy(tmp_path_factory.mktemp("scales"))
+
+
+def test_the_layers_of_a_run_win_in_their_order(folder):
+    """config.yaml, the extended scale, the scale, two files, the command line: by the rows asked for."""
+    scale = folder.folder / "config" / "scales" / "own.yaml"
+    files = [folder.folder / name for name in ("first.yaml", "second.yaml")]
+    scale.write_text("extends: preview\nonly: svhn/sparse\n")
+    files[0].write_text("scale: own\nonly: mnist/dense\n")
+    files[1].write_text("only: mnist/convolutional\n")
+
+    def rows(*arguments):
+        run = folder.run("snakemake", "-n", "raw_mnist", "--cores", "1", *arguments)
+        return next(line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Scale "))
+
+    both = ("--configfile", *map(str, files))
+    assert rows().startswith("Scale preview: ") and rows().endswith("...)")
+    with folder.edited("config/config.yaml", 'only: "*"', "only: mnist/dense"):
+        assert rows() == "Scale preview: 1 row (mnist/dense)"
+        assert rows("--config", "scale=own") == "Scale own: 1 row (svhn/sparse)"
+    with folder.edited("config/config.yaml", "scale: preview", "scale: own"):
+        assert rows() == "Scale own: 1 row (svhn/sparse)"
+    assert rows(*both[:2]) == "Scale own: 1 row (mnist/dense)"
+    assert rows(*both) == "Scale own: 1 row (mnist/convolutional)"
+    asked = rows(*both, "--config", "only=svhn/*")
+    assert asked == "Scale own: 1 row (svhn/sparse)"
+    refused = folder.run("snakemake", "-n", "--configfile", "config/config.yaml", check=False)
+    assert refused.returncode and "config.yaml: is always read" in refused.stdout + refused.stderr
+
+
+def test_frozen_and_live_rendering_take_the_same_records_of_another_scale(folder):
+    records = ROOT / "results" / "reduced" / "records" / "table1"
+    shutil.copytree(records, folder.folder / "results" / "reduced" / "records" / "table1")
+    paper = ("table1", "--config", "scale=paper", "only=mnist/dense")
+    assert folder.planned(*paper) == folder.planned(*paper, "records=frozen") == {"render_table1", "table1"}
+    folder.run("snakemake", "--cores", "1", *paper, "records=frozen")
+    text = (folder.folder / "results" / "paper" / "tables" / "table1.md").read_text()
+    assert text == (ROOT / "results" / "paper" / "tables" / "table1.md").read_text()
+    assert folder.planned(*paper) - {"table1"} == set()
+    for records in ("live", "frozen"):
+        alone = folder.run("snakemake", "-n", *paper, f"records={records}", "fill=", check=False)
+        assert alone.returncode and "table1: th" in alone.stdout + alone.stderr
