@@ -186,7 +186,7 @@ def test_the_version_and_settings_that_are_no_json():
                 "--labels",
                 "bad",
             ],
-            "'bad' must be a row of integers",
+            "'bad' is float64 of shape (2, 1, 8, 8); it must be a row of integers",
         ),
         (
             ["--model", "mine:autoencoder", "--data", "images.npz", "--checkpoint", "mine.py"],
