@@ -59,7 +59,7 @@ class Tiny:
         if row == SIMCLR:
             runs = ["original", "mine-uae"] if together else [method]
             steps = [
-                [{"runs": [{"method": m, "settings": self.cfg.contrastive.training(m, "cpu")}]}] for m in runs
+                [{"runs": [{"method": m, "settings": self.cfg.contrastive.training(m)}]}] for m in runs
             ]
         else:
             (job,) = self.cfg.jobs(row)
@@ -144,7 +144,7 @@ class Tiny:
             {
                 **run._asdict(),
                 "data": str(self.prepared(self.cfg.robust_data(run))),
-                "settings": self.cfg.robustness.training(run, "cpu"),
+                "settings": self.cfg.robustness.training(run),
             }
             for row in ROBUST
             if row.model in models
@@ -159,7 +159,7 @@ class Tiny:
                 **row._asdict(),
                 "methods": self.cfg.robust_model(row).methods,
                 "data": str(self.prepared(self.cfg.robust_data(row))),
-                "settings": self.cfg.robustness.attacking(*row, "cpu"),
+                "settings": self.cfg.robustness.attacking(*row),
             }
             for row in ROBUST
             if row.model in models
