@@ -141,7 +141,7 @@ def test_other_settings_are_noticed_where_the_checkpoints_are_gone(workspace, tm
     for kind in ("checkpoints", "uae"):
         shutil.rmtree(other.folder / RESULTS / kind)
     assert other.plan() == {}
-    with other.edited("config/scales/preview.yaml", "  alpha: 0.01\n", "  alpha: 0.02\n"):
+    with other.edited("config/config.yaml", "  alpha: 0.01\n", "  alpha: 0.02\n"):
         planned = other.planned()
     attacked = {"make_mnist_dense", "evaluate_mnist_dense", "examples_mnist_convolutional_mine-uae"}
     assert attacked | {"train_robust_mnist", "attack_robust_mnist"} <= planned
