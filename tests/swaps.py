@@ -58,9 +58,7 @@ class Tiny:
         folders = self.source(row), self.files("checkpoints", row), self.files("uae", row)
         if row == SIMCLR:
             runs = ["original", "mine-uae"] if together else [method]
-            steps = [
-                [{"runs": [{"method": m, "settings": self.cfg.contrastive.training(m)}]}] for m in runs
-            ]
+            steps = [[{"runs": [{"method": m, "settings": self.cfg.contrastive.training(m)}]}] for m in runs]
         else:
             (job,) = self.cfg.jobs(row)
             steps = [self.cfg.steps(row, job)]
