@@ -243,9 +243,9 @@ def test_another_file_in_a_files_place_is_refused(tiny, name):
 def test_files_of_other_settings_are_refused_and_stale(tiny, monkeypatch, target, stage):
     planned = plan.plan(tiny.cfg)
     asked = {folder: entry.settings for folder, entry in planned.items()}
-    assert not check.check(tiny.results, tiny.data, [asked]).stale
+    assert not check.check(tiny.results, tiny.data, asked).stale
     with Swapped(tiny.folder, f"other/{target}", target) as path:
-        stale = check.check(tiny.results, tiny.data, [asked]).stale
+        stale = check.check(tiny.results, tiny.data, asked).stale
         assert path.relative_to(tiny.results).as_posix() in stale
         monkeypatch.setattr(identity, "settings", asked)
         with pytest.raises(BadFile) as error:
@@ -259,7 +259,7 @@ def test_records_of_other_settings_are_stale_without_their_checkpoints(tiny, tmp
     old = plan.plan(tiny.cfg)
     new = plan.plan(Tiny(tmp_path, reconstruction={"mnist": {"models": {"dense": {"epochs": 7}}}}).cfg)
     assert old["checkpoints/mnist/dense/original"] != new["checkpoints/mnist/dense/original"]
-    report = check.check(tmp_path / "tiny", tiny.data, [{k: v.settings for k, v in new.items()}])
+    report = check.check(tmp_path / "tiny", tiny.data, {k: v.settings for k, v in new.items()})
     assert not report.damaged and report.missing
     named = {line.partition(": ")[0] for line in report.stale}
     dense = {"mine-uae", "l2-uae-released", "original"}  # matched and noise are not made from the original
