@@ -78,7 +78,7 @@ class CheckedCache(FunctionCache):
 class CheckedFiles(IndexDataCacheFile):
     """An index and files of machine code, each with its SHA-256 at the end, which pickle does not read.
 
-    Without a look at it numba raises what pickle raises, and LLVM ends the process over a damaged object
+    Without this check numba raises what pickle raises, and LLVM ends the process over a damaged object
     file.
     """
 
