@@ -32,11 +32,10 @@ lint: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-# The versions are those of requirements.txt. Without its hashes: pip takes constraints with hashes for pinned names alone.
+# The versions are those of requirements.txt.
 .venv-render/installed: requirements.txt
 	$(PYTHON) -m venv .venv-render
-	sed -n 's/^\([^ ].*\) \\$$/\1/p' requirements.txt > .venv-render/constraints.txt
-	.venv-render/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-render/constraints.txt setuptools \
+	.venv-render/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.txt setuptools \
 	    jinja2 matplotlib numpy pandas pydantic pyyaml rich safetensors scipy snakemake typer
 	.venv-render/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
