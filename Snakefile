@@ -10,17 +10,23 @@ include: "workflow/rules/metadata.smk"
 if cfg.records == "live":
 
     include: "workflow/rules/data.smk"
-    include: "workflow/rules/reconstruction.smk"
-    include: "workflow/rules/evaluate.smk"
-    include: "workflow/rules/contrastive.smk"
-    include: "workflow/rules/supervised.smk"
-    include: "workflow/rules/robustness.smk"
+
+    if cfg.together:
+
+        include: "workflow/rules/together.smk"
+
+    else:
+
+        include: "workflow/rules/train.smk"
+        include: "workflow/rules/attack.smk"
+        include: "workflow/rules/evaluate.smk"
 
 
 include: "workflow/rules/render.smk"
 
 
 rule all:
+    """Everything, on one page: what `snakemake` makes when no target is named."""
     default_target: True
     input:
         rules.report.output,
@@ -29,10 +35,22 @@ rule all:
 
 
 rule tables:
+    """All tables that the configuration has records of."""
     input:
         rules.report.input.tables,
 
 
 rule figures:
+    """All figures that the configuration has records of."""
     input:
         rules.report.input.figures,
+
+
+rule named:
+    """What is named instead of a file: `snakemake table4 figure9`, or `raw_svhn` for the files of a data set."""
+    input:
+        [file for name in NAMED for file in files_of(name)],
+
+
+# Snakemake looks targets up among the rules: each of these names is this one.
+workflow._rules.update(dict.fromkeys(NAMED, workflow.get_rule("named")))

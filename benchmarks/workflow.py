@@ -61,8 +61,9 @@ def jobs(folder: Path) -> dict:
     """Seconds and number of jobs of each rule, longest first, and their longest job."""
     found = defaultdict(list)
     for path in sorted((folder / "benchmarks" / "jobs").rglob("*.tsv")):
-        first, second, *_ = path.relative_to(folder / "benchmarks" / "jobs").parts
-        rule = first if first in ("download", "prepare") else second
+        parts = path.relative_to(folder / "benchmarks" / "jobs").with_suffix("").parts
+        rule = next((part for part in parts if part in ("download", "prepare", "make", "render")), "?")
+        rule = "/".join(parts[1:]) if rule == "make" else rule
         with path.open() as file:
             found[rule] += [float(row["s"]) for row in csv.DictReader(file, delimiter="\t")]
     ordered = sorted(found.items(), key=lambda item: -sum(item[1]))

@@ -232,7 +232,7 @@ def plan_of(scale: str) -> Plan | None:
         cfg = config.load({"scale": scale})
     except ConfigError:
         return None
-    return {folder: planned.settings for folder, planned in plan.plan(cfg).items()}
+    return plan.settings(plan.plan(cfg))
 
 
 def lines(report: Report, most: int = 10) -> Iterator[str]:

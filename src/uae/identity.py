@@ -17,11 +17,11 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from uae.errors import BadFile
+from uae.errors import BadFile, InputError
 
-KINDS = {"checkpoints": "checkpoint", "uae": "UAE set", "records": "record", "prepared": "prepared data"}
+KINDS = {"checkpoints": "checkpoint", "uae": "UAE set", "records": "record"}
 PLACE = re.compile(
     r"(?:^|/)("
     r"(?:checkpoints(?:/robustness)?|uae)/[^/]+/[^/]+/[^/]+/seed\d+(?:-draw\d+)?\.safetensors"
@@ -36,6 +36,45 @@ def place(path: str | Path) -> str | None:
     """Where a file lies below results/<scale> or data; None for a file that is not one of the workflow's."""
     found = PLACE.search(Path(os.path.abspath(path)).as_posix())  # noqa: PTH100 (follows no links)
     return found and found[1]
+
+
+class Names(NamedTuple):
+    """What a path says of a file. experiment: of a record, its folder."""
+
+    kind: str
+    experiment: str | None
+    dataset: str
+    model: str
+    method: str | None
+    seed: int
+    draw: int | None
+
+    @property
+    def row(self) -> str:
+        return f"{self.dataset}/{self.model}"
+
+
+def names(path: str | Path) -> Names:
+    """What a checkpoint, a UAE set or a record is, by its place.
+
+    Raises InputError for a path that is none of theirs.
+    """
+    found = place(path)
+    if found is None or found.startswith("prepared/"):
+        raise InputError(f"{path}: not the place of a checkpoint, a UAE set or a record")
+    kind, *parts, run = found.rpartition(".")[0].split("/")
+    experiment = parts.pop(0) if kind == "records" or parts[0] == "robustness" else None
+    dataset, model, *method = parts
+    seed, _, draw = run.removeprefix("seed").partition("-draw")
+    return Names(
+        kind,
+        experiment,
+        dataset,
+        model,
+        method[0] if method else None,
+        int(seed),
+        int(draw) if draw else None,
+    )
 
 
 def hash_of(settings: Any) -> str:
@@ -65,15 +104,14 @@ def verify(path: str | Path, metadata: Mapping[str, Any]) -> None:
 
 def describe(place: str) -> str:
     """A place in words: the checkpoint of mnist/dense, method matched, seed 0."""
-    kind, *parts, run = place.rpartition(".")[0].split("/")
-    words = f"the {KINDS.get(kind, kind)}"
-    if kind == "prepared":
-        return f"{words} {run}"
-    seed, _, draw = run.removeprefix("seed").partition("-draw")
-    if kind == "records" or parts[0] == "robustness":
-        words += f" of {parts.pop(0)}"
-    words += f" of {'/'.join(parts[:2])}" + "".join(f", method {method}" for method in parts[2:])
-    return f"{words}, seed {seed}" + f", draw {draw}" * bool(draw)
+    if place.startswith("prepared/"):
+        return f"the prepared data {Path(place).stem}"
+    if not PLACE.search(place):
+        return f"the file {place}"
+    found = names(place)
+    words = f"the {KINDS[found.kind]}" + f" of {found.experiment}" * (found.experiment is not None)
+    words += f" of {found.row}" + f", method {found.method}" * (found.method is not None)
+    return f"{words}, seed {found.seed}" + f", draw {found.draw}" * (found.draw is not None)
 
 
 def made_with(metadata: Mapping[str, Any]) -> str | None:

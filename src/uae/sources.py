@@ -23,6 +23,8 @@ WITHOUT_NUMBERS = {
     "uae.locks",
     "uae.records",
     "uae.stages",
+    "uae.stages.evaluate",
+    "uae.stages.evaluate.writing",
     "uae.stages.resume",
     "uae.storage",
 }

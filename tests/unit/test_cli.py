@@ -142,9 +142,9 @@ def test_the_version_and_settings_that_are_no_json():
     uae_command = str(Path(sys.executable).parent / "uae")
     shown = subprocess.run([uae_command, "--version"], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == metadata.version("uae-repro")
-    command = [uae_command, "train-classifier", "--data", "x", "--out", "y", "--settings", "{steps: 3}"]
+    command = [uae_command, "run", "{steps: 3}"]
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert refused.returncode == 2 and "--settings" in refused.stderr and "no JSON" in refused.stderr
+    assert refused.returncode == 2 and "JOBS" in refused.stderr and "no JSON" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from uae.config import Row, blocks, files, gpu, reconstruction, robustness
 from uae.data import catalogue
 from uae.errors import ConfigError
 from uae.methods import Method
-from uae.stages.generate import attack_from
+from uae.stages.attack import attack_from
 from uae.training import classifier, loop, robust
 
 TINY = config.ROOT / "tests" / "tiny.yaml"
@@ -281,8 +281,9 @@ def test_what_the_configuration_knows_of_networks_and_trainings_is_so():
         return names & set(block.model_fields)
 
     assert get_args(blocks.Network) == tuple(models.NETWORKS)
-    for name, fit in training.FITS.items():
-        assert taken(fit, reconstruction.Fit) == reconstruction.TAKEN[name], name
+    assert training.FITS.keys() - training.CLASSIFIERS == reconstruction.TAKEN.keys()
+    for name, expected in reconstruction.TAKEN.items():
+        assert taken(training.FITS[name], reconstruction.Fit) == expected, name
     standard, adversarial = (taken(module.fit, robustness.Fit) for module in (classifier, robust))
     assert standard - adversarial == robustness.STANDARD
     assert adversarial - standard == robustness.ADVERSARIAL
@@ -459,24 +460,6 @@ def test_methods_say_what_they_need(name, attacks, rounds, clean, sigma):
         clean,
         sigma,
     )
-
-
-def test_a_job_is_a_step_or_all_of_a_row():
-    also = {"also": ["mine-uae-2", "l2-uae-2", "matched-2"]}
-    cfg = config.load({"scale": "paper", "reconstruction": {"svhn": {"models": {"sparse": also}}}})
-    row = Row("svhn", "sparse")
-    jobs, runs = cfg.jobs(row), cfg.runs(row)
-    assert {len(job) for job in jobs} == {len(step.things) for (step,) in jobs} == {1}
-    assert [run for ((stage, (run,)),) in jobs if stage == "retrain"] == runs
-    (together,) = cfg.model_copy(update={"together": True}).jobs(row)
-    assert [step.stage for step in together] == ["train", "generate", "retrain", "generate", "retrain"]
-    first, second = together[2].things, together[4].things
-    assert {run.method for run in second} == set(also["also"]) and set(first + second) == set(runs)
-    steps = cfg.steps(row, together)
-    made_on = {name: step["attacked"] for step in steps if "attacks" in step for name in step["attacks"]}
-    assert made_on == {
-        "mine-uae": "original", "l2-uae": "original", "mine-uae-2": "mine-uae", "l2-uae-2": "l2-uae",
-    }  # fmt: skip
 
 
 def test_a_scale_of_ones_own_does_not_write_into_a_shipped_ones_results(tmp_path):

@@ -29,14 +29,19 @@ CASES = {
     ),
     "adversarial": ("adversarial", {"latent": 2}, adversarial.fit, {"lr": 1e-4}),
     "concrete": ("concrete", {"features": 5}, concrete.fit, {"tries": 2}),
-    "classifier": ("carlini-wagner", {}, partial(classifier.fit, y=Y), {"lr": 0.05, "decay": 1e-2}),
+    "classifier": ("carlini-wagner", {}, partial(classifier.fit, target=Y), {"lr": 0.05, "decay": 1e-2}),
     "madry": (
         "madry",
         {},
-        partial(robust.fit, y=Y),
+        partial(robust.fit, target=Y),
         {"objective": "madry", "adversary": ADVERSARY, "optimizer": "adam", "lr": 1e-3, "warmup": 2},
     ),
-    "trades": ("resnet18", {"width": 8, "classes": 10}, partial(robust.fit, y=Y), DEEP | {"milestones": [2]}),
+    "trades": (
+        "resnet18",
+        {"width": 8, "classes": 10},
+        partial(robust.fit, target=Y),
+        DEEP | {"milestones": [2]},
+    ),
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.swaps import DENSE, SIMCLR, SPARSE, Tiny
+from tests.swaps import Tiny
 from uae import check, identity, plan, records, storage
 from uae.data.prepared import load
 from uae.errors import BadFile
@@ -22,15 +22,25 @@ pytestmark = pytest.mark.xdist_group("identity")
 def tiny(tmp_path_factory) -> Tiny:
     """A run of every stage, and beside it one row made with other settings, and other data of one name."""
     tiny = Tiny(tmp_path_factory.mktemp("identity"))
-    tiny.all()
+    tiny.make(*MADE)
     shutil.copytree(tiny.data, tiny.folder / "other" / "data")
     dense = {"mnist": {"models": {"dense": {"epochs": 1}}}}
     other = Tiny(tiny.folder / "other", attack={"eps": 0.5}, reconstruction=dense)
-    other.make(DENSE)
-    path = other.source(DENSE)
+    other.make("checkpoints/mnist/dense/original/seed0*", "uae/mnist/dense/*/seed0*")
+    path = other.data / "prepared" / DATA
     arrays, metadata = storage.read_tensors(path)
     storage.write_tensors(path, arrays | {"x_train": 255 - arrays["x_train"]}, metadata)
     return tiny
+
+
+DATA = "mnist-5k@60.safetensors"
+# All but Tables 2 and 3 and SimCLR's records
+MADE = (
+    "checkpoints/*", "uae/*/dense/*", "uae/*/convolutional/*", "uae/*/sparse/*", "uae/*/simclr/*",
+    "uae/mnist/classifier/minmax@*", "uae/mnist/classifier/pgd@*",
+    "records/reconstruction/*", "records/figure[356]/*", "records/bounds/*", "records/table1/*",
+    "records/robustness/*",
+)  # fmt: skip
 
 
 C, R, U = (f"results/tiny/{kind}" for kind in ("checkpoints", "records", "uae"))
@@ -38,16 +48,13 @@ D = "data/prepared"
 END = "seed0.safetensors"
 
 
-def evaluate(tiny):
-    tiny.evaluate(DENSE)
+def making(*patterns: str) -> Callable[[Tiny], None]:
+    return lambda tiny: tiny.make(*patterns)
 
 
-def retrain(tiny):
-    tiny.make(DENSE, together=False)
-
-
-def generate(tiny):
-    tiny.generate(DENSE, "l2-uae-released")
+evaluate = making("records/reconstruction/mnist/dense/*/seed0*")
+retrain = making("checkpoints/mnist/dense/mine-uae/seed0*")
+generate = making("uae/mnist/dense/l2-uae-released/seed0*")
 
 
 def rows(tiny):
@@ -100,12 +107,12 @@ SWAPS: dict[str, tuple[str, str, Callable[[Tiny], None]]] = {
     "set: round": (
         f"{U}/svhn/sparse/mine-uae/{END}",
         f"{U}/svhn/sparse/mine-uae-2/{END}",
-        lambda tiny: tiny.evaluate(SPARSE),
+        making("records/reconstruction/svhn/sparse/*"),
     ),
     "set: Figure 5": (
         f"{U}/mnist/dense/mine-uae/{END}",
         f"{U}/mnist/convolutional/mine-uae/{END}",
-        lambda tiny: tiny.examples(),
+        making("records/figure5/*"),
     ),
     "data: size": (f"{D}/mnist-5k@40.safetensors", f"{D}/mnist-5k@60.safetensors", evaluate),
     "data: size, attacked": (f"{D}/mnist-5k@40.safetensors", f"{D}/mnist-5k@60.safetensors", generate),
@@ -113,7 +120,7 @@ SWAPS: dict[str, tuple[str, str, Callable[[Tiny], None]]] = {
     "data: variant": (
         f"{D}/mnist-5k@60.safetensors",
         f"{D}/digits-on-photos@16.safetensors",
-        Tiny.generate_simclr,
+        making("uae/cifar10/simclr/*"),
     ),
     "data: numbers": (f"other/{D}/mnist-5k@60.safetensors", f"{D}/mnist-5k@60.safetensors", evaluate),
     "record: model": (
@@ -150,52 +157,52 @@ SWAPS: dict[str, tuple[str, str, Callable[[Tiny], None]]] = {
     "classifier: a robust one": (
         f"{C}/robustness/mnist/classifier/original/{END}",
         f"{C}/mnist/classifier/original/{END}",
-        Tiny.attack_classifier,
+        making("uae/mnist/classifier/minmax@*"),
     ),
     "classifier: eps": (
         f"{U}/mnist/classifier/minmax@0.5/{END}",
         f"{U}/mnist/classifier/minmax@1/{END}",
-        Tiny.measure_classifier,
+        making("records/bounds/*", "records/table1/*"),
     ),
     "classifier: Table 1's other row": (
         f"{U}/mnist/dense/mine-uae/{END}",
         f"{U}/mnist/convolutional/mine-uae/{END}",
-        Tiny.measure_classifier,
+        making("records/bounds/*", "records/table1/*"),
     ),
     "robust: the supervised classifier": (
         f"{C}/mnist/classifier/original/{END}",
         f"{C}/robustness/mnist/classifier/original/{END}",
-        lambda tiny: tiny.attack_robust(("classifier",)),
+        making("records/robustness/mnist/classifier/*"),
     ),
     "robust: method": (
         f"{C}/robustness/mnist/classifier/matched/{END}",
         f"{C}/robustness/mnist/classifier/mine-uae/{END}",
-        lambda tiny: tiny.attack_robust(("classifier",)),
+        making("records/robustness/mnist/classifier/*"),
     ),
     "robust: surrogate": (
         f"{C}/robustness/mnist/madry/original/{END}",
         f"{C}/robustness/mnist/trades/original/{END}",
-        lambda tiny: tiny.attack_robust(("madry",)),
+        making("records/robustness/mnist/madry/*"),
     ),
     "robust: UAE set": (
         f"{U}/mnist/dense/mine-uae/{END}",
         f"{U}/mnist/convolutional/mine-uae/{END}",
-        lambda tiny: tiny.train_robust(("classifier",)),
+        making("checkpoints/robustness/mnist/classifier/*"),
     ),
     "simclr: checkpoint": (
         f"{C}/cifar10/simclr/mine-uae/{END}",
         f"{C}/cifar10/simclr/original/{END}",
-        Tiny.generate_simclr,
+        making("uae/cifar10/simclr/*"),
     ),
     "simclr: measured": (
         f"{C}/cifar10/simclr/mine-uae/{END}",
         f"{C}/cifar10/simclr/original/{END}",
-        Tiny.evaluate_simclr,
+        making("records/contrastive/*"),
     ),
     "simclr: set": (
         f"{U}/mnist/dense/mine-uae/{END}",
         f"{U}/cifar10/simclr/mine-uae/{END}",
-        lambda tiny: tiny.make(SIMCLR, together=False),
+        making("checkpoints/cifar10/simclr/mine-uae/*"),
     ),
 }
 
@@ -241,8 +248,7 @@ def test_another_file_in_a_files_place_is_refused(tiny, name):
     [(f"{C}/mnist/dense/original/{END}", generate), (f"{U}/mnist/dense/mine-uae/{END}", retrain)],
 )
 def test_files_of_other_settings_are_refused_and_stale(tiny, monkeypatch, target, stage):
-    planned = plan.plan(tiny.cfg)
-    asked = {folder: entry.settings for folder, entry in planned.items()}
+    asked = plan.settings(tiny.plan)
     assert not check.check(tiny.results, tiny.data, asked).stale
     with Swapped(tiny.folder, f"other/{target}", target) as path:
         stale = check.check(tiny.results, tiny.data, asked).stale
@@ -256,10 +262,10 @@ def test_files_of_other_settings_are_refused_and_stale(tiny, monkeypatch, target
 def test_records_of_other_settings_are_stale_without_their_checkpoints(tiny, tmp_path):
     """The settings change, the checkpoints are deleted: the records are not of these settings."""
     shutil.copytree(tiny.results / "records", tmp_path / "tiny" / "records")
-    old = plan.plan(tiny.cfg)
-    new = plan.plan(Tiny(tmp_path, reconstruction={"mnist": {"models": {"dense": {"epochs": 7}}}}).cfg)
+    other = Tiny(tmp_path, reconstruction={"mnist": {"models": {"dense": {"epochs": 7}}}})
+    old, new = plan.settings(tiny.plan), plan.settings(other.plan)
     assert old["checkpoints/mnist/dense/original"] != new["checkpoints/mnist/dense/original"]
-    report = check.check(tmp_path / "tiny", tiny.data, {k: v.settings for k, v in new.items()})
+    report = check.check(tmp_path / "tiny", tiny.data, new)
     assert not report.damaged and report.missing
     named = {line.partition(": ")[0] for line in report.stale}
     dense = {"mine-uae", "l2-uae-released", "original"}  # matched and noise are not made from the original
@@ -268,33 +274,35 @@ def test_records_of_other_settings_are_stale_without_their_checkpoints(tiny, tmp
     assert expected <= named
     assert not [name for name in named if "svhn" in name or "classifier" in name]
     # The workflow compares the same: a job's parameter has the settings of all that it reads, and of theirs.
-    for settings in (old, new):
-        made = plan.made(settings, ["checkpoints/robustness/mnist/classifier/mine-uae"])
+    for planned in (tiny.plan, other.plan):
+        made = plan.made(
+            planned, ["results/tiny/checkpoints/robustness/mnist/classifier/mine-uae/seed0.safetensors"]
+        )
         assert {"uae/mnist/convolutional/mine-uae", "checkpoints/mnist/convolutional/original"} <= set(made)
 
 
 def test_a_rebuild_that_gives_the_same_numbers_is_the_same_file(tiny):
     """Seconds and commits differ: what was made from the file stays valid."""
-    path = tiny.set(DENSE, "mine-uae")
+    path = tiny.path(f"uae/mnist/dense/mine-uae/{END}")
     before = storage.read_tensors(path)[1]
-    tiny.generate(DENSE, "mine-uae")
+    tiny.make("uae/mnist/dense/mine-uae/seed0*")
     after = storage.read_tensors(path)[1]
     assert before["content"] == after["content"] and before["provenance"] != after["provenance"]
-    tiny.evaluate(DENSE)
+    evaluate(tiny)
     assert not check.check(tiny.results, tiny.data).damaged
 
 
 def test_a_file_names_all_that_it_was_made_from(tiny):
-    record = records.read(tiny.files("records/reconstruction", DENSE) / "mine-uae" / "seed0.json")
-    data = f"prepared/{tiny.source(DENSE).name}"
+    record = records.read(tiny.path("records/reconstruction/mnist/dense/mine-uae/seed0.json"))
+    data = f"prepared/{DATA}"
     trained = {f"checkpoints/mnist/dense/{method}/{END}" for method in ("original", "mine-uae")}
     assert set(record.inputs) == {data, f"uae/mnist/dense/mine-uae/{END}", *trained}
-    assert record.inputs[data]["content"] == load(tiny.source(DENSE)).metadata["content"]
+    assert record.inputs[data]["content"] == load(tiny.data / data).metadata["content"]
     robust = records.read(tiny.results / "records/robustness/mnist/classifier/mine-uae/seed0.json")
     assert f"uae/mnist/convolutional/mine-uae/{END}" in robust.inputs
-    retrained = storage.read_tensors(tiny.checkpoint(SIMCLR, "mine-uae"))[1]["inputs"]
+    retrained = storage.read_tensors(tiny.path(f"checkpoints/cifar10/simclr/mine-uae/{END}"))[1]["inputs"]
     assert set(retrained) == {
-        f"prepared/{tiny.source(SIMCLR).name}",
+        "prepared/digits-on-photos@16.safetensors",
         f"checkpoints/cifar10/simclr/original/{END}",
         f"uae/cifar10/simclr/mine-uae/{END}",
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +16,8 @@ from uae.data import prepared
 from uae.errors import ConfigError, InputError
 from uae.evaluation import robustness as measures
 from uae.paper import claims
-from uae.stages import attack_robust, train, train_robust
+from uae.stages import evaluate, train
+from uae.stages.evaluate import robust
 from uae.training import classifier
 
 FLAGS = [name for name in records.METRICS if name.startswith("flag_")]
@@ -34,51 +34,57 @@ ROBUST = TRAINING | {
     "adversary": {"eps": 0.1, "steps": 2, "step_size": 0.1, "beta": 6.0},
 }
 MINMAX = {"steps": 20, "alpha": 0.3, "beta": 1.0, "inner_steps": 1, "critic": "vanilla", "critic_lr": 1e-3}
-PLAIN = {"eps": [0.05, 0.3], "images": 12, "pgd": {"steps": 4, "step_size": None}, "minmax": None}
-PLAIN |= {"sanity": None, "shown": 0}
-COMPARED = PLAIN | {
-    "minmax": MINMAX | {"images": 6},
-    "sanity": {"surrogate": "trades", "restarts": 3, "eps": 0.5},
-    "shown": 2,
-}
+PLAIN = {"eps": [0.05, 0.3], "images": 12, "pgd": {"steps": 4, "step_size": None}}
+MINMAX |= {"images": 6}
+SANITY = {"surrogate": "trades", "restarts": 3, "eps": 0.5}
+UAES = "uae/mnist/convolutional/mine-uae/seed0.safetensors"
 
 
-def of(model, method="original", settings=TRAINING):
-    return {"dataset": "mnist", "model": model, "method": method, "settings": settings}
+def place(folder, model, method="original"):
+    return folder / "checkpoints" / "robustness" / "mnist" / model / method / "seed0.safetensors"
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The folder of a run: data, UAEs, checkpoints and records."""
     folder = tmp_path_factory.mktemp("robustness")
-    data = folder / "data.safetensors"
+    data, uae = folder / "data.safetensors", folder / UAES
     write_data(data)
     x = prepared.load(data).unit("train")
     adv = (x + 0.01).clamp(0, 1)
     ones = torch.ones(len(x))
-    AttackResult(adv, ones.bool(), ones, ones, ones, ones.long(), torch.arange(len(x))).save(folder / "uae")
-    runs = [of("classifier", method) for method in ("original", "mine-uae", "matched")]
+    AttackResult(adv, ones.bool(), ones, ones, ones, ones.long(), torch.arange(len(x))).save(uae)
+    for method, sets in (("original", []), ("mine-uae", [uae]), ("matched", [])):
+        train.run(place(folder, "classifier", method), data=data, uae=sets, settings=TRAINING)
     trades = copy.deepcopy(ROBUST)
     trades["fit"] |= {"objective": "trades", "epochs": 2}  # a surrogate that gets some images wrong
-    runs += [of("madry", settings=ROBUST), of("trades", settings=trades)]
-    runs = [entry | {"data": str(data)} for entry in runs]
-    train_robust.train(folder / "checkpoints", runs=runs, uae=folder / "uae", seed=0)
-    rows = [
-        {"model": "classifier", "methods": ["original", "mine-uae", "matched"], "settings": PLAIN},
-        {"model": "madry", "methods": ["original"], "settings": COMPARED},
-    ]
-    rows = [row | {"dataset": "mnist", "data": str(data)} for row in rows]
-    seen = []
-    attack_robust.attack(
-        folder / "checkpoints", folder / "records", rows=rows, seed=0,
-        progress=lambda done, total, note: seen.append((done, total)),
-    )  # fmt: skip
-    assert seen == [(done, 10) for done in range(1, 11)]  # 3 models and 2 attacks on another, at 2 eps each
+    for model, settings in (("madry", ROBUST), ("trades", trades)):
+        train.run(place(folder, model), data=data, settings=settings)
+
+    def measure(record, model, method, settings, **inputs):
+        seen = []
+        evaluate.run(
+            folder / "records" / record,
+            data=data, checkpoint=place(folder, model, method), settings=settings,
+            progress=lambda done, total, note: seen.append((done, total)), **inputs,
+        )  # fmt: skip
+        return seen
+
+    for method in ("original", "mine-uae", "matched"):
+        seen = measure(f"robustness/mnist/classifier/{method}/seed0.json", "classifier", method, PLAIN)
+        assert seen == [(1, 2), (2, 2)]  # an attack at each eps
+    more = {"pgd": {}, "minmax": {"minmax": MINMAX}, "sanity": {"sanity": SANITY}}
+    for name, settings in more.items():
+        inputs = {"surrogate": place(folder, "trades")} if name == "sanity" else {}
+        record = f"robustness/mnist/madry/{name}/seed0.json"
+        measure(record, "madry", "original", PLAIN | settings, **inputs)
+    shown = PLAIN | {"minmax": MINMAX, "shown": 2}
+    measure("figure6/mnist/madry/seed0.safetensors", "madry", "original", shown)
     return folder
 
 
 def trained(run, model, method="original"):
-    return checkpoints.load(run / "checkpoints" / "mnist" / model / method / "seed0.safetensors")
+    return checkpoints.load(place(run, model, method))
 
 
 def record(run, model, method):
@@ -89,11 +95,11 @@ def test_a_model_is_trained_on_what_its_method_says(run):
     """Each against a training written out here: the originals, with UAEs of the same labels, and twice."""
     source = prepared.load(run / "data.safetensors")
     x, y = source.unit("train"), torch.from_numpy(source.y_train)
-    adv = AttackResult.load(run / "uae").adv
+    adv = AttackResult.load(run / UAES).adv
     for method, inputs in (("original", [x]), ("mine-uae", [x, adv]), ("matched", [x, x])):
         found, metadata = trained(run, "classifier", method)
-        torch.manual_seed(train_robust.seeding.derive(0, "initialisation"))
-        model = train_robust.models.build("carlini-wagner", (1, 16, 16), **TRAINING["arguments"])
+        torch.manual_seed(train.seeding.derive(0, "initialisation"))
+        model = train.models.build("carlini-wagner", (1, 16, 16), **TRAINING["arguments"])
         classifier.fit(model, torch.cat(inputs), torch.cat([y] * len(inputs)), seed=0, **FIT)
         for name, weight in model.state_dict().items():
             torch.testing.assert_close(found.state_dict()[name], weight)
@@ -103,11 +109,21 @@ def test_a_model_is_trained_on_what_its_method_says(run):
 
 def test_uaes_that_are_not_given_are_asked_for(run):
     """Else the model would see the originals twice and be called by the UAEs' name."""
-    runs = [of("classifier", "mine-uae") | {"data": str(run / "data.safetensors")}]
-    with pytest.raises(InputError, match="mnist/classifier, mine-uae: needs a UAE set"):
-        train_robust.train(run / "none", runs=runs)
-    with pytest.raises(InputError, match=r"mine-uae: needs the folder of the UAE sets \(mine-uae\)"):
-        train.train(run / "data.safetensors", run / "none", runs=[{"method": "mine-uae", "settings": {}}])
+    target = place(run / "none", "classifier", "mine-uae")
+    with pytest.raises(InputError, match=r"mine-uae needs 1 UAE sets \(mine-uae\), got 0"):
+        train.run(target, data=run / "data.safetensors", settings=TRAINING)
+    target = place(run / "none", "classifier", "matched")
+    with pytest.raises(InputError, match=r"matched needs 0 UAE sets \(none\), got 1"):
+        train.run(target, data=run / "data.safetensors", uae=[run / UAES], settings=TRAINING)
+    assert not (run / "none").exists()
+
+
+def test_records_say_whether_the_uaes_of_a_training_differ_from_their_originals(run):
+    adv = AttackResult.load(run / UAES).adv
+    x = prepared.load(run / "data.safetensors").unit("train")
+    change = np.median(np.sqrt(((adv - x).double().numpy() ** 2).reshape(len(x), -1).mean(1)))
+    assert record(run, "classifier", "mine-uae").metrics["median_change"] == pytest.approx(change, abs=1e-9)
+    assert "median_change" not in record(run, "classifier", "matched").metrics
 
 
 def test_the_records_are_the_rates_of_the_attacks(run):
@@ -119,8 +135,8 @@ def test_the_records_are_the_rates_of_the_attacks(run):
     rows = measures.attacked(model, x, y, 12, seed=0)
     assert found["n_attacked"] == len(rows) == 12
     for eps in (0.05, 0.3):
-        pgd = attack_robust.PGD(eps=eps, steps=4)
-        adv = pgd(attack_robust.losses.CrossEntropy(model, y[rows]), x[rows], seed=0, index=rows).adv
+        pgd = robust.PGD(eps=eps, steps=4)
+        adv = pgd(robust.losses.CrossEntropy(model, y[rows]), x[rows], seed=0, index=rows).adv
         assert found[f"asr@{eps}"] == pytest.approx((model(adv).argmax(1) != y[rows]).double().mean().item())
         assert found[f"asr_low@{eps}"] <= found[f"asr@{eps}"] <= found[f"asr_high@{eps}"]
     assert {record(run, "classifier", m).method for m in ("mine-uae", "matched")} == {"mine-uae", "matched"}
@@ -131,15 +147,13 @@ def test_the_claims_find_the_rates_at_a_bound(text, run, monkeypatch):
     """`asr@16/255` of claims.yaml is the key that the stage writes for 16/255."""
     saved = {}
     monkeypatch.setattr(records.Record, "save", lambda self, path: saved.update(self.metrics))
-    row = {
-        "dataset": "mnist",
-        "model": "classifier",
-        "data": str(run / "data.safetensors"),
-        "settings": PLAIN,
-    }
-    subject = attack_robust._Subject(run / "checkpoints", row, "original", 0, "cpu")
-    bound = config.values.fraction(text)
-    subject.save(run, "original", [measures.Rate(float(bound), 1, 2, 0.0, 0.0)], {})
+    bound = float(config.values.fraction(text))
+    evaluate.run(
+        run / "records/robustness/mnist/classifier/original/seed1.json",
+        data=run / "data.safetensors",
+        checkpoint=place(run, "classifier"),
+        settings=PLAIN | {"eps": [bound], "images": 2},
+    )
     key = next(name for name in saved if name.startswith("asr@"))
     assert claims._metric(f"asr@{text}") == claims._metric(key)
 
@@ -171,8 +185,8 @@ def test_the_checks_are_recorded(run):
     x, y = source.unit("test"), torch.from_numpy(source.y_test)
     (model, _), (other, _) = trained(run, "madry"), trained(run, "trades")
     rows = measures.attacked(model, x, y, 12, seed=0)
-    pgd = attack_robust.PGD(eps=0.5, steps=4)
-    adv = pgd(attack_robust.losses.CrossEntropy(other, y[rows]), x[rows], seed=0, index=rows).adv
+    pgd = robust.PGD(eps=0.5, steps=4)
+    adv = pgd(robust.losses.CrossEntropy(other, y[rows]), x[rows], seed=0, index=rows).adv
     fooled = model(adv).argmax(1) != y[rows]
     right = other(x[rows]).argmax(1) == y[rows]  # an image that the surrogate gets wrong is not attacked
     assert 0 < right.sum() < len(right) and fooled.any()
@@ -188,10 +202,11 @@ def test_a_published_checkpoint_takes_the_place_of_training(run, monkeypatch):
         asked.append((path, name))
         return model, known | {"upstream": {"name": name}}
 
-    monkeypatch.setattr(train_robust.upstream, "convert", convert)
-    entry = of("trades", settings=ROBUST | {"checkpoint": "p.pt"}) | {"data": str(run / "data.safetensors")}
-    train_robust.train(run / "imported", runs=[entry], seed=0)
-    found, metadata = checkpoints.load(run / "imported/mnist/trades/original/seed0.safetensors")
+    monkeypatch.setattr(train.upstream, "convert", convert)
+    target = place(run / "imported", "trades")
+    settings = ROBUST | {"checkpoint": "p.pt"}
+    train.run(target, data=run / "data.safetensors", published="p.pt", settings=settings)
+    found, metadata = checkpoints.load(target)
     assert asked == [("p.pt", "trades-mnist")] and metadata["upstream"] == {"name": "trades-mnist"}
     assert metadata["n_train"] == 0 and torch.equal(found.head.weight, model.head.weight)
 
@@ -280,18 +295,3 @@ def test_only_asks_for_a_model_and_what_it_is_made_from():
 def test_a_mistake_is_named(change, message):
     with pytest.raises(ConfigError, match=rf"(?s)robustness.*{message}"):
         settings("preview", robustness={"models": {"mnist": {"madry": change}}})
-
-
-def test_the_seconds_of_a_model_are_its_own(monkeypatch):
-    """A model's clock starts when it is loaded: the next is loaded when it is measured."""
-    events = []
-    monkeypatch.setattr(
-        attack_robust, "_Subject", lambda _, row, method, *rest: events.append(method) or method
-    )
-    monkeypatch.setattr(
-        attack_robust, "_measure", lambda subject, *rest: events.append(f"{subject} measured")
-    )
-    row = {"dataset": "mnist", "model": "classifier", "methods": ["a", "b"], "data": "x"}
-    settings = {"eps": [0.1], "minmax": None}
-    attack_robust.attack(Path(), Path(), rows=[row | {"settings": settings}], seed=0)
-    assert events == ["a", "a measured", "b", "b measured"]

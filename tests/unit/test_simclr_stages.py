@@ -13,8 +13,7 @@ from uae.contrastive import Contrastive
 from uae.data import prepared
 from uae.paper.figures import figure10b, render
 from uae.paper.tables import tidy
-from uae.stages import evaluate_simclr as stage
-from uae.stages import generate, train
+from uae.stages import attack, evaluate, train
 
 MEASURING = {
     "batch_size": 8,
@@ -23,6 +22,10 @@ MEASURING = {
     "neighbours": 5,
     "pgd": {"eps": [0.01, 0.5], "images": 6, "steps": 3, "step_size": 0.01},
 }
+
+
+ORIGINAL = "checkpoints/cifar10/simclr/original/seed0.safetensors"
+UAES = "uae/cifar10/simclr/mine-uae/seed0.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -59,16 +62,20 @@ def run(data, tmp_path_factory):
         "warmup": 1, "batch_size": 12, "temperature": 0.5, "drop_last": True,
     }  # fmt: skip
     cfg = config.load()
-    attack = cfg.contrastive.attacking(cfg.attacking("simclr", "mine-uae"))
-    attack["attack"] |= {"steps": 2}
-    attack["loss"] |= {"copies": 2}
-    train.train(data, folder / "checkpoints", runs=[{"method": "original", "settings": settings}])
-    original = folder / "checkpoints/original/seed0.safetensors"
-    generate.generate(data, original, folder / "uae", attacks={"mine-uae": attack}, seed=0)
-    runs = [{"method": method, "settings": settings} for method in ("mine-uae", "matched")]
-    train.train(data, folder / "checkpoints", runs=runs, uae=folder / "uae")
-    paths = [folder / f"checkpoints/{m}/seed0.safetensors" for m in ("original", "mine-uae", "matched")]
-    stage.evaluate(data, paths, folder / "records", uae=folder / "uae", dataset="cifar10", settings=MEASURING)
+    asked = cfg.contrastive.attacking(cfg.attacking("simclr", "mine-uae"))
+    asked["attack"] |= {"steps": 2}
+    asked["loss"] |= {"copies": 2}
+    train.run(folder / ORIGINAL, data=data, settings=settings)
+    attack.run(folder / UAES, data=data, checkpoint=folder / ORIGINAL, settings=asked)
+    for method, sets in (("original", []), ("mine-uae", [folder / UAES]), ("matched", [])):
+        checkpoint = folder / f"checkpoints/cifar10/simclr/{method}/seed0.safetensors"
+        if method != "original":
+            train.run(checkpoint, data=data, uae=sets, settings=settings)
+        evaluate.run(
+            folder / f"records/contrastive/cifar10/simclr/{method}/seed0.json",
+            data=data, checkpoint=checkpoint, parents=[folder / ORIGINAL] * bool(sets), uae=sets,
+            settings=MEASURING,
+        )  # fmt: skip
     return folder
 
 
@@ -91,8 +98,8 @@ def test_classes_that_differ_in_brightness_are_found(run):
 
 
 def test_successful_uaes_have_the_smaller_loss_over_the_same_views(run, data):
-    result = AttackResult.load(run / "uae/mine-uae/seed0.safetensors")
-    model, _ = checkpoints.load(run / "checkpoints/original/seed0.safetensors")
+    result = AttackResult.load(run / UAES)
+    model, _ = checkpoints.load(run / ORIGINAL)
     loss = Contrastive(model, seed=0, **result.metadata["loss"])
     x = prepared.load(data).unit("train")
     before, after = loss(x, x), loss(result.adv, x)
@@ -103,9 +110,9 @@ def test_successful_uaes_have_the_smaller_loss_over_the_same_views(run, data):
 
 def test_an_interrupted_checkpoint_is_named(run, data, tmp_path):
     path = tmp_path / "half.safetensors"
-    path.write_bytes((run / "checkpoints/original/seed0.safetensors").read_bytes()[:500])
+    path.write_bytes((run / ORIGINAL).read_bytes()[:500])
     with pytest.raises(records.BadFile, match=r"half\.safetensors: not a whole safetensors file"):
-        generate.generate(data, path, tmp_path, attacks={"x": {}}, seed=0)
+        attack.run(tmp_path / UAES, data=data, checkpoint=path, settings={})
 
 
 def test_records_of_another_experiment_stay_out_of_a_table(run):
@@ -125,7 +132,7 @@ def test_wilson_agrees_with_scipy():
 
 
 def test_figure_10b_pools_the_seeds(run, tmp_path):
-    record = records.read(run / "records/original/seed0.json")
+    record = records.read(run / "records/contrastive/cifar10/simclr/original/seed0.json")
     paths = []
     for seed, rate in ((0, 0.5), (1, 0.75)):
         metrics = {"asr@0.01": rate, "asr@0.02": 1.0, "n_attacked": 8, "epochs": 2, "width": 8, "asr": 0.1}

@@ -120,9 +120,9 @@ def test_the_package_never_imports_the_workflow():
     [
         ("uae.stages.train", ["training/loop.py", "augment.py", "models/simclr.py", "attacks/result.py"],
          ["attacks/minmax.py", "mine/kernel.py", "losses.py", "paper/tables.py"]),
-        ("uae.stages.generate", ["mine/kernel.py", "attacks/minmax.py", "sampling.py", "losses.py"],
+        ("uae.stages.attack", ["mine/kernel.py", "attacks/minmax.py", "sampling.py", "losses.py"],
          ["training/loop.py", "evaluation/reconstruction.py"]),
-        ("uae.stages.evaluate", ["evaluation/reconstruction.py", "attacks/result.py"],
+        ("uae.stages.evaluate.autoencoders", ["evaluation/reconstruction.py", "attacks/result.py"],
          ["training/loop.py", "mine/kernel.py", "attacks/minmax.py"]),
         ("uae.paper.figures.figure2", ["paper/figures/figure2.py", "paper/figures/styles/paper.mplstyle"],
          ["paper/figures/figure3.py", "paper/tables.py"]),

@@ -18,8 +18,8 @@ from uae.attacks import AttackResult
 from uae.data import prepared
 from uae.mine import Estimator
 from uae.sampling import Features, RandomSampling
-from uae.stages import attack_classifier, train_classifier
-from uae.stages import measure_classifier as supervised
+from uae.stages import attack, evaluate, train
+from uae.stages.evaluate import classifiers
 
 MINE = {"critic": "vanilla", "inner_steps": 1, "lr": 1e-3}
 COMMON = {"eps": 1.0, "alpha": 0.3, "kappa": 0.0}
@@ -72,22 +72,34 @@ def write_data(path, count=40, seed=0):
     storage.write_tensors(path, arrays, known | {"sha256": content.hexdigest()})
 
 
+CHECKPOINT = "checkpoints/mnist/classifier/original/seed0.safetensors"
+AUTOENCODER = "checkpoints/mnist/convolutional/original/seed0.safetensors"
+UAES = "uae/mnist/convolutional/mine-uae/seed0.safetensors"
+
+
+def example_set(folder, name, draw=None):
+    run = "seed0" if draw is None else f"seed0-draw{draw}"
+    return folder / "uae" / "mnist" / "classifier" / name / f"{run}.safetensors"
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The folder of a run: data, checkpoint, sets and records."""
     folder = tmp_path_factory.mktemp("supervised")
-    data, checkpoint = folder / "data.safetensors", folder / "classifier.safetensors"
+    data, checkpoint = folder / "data.safetensors", folder / CHECKPOINT
     write_data(data)
     settings = {"network": "carlini-wagner", "arguments": {"widths": [8, 8, 16], "classes": 4}}
     settings |= {"epochs": 12, "batch_size": 4, "lr": 0.01, "momentum": 0.9, "decay": 1e-6}
-    train_classifier.train(data, checkpoint, settings=settings, seed=0)
-    attack_classifier.attack(data, checkpoint, folder / "sets", sets=SETS, seed=0)
+    files = {"data": data, "checkpoint": checkpoint}
+    train.run(checkpoint, data=data, settings=settings)
+    for entry in SETS:
+        attack.run(example_set(folder, entry["name"], entry["draw"]), **files, settings=entry["settings"])
 
     autoencoder = models.build("convolutional", (1, 16, 16), widths=(4, 2)).eval()
     known = {"network": "convolutional", "arguments": {"widths": [4, 2]}, "shape": [1, 16, 16]}
     provenance = records.Clock().provenance({}, "CPU, 1 threads").model_dump()
-    known |= {"settings": {}, "seed": 0, "n_train": 40, "provenance": provenance}
-    checkpoints.save(folder / "autoencoder.safetensors", autoencoder, known)
+    known |= {"settings": {}, "seed": 0, "method": "original", "n_train": 40, "provenance": provenance}
+    checkpoints.save(folder / AUTOENCODER, autoencoder, known)
     n = 6
     examples = AttackResult(
         adv=torch.rand(n, 1, 16, 16),
@@ -99,23 +111,55 @@ def run(tmp_path_factory):
         index=torch.arange(n),
         metadata={"attack": {}, "provenance": provenance},
     )
-    examples.save(folder / "uae.safetensors")
+    examples.save(folder / UAES)
 
-    attacked = supervised.Attacked(data, checkpoint, folder / "sets", folder / "records", "mnist")
-    supervised.compare(attacked, ["minmax", "penalty"], {"images": 4, "critic_steps": 5, "critic_lr": 1e-3})
-    runs = [("convolution-output", None), ("random-sampling", 0), ("random-sampling", 1)]
-    runs.append(("second-convolution-output", None))
-    pictured = ["convolution-output", "random-sampling"]
-    supervised.distances(attacked, runs, pictured, [1.0, 0.03], 3, None)
-    supervised.bounds(attacked, [0.1, 1.0], 3)
-    files = {name: str(folder / f"{name}.safetensors") for name in ("data", "uae")}
-    other = {"dataset": "mnist", "model": "convolutional", "data": files["data"]}
-    other["uae"] = {"mine-uae": files["uae"], "mine-uae-released": files["uae"]}
-    other["checkpoint"] = str(folder / "autoencoder.safetensors")
+    def measure(record, *names, settings, draw=None, **inputs):
+        sets = [example_set(folder, *(name if isinstance(name, tuple) else (name,))) for name in names]
+        target = folder / "records" / record
+        if names:
+            one = target.suffix == ".json" and "bounds" not in record
+            inputs |= files | {"uae": sets[0] if one else sets}
+        evaluate.run(target, settings=settings, **inputs)
+
+    classifier = "mnist/classifier"
     estimator = {"images": 4, "critic_steps": 5, "critic_lr": 1e-3}
-    estimator["random_sampling"] = {"count": 4, "dim": 8}
-    names = {"mine-uae": "unsupervised-example", "mine-uae-released": "unsupervised-example-released"}
-    supervised.definitions(attacked, "minmax@1", other, names, estimator)
+    paired = {"minmax": [], "penalty": [example_set(folder, "minmax")]}
+    for method, others in paired.items():
+        record = f"table3/{classifier}/{method}/seed0.json"
+        measure(record, method, paired=others, settings={"estimator": estimator})
+    curves = {"methods": ["minmax", "penalty"]}
+    measure(f"figure2/{classifier}/seed0.safetensors", "minmax", "penalty", settings=curves)
+    table2 = {"inception": None, "eps": 0.03}
+    measure(f"table2/{classifier}/unattacked/seed0.json", "convolution-output", settings=table2)
+    for method, draw in [
+        ("convolution-output", None), ("random-sampling", 0), ("random-sampling", 1),
+        ("second-convolution-output", None),
+    ]:  # fmt: skip
+        run = "seed0" if draw is None else f"seed0-draw{draw}"
+        pictured = not draw and not method.startswith("second")
+        smaller = [example_set(folder, f"{method}@0.03", draw)] * pictured
+        record = f"table2/{classifier}/{method}/{run}.json"
+        measure(record, (method, draw), smaller=smaller, settings=table2)
+    pictured = [("convolution-output", None), ("random-sampling", 0)]
+    for figure, eps, suffix in (("figure1", 1.0, ""), ("figure4", 0.03, "@0.03")):
+        shown = {"eps": eps, "methods": [method for method, _ in pictured], "shown": 3}
+        sets = [(method + suffix, draw) for method, draw in pictured]
+        measure(f"{figure}/{classifier}/seed0.safetensors", *sets, settings=shown)
+    over = {method: [f"{method}@{eps:g}" for eps in (0.1, 1.0)] for method in ("minmax", "pgd")}
+    for method, names in over.items():
+        measure(f"bounds/{classifier}/{method}/seed0.json", *names, settings={"eps": [0.1, 1.0]})
+    shown = {"eps": [0.1, 1.0], "shown": 3}
+    measure(f"figure3/{classifier}/seed0.safetensors", *over["minmax"], *over["pgd"], settings=shown)
+
+    estimator = {"estimator": estimator | {"random_sampling": {"count": 4, "dim": 8}}}
+    measure(f"table1/{classifier}/supervised-example/seed0.json", "minmax@1", settings=estimator)
+    other = {"data": data, "checkpoint": folder / AUTOENCODER, "uae": folder / UAES}
+    for method, name in (
+        ("mine-uae", "unsupervised-example"),
+        ("mine-uae-released", "unsupervised-example-released"),
+    ):
+        record = f"table1/mnist/convolutional/{name}/seed0.json"
+        measure(record, settings=estimator | {"method": method}, **other)
     return folder
 
 
@@ -125,12 +169,12 @@ def load(run, path):
 
 def test_only_correctly_classified_test_images_are_attacked(run):
     source = prepared.load(run / "data.safetensors")
-    model, _ = checkpoints.load(run / "classifier.safetensors")
+    model, _ = checkpoints.load(run / CHECKPOINT)
     x, y = source.unit("test"), torch.from_numpy(source.y_test)
     right = model(x).argmax(1) == y
-    first = AttackResult.load(run / "sets" / "minmax" / "seed0.safetensors")
+    first = AttackResult.load(run / "uae/mnist/classifier" / "minmax" / "seed0.safetensors")
     assert len(first) == 7 and right[first.index].all() and first.eligible.all()
-    for path in sorted((run / "sets").rglob("*.safetensors")):
+    for path in sorted((run / "uae/mnist/classifier").rglob("*.safetensors")):
         found = AttackResult.load(path)
         assert torch.equal(found.index, first.index)  # the same images for every attack
         eps = found.metadata["attack"]["eps"]
@@ -155,20 +199,20 @@ def estimate(features, x, z):
 @pytest.mark.parametrize("method", ["minmax", "penalty"])
 def test_table_3_and_the_curves_of_figure_2(run, method):
     found = load(run, f"table3/mnist/classifier/{method}/seed0.json")
-    result = AttackResult.load(run / "sets" / method / "seed0.safetensors")
+    result = AttackResult.load(run / "uae/mnist/classifier" / method / "seed0.safetensors")
     assert found.experiment == "supervised" and found.variant == "quadrants"
     assert found.metrics["n_attacked"] == 7 and found.metrics["n_train"] == 40
     assert result.success.any()
     assert found.metrics["asr"] == pytest.approx(result.success.double().mean().item())
     assert found.metrics["mi_mean"] == pytest.approx(result.mi[result.success].mean().item())
-    model, _ = checkpoints.load(run / "classifier.safetensors")
+    model, _ = checkpoints.load(run / CHECKPOINT)
     rows = result.success.nonzero()[:4, 0]
     x, adv = prepared.load(run / "data.safetensors").unit("test")[result.index[rows]], result.adv[rows]
     for name, z in (("mi_itself", x), ("mi_adv", adv), ("mi_other", x.roll(-1, 0))):
         expected = estimate(lambda t: model.features[0](t).flatten(2), x, z)
         assert found.metrics[name] == pytest.approx(expected, abs=1e-5), name
     if method == "penalty":
-        other = AttackResult.load(run / "sets/minmax/seed0.safetensors")
+        other = AttackResult.load(run / "uae/mnist/classifier/minmax/seed0.safetensors")
         ok = result.success & other.success  # of the same images, in one order
         more = (other.mi - result.mi)[ok].double().numpy()
         assert found.metrics["n_common"] == ok.sum() > 1
@@ -209,18 +253,18 @@ def test_table_2_and_its_images(run):
     assert all(r.metrics["kid_subset"] == 7 for r in (convolution, *draws))  # never more than examples
     second = load(run, f"{folder}/second-convolution-output/seed0.json")
     assert "asr@0.03" not in second.metrics and second.settings["attack"]["layer"] == "features.3"
-    examples = [AttackResult.load(run / "sets" / name / "seed0.safetensors").mi
+    examples = [AttackResult.load(run / "uae/mnist/classifier" / name / "seed0.safetensors").mi
                 for name in ("convolution-output", "second-convolution-output")]  # fmt: skip
     assert not torch.allclose(*examples)
     assert convolution.metrics["fid"] > clean["fid"] and draws[0].metrics["fid"] != draws[1].metrics["fid"]
     source = prepared.load(run / "data.safetensors")
-    model, _ = checkpoints.load(run / "classifier.safetensors")
+    model, _ = checkpoints.load(run / CHECKPOINT)
     with torch.no_grad():
         real, fake = (
             model.penultimate(t).double().numpy()
             for t in (
                 source.unit("train"),
-                AttackResult.load(run / "sets/convolution-output/seed0.safetensors").adv,
+                AttackResult.load(run / "uae/mnist/classifier/convolution-output/seed0.safetensors").adv,
             )
         )
     assert convolution.metrics["fid"] == pytest.approx(frechet(real, fake), rel=1e-3)
@@ -242,7 +286,9 @@ def test_figure_3_and_its_rates(run):
     assert arrays["minmax"].shape == arrays["pgd"].shape == (3, 2, 1, 16, 16)
     for method in ("minmax", "pgd"):
         for column, eps in enumerate((0.1, 1)):
-            result = AttackResult.load(run / "sets" / f"{method}@{eps:g}" / "seed0.safetensors")
+            result = AttackResult.load(
+                run / "uae/mnist/classifier" / f"{method}@{eps:g}" / "seed0.safetensors"
+            )
             assert np.array_equal(arrays[method][:, column], result.adv[:3].numpy())
             assert np.array_equal(arrays[f"success/{method}"][:, column], result.success[:3].numpy())
     pgd = load(run, "bounds/mnist/classifier/pgd/seed0.json").metrics
@@ -257,9 +303,9 @@ def test_table_1_measures_both_definitions(run):
     assert two["loss_adv"] == 1 and two["loss_clean"] == 2 and two["asr"] == pytest.approx(5 / 6)
     assert "prediction_changed" not in two
     source = prepared.load(run / "data.safetensors")
-    model, _ = checkpoints.load(run / "classifier.safetensors")
+    model, _ = checkpoints.load(run / CHECKPOINT)
     supervised, unsupervised = (
-        AttackResult.load(run / path) for path in ("sets/minmax@1/seed0.safetensors", "uae.safetensors")
+        AttackResult.load(run / path) for path in ("uae/mnist/classifier/minmax@1/seed0.safetensors", UAES)
     )
     rows = supervised.success.nonzero()[:4, 0]
     index = supervised.index[rows]
@@ -276,15 +322,17 @@ def test_table_1_measures_both_definitions(run):
 
 
 def test_an_example_outside_its_ball_is_no_result(run, tmp_path, monkeypatch):
-    def too_far(model, x, *arguments, **options):
-        result = AttackResult.load(run / "sets" / "pgd@0.1" / "seed0.safetensors")
+    def too_far(model, x, *arguments):
+        result = AttackResult.load(run / "uae/mnist/classifier" / "pgd@0.1" / "seed0.safetensors")
         result.adv = (x + 0.1 + 1e-5).clamp(0, 1)
         return result
 
-    monkeypatch.setattr(attack_classifier, "run", too_far)
-    arguments = run / "data.safetensors", run / "classifier.safetensors", tmp_path
-    with pytest.raises(RuntimeError, match=r"pgd@0\.1: an example is outside its bounds, by 1"):
-        attack_classifier.attack(*arguments, sets=[pgd_set(0.1)], seed=0)
+    monkeypatch.setattr(attack, "_untargeted", too_far)
+    target = example_set(tmp_path, "pgd@0.1")
+    files = {"data": run / "data.safetensors", "checkpoint": run / CHECKPOINT}
+    with pytest.raises(RuntimeError, match=r"pgd@0\.1.*: an example is outside its bounds, by 1"):
+        attack.run(target, **files, settings=pgd_set(0.1)["settings"])
+    assert not target.exists()
 
 
 def test_attacks_of_different_images_are_compared_on_those_that_both_have():
@@ -294,9 +342,9 @@ def test_attacks_of_different_images_are_compared_on_those_that_both_have():
 
     one = result([5, 3, 9, 4], [True, True, True, False], [2.0, 7.0, 4.0, 9.0])
     other = result([9, 5, 4], [True, True, True], [1.5, 1.0, 1.0])
-    found = supervised._paired(one, other)
+    found = classifiers._paired(one, other)
     assert found["n_common"] == 2 and found["mi_minmax_more"] == pytest.approx((1.0 + 2.5) / 2)
-    assert supervised._paired(one, result([1], [True], [3.0])) == {}
+    assert classifiers._paired(one, result([1], [True], [3.0])) == {}
 
 
 def test_the_common_estimator_knows_correlated_gaussians():
@@ -307,14 +355,14 @@ def test_the_common_estimator_knows_correlated_gaussians():
     z = rho * x + (1 - rho**2) ** 0.5 * noise
     settings = {"critic_steps": 1000, "critic_lr": 1e-2}
     samples = SimpleNamespace(bind=lambda model, x, seed: Features(lambda x, step: x))
-    pairs = supervised._scale(x) | {"mi_adv": z}
-    found = supervised._information(pairs, x, samples, None, 0, settings)
+    pairs = classifiers._scale(x) | {"mi_adv": z}
+    found = classifiers._information(pairs, x, samples, None, 0, settings)
     assert found["mi_adv"] == pytest.approx(-0.5 * np.log(1 - rho**2), abs=0.1)
     assert found["mi_other"] == pytest.approx(0, abs=0.1) and found["mi_itself"] > found["mi_adv"]
-    pairs = supervised._scale(x) | {"mi_adv": x}
-    alike = supervised._information(pairs, x, samples, None, 0, settings | {"critic_steps": 3})
+    pairs = classifiers._scale(x) | {"mi_adv": x}
+    alike = classifiers._information(pairs, x, samples, None, 0, settings | {"critic_steps": 3})
     assert alike["mi_adv"] == alike["mi_itself"]
-    assert supervised._information({"mi_adv": x[:0]}, x[:0], RandomSampling(), None, 0, settings) == {}
+    assert classifiers._information({"mi_adv": x[:0]}, x[:0], RandomSampling(), None, 0, settings) == {}
 
 
 def test_every_metric_of_the_records_has_a_meaning(run):

@@ -97,18 +97,15 @@ def test_a_second_run_plans_nothing(workspace):
 
 
 RENDERING = {"render", "report"}
-MEASURING = {"evaluate", "examples"} | RENDERING
-# What is trained on augmented sets, SimCLR and robust models among it, and what reads those. Here a row is
-# one job, so its original is made again, too, and what attacks or measures that.
-AUGMENTED = {"make", "pretrain", "generate", "train", "attack", "measure", "stationarity"}
+MAKING = {"make"} | RENDERING
 
 
 @pytest.mark.parametrize(
     ("name", "old", "new", "rules"),
     [
         ("src/uae/paper/tables.py", '"""Tables', '"""The tables', RENDERING),
-        ("src/uae/evaluation/reconstruction.py", "BATCH = 1000", "BATCH = 500", MEASURING),
-        ("src/uae/augment.py", '"""Augmented', '"""The augmented', AUGMENTED | MEASURING),
+        ("src/uae/evaluation/reconstruction.py", "BATCH = 1000", "BATCH = 500", MAKING),
+        ("src/uae/augment.py", '"""Augmented', '"""The augmented', MAKING),
         ("config/scales/preview.yaml", "# The smallest", "# A small", set()),
     ],
 )
@@ -120,7 +117,7 @@ def test_an_edit_reruns_what_uses_it(workspace, name, old, new, rules):
 
 def test_an_edit_of_a_figure_plans_that_figure_alone(workspace):
     with workspace.edited("src/uae/paper/figures/figure5.py", "fontsize=7", "fontsize=6"):
-        assert workspace.planned() == {"render_figure5", "report"}
+        assert workspace.plan() == {"render": 1, "report": 1}
 
 
 def test_a_changed_setting_reruns_its_row_alone(workspace):
@@ -130,7 +127,7 @@ def test_a_changed_setting_reruns_its_row_alone(workspace):
         "dense: {epochs: 2, retrain_epochs: 4",
     ):
         planned = workspace.planned()
-    assert {"make_mnist_dense", "evaluate_mnist_dense", "render_table4", "report"} <= planned
+    assert {"make_mnist_dense_seed0", "render_table", "report"} <= planned
     assert not [rule for rule in planned if "convolutional" in rule or "svhn" in rule]
 
 
@@ -143,8 +140,8 @@ def test_other_settings_are_noticed_where_the_checkpoints_are_gone(workspace, tm
     assert other.plan() == {}
     with other.edited("config/config.yaml", "  alpha: 0.01\n", "  alpha: 0.02\n"):
         planned = other.planned()
-    attacked = {"make_mnist_dense", "evaluate_mnist_dense", "examples_mnist_convolutional_mine-uae"}
-    assert attacked | {"train_robust_mnist", "attack_robust_mnist"} <= planned
+    rows = ("mnist_dense", "mnist_convolutional", "mnist_robust")
+    assert {f"make_{row}_seed0" for row in rows} <= planned
 
 
 def test_what_was_rendered_has_digests(workspace):
@@ -154,36 +151,94 @@ def test_what_was_rendered_has_digests(workspace):
     assert not [line for line in said.splitlines() if "not checked" in line and "data/raw" not in line]
 
 
-def test_with_a_job_for_each_step_a_retraining_is_changed_alone(workspace, tmp_path):
-    other = copy(tmp_path / "w")
-    row = ("--config", "only=mnist/dense", "methods=[mine-uae]", "together=false")
-    other.run("snakemake", "table4", "--cores", "2", *row)
-    old, new = (f"dense: {{epochs: 2, retrain_epochs: {epochs}" for epochs in (3, 4))
-    with other.edited("config/scales/preview.yaml", old, new):
-        planned = other.planned("table4", *row)
-    assert planned == {"retrain_mnist_dense_mine-uae", "evaluate_mnist_dense", "render_table4", "table4"}
+ROW = ("table4", "--config", "only=mnist/dense", "methods=[mine-uae,matched]", "together=false")
+
+
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory) -> Workspace:
+    """A row whose files are made by a job each."""
+    workspace = copy(tmp_path_factory.mktemp("apart"))
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "start"]):
+        workspace.run("git", "-c", "user.email=test@example.org", "-c", "user.name=Test", *command)
+    workspace.run("snakemake", "--cores", "2", *ROW)
+    return workspace
+
+
+FOLLOWS = {"train": 1, "evaluate": 1, "render": 1, "named": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "jobs"),
+    [
+        ("config/scales/preview.yaml", "dense: {epochs: 2, retrain_epochs: 3",
+         "dense: {epochs: 2, retrain_epochs: 4", FOLLOWS | {"train": 2, "evaluate": 2}),
+        ("config/scales/preview.yaml", "# The smallest", "# A small", {}),
+        ("src/uae/mine/critics.py", '"""', '"""The critics: ', FOLLOWS | {"attack": 1}),
+        ("src/uae/attacks/minmax.py", '"""', '"""The search: ', FOLLOWS | {"attack": 1}),
+        ("src/uae/methods.py", '"""What', '"""That', FOLLOWS | {"train": 3, "attack": 1, "evaluate": 3}),
+        ("src/uae/evaluation/reconstruction.py", "BATCH = 1000", "BATCH = 500",
+         {"evaluate": 3, "render": 1, "named": 1}),
+        ("src/uae/evaluation/robustness.py", '"""', '"""Rates: ', {"attack": 1} | FOLLOWS),
+        ("src/uae/paper/formats.py", '"""', '"""Formats: ', {"render": 1, "named": 1}),
+        ("src/uae/paper/figures/figure5.py", "fontsize=7", "fontsize=6", {}),
+    ],
+)  # fmt: skip
+def test_an_edit_plans_what_follows_and_nothing_else(apart, name, old, new, jobs):
+    text = (apart.folder / name).read_text()
+    with apart.edited(name, text, text.replace(old, new, 1)):
+        assert apart.plan(*ROW) == jobs
+    assert apart.plan(*ROW) == {}
+
+
+def test_a_new_seed_and_a_commit(apart):
+    assert apart.plan(*ROW, "seeds=[0,1]") == {
+        "train": 3,
+        "attack": 1,
+        "evaluate": 3,
+        "render": 1,
+        "named": 1,
+    }
+    options = ("-c", "user.email=test@example.org", "-c", "user.name=Test", "commit", "--allow-empty")
+    apart.run("git", *options, "-qm", "empty")
+    assert apart.plan(*ROW) == {}
 
 
 def test_a_changed_data_set_reruns_its_jobs_alone(workspace):
     block = "  svhn:\n    data: mnist-5k@"
     with workspace.edited("config/scales/preview.yaml", f"{block}40", f"{block}50"):
         planned = workspace.planned()
-    assert {"prepare", "make_svhn_sparse"} <= planned
+    assert {"prepare", "make_svhn_sparse_seed0"} <= planned
     assert not [rule for rule in planned if "mnist" in rule]
+
+
+@pytest.mark.parametrize("scale", ["preview", "paper"])
+def test_the_rules_are_a_table_of_contents(workspace, scale):
+    """At most 15 rules with a line each; in the preview those of rules/together.smk in addition."""
+    listed = workspace.run("snakemake", "--list", "--config", f"scale={scale}").stdout.splitlines()
+    rules = [line for line in listed if not line.startswith("make_")]
+    assert 8 < len(rules) <= 15 and all("(" in line for line in rules)
+    assert scale == "preview" or rules == listed
 
 
 def test_partial_runs(workspace):
     one_seed = workspace.plan("table4", "--config", "only=mnist/dense", "seeds=[7]")
-    assert one_seed == {"make": 1, "evaluate": 1, "render": 1, "table4": 1}
-    assert workspace.plan("table4") == workspace.plan("figure5") == {}
+    assert one_seed == {"make": 1, "render": 1, "named": 1}
+    assert workspace.plan("table4") == workspace.plan("table4", "figure5") == {}
     target = f"{RESULTS}/uae/mnist/convolutional/mine-uae/seed7.safetensors"
-    assert workspace.plan(target) == {"make": 1}
-    assert workspace.plan(target, "--config", "together=false") == {"train": 1, "generate": 1}
+    assert workspace.plan(target, "--config", "seeds=[7]") == {"make": 1}
+    assert workspace.plan(target, "--config", "together=false") == {"train": 1, "attack": 1}
     alone = workspace.plan("table4", "--config", "only=mnist/dense", "together=false", "seeds=[7]")
-    assert (alone["train"], alone["generate"], alone["retrain"]) == (1, 3, 6)
-    figure9 = workspace.planned("figure9", "--config", "together=false", "robustness={seeds: [7]}")
-    assert "attack_robust_mnist-adversarial-training" in figure9
-    assert not [rule for rule in figure9 if "madry" in rule or "trades" in rule or "classifier" in rule]
+    assert (alone["train"], alone["attack"], alone["evaluate"]) == (7, 3, 7)
+    seed = ("together=false", "robustness={seeds: [7]}")
+    figure9 = workspace.run("snakemake", "-n", "figure9", "--cores", "2", "--config", *seed)
+    said = figure9.stdout + figure9.stderr
+    assert "Evaluate mnist/adversarial-training, mine-uae, seed7: robustness" in said
+    assert not [
+        name for name in ("madry", "trades", "mnist/classifier") if f"Train robustness/{name}" in said
+    ]
+    refused = workspace.run("snakemake", "-n", f"{RESULTS}/uae/mnist/vgg/mine-uae/seed0.safetensors",
+                            "--cores", "1", "--config", "together=false", check=False)  # fmt: skip
+    assert refused.returncode and "this configuration has no such file" in refused.stdout + refused.stderr
     refused = workspace.run("snakemake", "-n", "table7", "--config", "only=mnist/dense", check=False)
     assert (
         refused.returncode
@@ -266,7 +321,7 @@ def test_dvc_pushes_and_pulls(workspace, tmp_path):
     # What Snakemake knows of the outputs came along: nothing runs again, and an edit reruns what it touches.
     assert clone.plan() == {}
     with clone.edited("src/uae/paper/figures/figure5.py", "fontsize=7", "fontsize=6"):
-        assert clone.planned() == {"render_figure5", "report"}
+        assert clone.plan() == {"render": 1, "report": 1}
     # A kill may leave a file of it cut off.
     cut = next(path for path in (clone.folder / ".snakemake" / "metadata").rglob("*") if path.is_file())
     cut.write_text("")

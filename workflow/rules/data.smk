@@ -7,6 +7,7 @@ os.environ["UAE_DATA_MIRROR"] = cfg.mirror or ""
 
 # Only another checksum fetches a file again: an edit of the code must not delete what may not be had twice.
 rule download:
+    """Download a raw file of a data set, from the mirror or from its publisher, and check it."""
     output:
         "data/raw/{folder}/{file}",
     log:
@@ -26,6 +27,7 @@ rule download:
 
 
 rule prepare:
+    """Turn the raw files of a data set into one checked file."""
     input:
         raw=lambda w: [
             f"data/raw/{catalogue.folder(w.data)}/{name}" for name in catalogue.lookup(w.data)[0].files
@@ -47,13 +49,3 @@ rule prepare:
         "Prepare {wildcards.data}"
     shell:
         "uae prepare {wildcards.data} --out {output} > {log} 2>&1"
-
-
-# `snakemake raw_mnist`: the raw files of one data set.
-for name, entry in catalogue.entries().items():
-
-    rule:
-        name:
-            f"raw_{name}"
-        input:
-            [f"data/raw/{catalogue.folder(name)}/{file}" for file in entry.files],

@@ -1,105 +1,58 @@
-# One job for all the methods of a row and seed: loading torch takes longer than measuring.
-for row in cfg.rows:
+from uae.stages import evaluate
 
-    rule:
-        name:
-            f"evaluate_{row.dataset}_{row.model}"
-        input:
-            data=prepared(row),
-            checkpoints=[model_file(row, run) for run in [Run("original", None), *cfg.runs(row)]],
-            uae=uae_files(row, cfg.runs(row)),
-            code=sources("uae.stages.evaluate"),
-        output:
-            [
-                update(f"{files('records/reconstruction', row)}/{run_file(run)}.json")
-                for run in [Run("original", None), *cfg.runs(row)]
-            ],
-        log:
-            f"logs/{cfg.name}/evaluate/{row.dataset}/{row.model}/seed{{seed}}.log",
-        benchmark:
-            f"benchmarks/jobs/{cfg.name}/evaluate/{row.dataset}/{row.model}/seed{{seed}}.tsv"
-        conda:
-            "../../environment.yml"
-        threads: THREADS
-        resources:
-            gpu=GPU,
-            device=DEVICE,
-        params:
-            made=settings_of,
-            uae=folder("uae", row),
-            folder=folder("records/reconstruction", row),
-            dataset=row.dataset,  # not in the command itself: it is put together when the job runs
-            model=row.model,
-        message:
-            f"Evaluate {row.model} on {row.dataset}, seed {{wildcards.seed}}"
-        shell:
-            "uae evaluate {input.checkpoints} --data {input.data} --uae {params.uae}"
-            " --dataset {params.dataset} --model {params.model}"
-            " --records {params.folder} --made {params.made:q} --device {resources.device} > {log} 2>&1"
+RECORD = "results/{scale}/records/{experiment}/{dataset}/{model}/{method}/{run}.json"
+SHOWN = "results/{scale}/records/{experiment}/{row}/{run}.safetensors"
 
 
-for panel in cfg.panels:
-
-    rule:
-        name:
-            f"examples_{panel.dataset}_{panel.model}_{panel.method}"
-        input:
-            data=prepared(panel),
-            checkpoint=model_file(panel, Run("original", None)),
-            uae=uae_file(panel, panel.method),
-            code=sources("uae.stages.evaluate"),
-        output:
-            f"{files('records/figure5', panel)}/{panel.method}/seed{{seed}}.safetensors",
-        log:
-            f"logs/{cfg.name}/examples/{panel.dataset}/{panel.model}/{panel.method}-seed{{seed}}.log",
-        benchmark:
-            f"benchmarks/jobs/{cfg.name}/examples/{panel.dataset}/{panel.model}/{panel.method}-seed{{seed}}.tsv"
-        conda:
-            "../../environment.yml"
-        params:
-            made=settings_of,
-            method=panel.method,
-        message:
-            f"Pick examples of {panel.method} for {panel.model} on {panel.dataset}"
-        shell:
-            "uae examples --data {input.data} --checkpoint {input.checkpoint}"
-            " --uae {input.uae} --method {params.method} --made {params.made:q} --out {output} > {log} 2>&1"
+rule evaluate:
+    """Measure a model or a set of examples: the record that tables, figures and claims read."""
+    input:
+        inputs_of(RECORD),
+        code=lambda wildcards: sources(evaluate.module(wildcards.experiment)),
+    output:
+        update(RECORD),
+    log:
+        "logs/{scale}/evaluate/{experiment}/{dataset}/{model}/{method}/{run}.log",
+    benchmark:
+        "benchmarks/jobs/{scale}/evaluate/{experiment}/{dataset}/{model}/{method}/{run}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        gpu=GPU,
+        device=DEVICE,
+    params:
+        jobs=jobs,
+        made=made,
+    message:
+        "Evaluate {wildcards.dataset}/{wildcards.model}, {wildcards.method}, {wildcards.run}: {wildcards.experiment}"
+    shell:
+        RUN
 
 
-for panel in cfg.stationarity:
-
-    rule:
-        name:
-            "stationarity"
-        input:
-            data=prepared(panel),
-            checkpoint=model_file(panel, Run("original", None)),
-            code=sources("uae.stages.stationarity"),
-        output:
-            along=f"{files('records/theorem1', panel)}/{panel.method}/seed{{seed}}.safetensors",
-            record=f"{files('records/theorem1', panel)}/{panel.method}/seed{{seed}}.json",
-        log:
-            f"logs/{cfg.name}/stationarity-seed{{seed}}.log",
-        benchmark:
-            f"benchmarks/jobs/{cfg.name}/stationarity/seed{{seed}}.tsv"
-        conda:
-            "../../environment.yml"
-        threads: THREADS
-        resources:
-            gpu=GPU,
-            device=DEVICE,
-        params:
-            made=settings_of,
-            settings=as_json(cfg.attacking(panel.model, panel.method)),
-            samples=panel.samples,
-            steps=panel.steps,
-            dataset=panel.dataset,
-            model=panel.model,
-            method=panel.method,
-        message:
-            "Trace the stationarity of a long attack"
-        shell:
-            "uae stationarity --data {input.data} --checkpoint {input.checkpoint} --out {output.along}"
-            " --dataset {params.dataset} --model {params.model} --method {params.method}"
-            " --seed {wildcards.seed} --settings {params.settings:q} --samples {params.samples} --steps {params.steps}"
-            " --made {params.made:q} --device {resources.device} > {log} 2>&1"
+rule figure_data:
+    """Compute what a figure shows besides records: images, or curves along an attack."""
+    input:
+        inputs_of(SHOWN),
+        code=lambda wildcards: sources(evaluate.module(wildcards.experiment)),
+    output:
+        update(ensure(SHOWN, non_empty=True)),
+    log:
+        "logs/{scale}/figure_data/{experiment}/{row}/{run}.log",
+    benchmark:
+        "benchmarks/jobs/{scale}/figure_data/{experiment}/{row}/{run}.tsv"
+    wildcard_constraints:
+        row="[^/]+/[^/]+(/[^/]+)?",  # dataset/model, of some figures also the method
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        gpu=GPU,
+        device=DEVICE,
+    params:
+        jobs=jobs,
+        made=made,
+    message:
+        "Compute the images or curves of {wildcards.experiment}: {wildcards.row}, {wildcards.run}"
+    shell:
+        RUN

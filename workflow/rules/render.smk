@@ -1,83 +1,97 @@
-from uae.paper.layouts import items
-
-TABLES = {name: kind for name, kind in items()["tables"].items() if shown_in(name, kind)}
-FIGURES = {name: item for name, item in items()["figures"].items() if shown(item)}
+from uae.data import catalogue
 
 
-for name, kind in TABLES.items():
-
-    rule:
-        name:
-            f"render_{name}"
-        input:
-            records=shown_in(name, kind),
-            code=sources("uae.paper.formats"),
-        output:
-            report(
-                f"{RESULTS}/tables/{name}.csv",
-                caption=f"../report/{name}.rst",
-                category="Tables",
-                labels={"table": name},
-            ),
-            f"{RESULTS}/tables/{name}.tex",
-            f"{RESULTS}/tables/{name}.md",
-        log:
-            f"logs/{cfg.name}/render/{name}.log",
-        benchmark:
-            f"benchmarks/jobs/{cfg.name}/render/{name}.tsv"
-        localrule: True
-        conda:
-            "../../environment.yml"
-        params:
-            name=name,
-            scale=cfg.name,
-            fill=cfg.fill or "none",
-            folder=lambda w, output: Path(output[0]).parent,
-        message:
-            f"Render {name}"
-        shell:
-            "uae render {params.name} --scale {params.scale} --fill {params.fill} --out {params.folder} > {log} 2>&1"
+rule render_table:
+    """Render a table, ours beside the paper's: CSV, LaTeX and Markdown."""
+    input:
+        records=lambda wildcards: shown_in(wildcards.table),
+        code=sources("uae.paper.formats"),
+    output:
+        report(
+            "results/{scale}/tables/{table}.csv",
+            caption="../report/item.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
+        "results/{scale}/tables/{table}.tex",
+        "results/{scale}/tables/{table}.md",
+    log:
+        "logs/{scale}/render/{table}.log",
+    benchmark:
+        "benchmarks/jobs/{scale}/render/{table}.tsv"
+    wildcard_constraints:
+        table="|".join(TABLES) or "none",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        fill=cfg.fill or "none",
+        folder=lambda wildcards, output: Path(output[0]).parent,
+        caption=lambda wildcards: caption(wildcards.table),
+    message:
+        "Render {wildcards.table}"
+    shell:
+        "uae render {wildcards.table} --scale {wildcards.scale} --fill {params.fill} --out {params.folder} > {log} 2>&1"
 
 
-for name, item in FIGURES.items():
+rule render_figure:
+    """Render a figure, with the numbers that it shows: PDF, PNG and CSV."""
+    input:
+        records=lambda wildcards: shown_in(wildcards.figure),
+        code=lambda wildcards: sources(f"uae.paper.figures.{wildcards.figure}"),
+    output:
+        report(
+            "results/{scale}/figures/{figure}.pdf",
+            caption="../report/item.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+        "results/{scale}/figures/{figure}.png",
+        "results/{scale}/figures/{figure}.csv",
+    log:
+        "logs/{scale}/render/{figure}.log",
+    benchmark:
+        "benchmarks/jobs/{scale}/render/{figure}.tsv"
+    wildcard_constraints:
+        figure="|".join(set(FIGURES) - set(GRIDS)) or "none",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        folder=lambda wildcards, output: Path(output[0]).parent,
+        caption=lambda wildcards: caption(wildcards.figure),
+    message:
+        "Render {wildcards.figure}"
+    shell:
+        "uae render {wildcards.figure} {input.records} --out {params.folder} > {log} 2>&1"
 
-    rule:
-        name:
-            f"render_{name}"
-        input:
-            records=shown(item),
-            code=sources(f"uae.paper.figures.{name}"),
-        output:
-            report(
-                f"{RESULTS}/figures/{name}.pdf",
-                caption=f"../report/{name}.rst",
-                category="Figures",
-                labels={"figure": name},
-            ),
-            f"{RESULTS}/figures/{name}.png",
-            f"{RESULTS}/figures/{name}.{item['numbers']}",
-        log:
-            f"logs/{cfg.name}/render/{name}.log",
-        benchmark:
-            f"benchmarks/jobs/{cfg.name}/render/{name}.tsv"
-        localrule: True
-        conda:
-            "../../environment.yml"
-        params:
-            name=name,
-            folder=lambda w, output: Path(output[0]).parent,
-        message:
-            f"Render {name}"
-        shell:
-            "uae render {params.name} {input.records} --out {params.folder} > {log} 2>&1"
+
+use rule render_figure as render_grid with:
+    # """Render a grid of images, with the images: PDF, PNG and safetensors."""
+    output:
+        report(
+            "results/{scale}/figures/{figure}.pdf",
+            caption="../report/item.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+        "results/{scale}/figures/{figure}.png",
+        "results/{scale}/figures/{figure}.safetensors",
+    wildcard_constraints:
+        figure="|".join(GRIDS) or "none",
 
 
 rule report:
+    """Write the report: every claim, table and figure on one page."""
     input:
         # The claims are about these two, too.
-        records=[path for kind in sorted({*TABLES.values(), "bounds", "theorem1"}) for path in every(kind)],
-        tables=[f"{RESULTS}/tables/{name}.csv" for name in TABLES],
-        figures=[f"{RESULTS}/figures/{name}.png" for name in FIGURES],
+        records=[
+            path
+            for experiment in sorted({*(items()["tables"][name] for name in TABLES), "bounds", "theorem1"})
+            for path in every(experiment)
+        ],
+        tables=expand("{folder}/tables/{name}.csv", folder=RESULTS, name=TABLES),
+        figures=expand("{folder}/figures/{name}.png", folder=RESULTS, name=FIGURES),
         captions=sorted(map(str, Path("workflow/report").glob("*.rst"))),
         code=sources("uae.paper.report"),
     output:
@@ -90,7 +104,7 @@ rule report:
     conda:
         "../../environment.yml"
     params:
-        folder=lambda w, output: Path(output[0]).parent,
+        folder=lambda wildcards, output: Path(output[0]).parent,
         scale=cfg.name,
         fill=cfg.fill or "none",
     message:
@@ -100,15 +114,23 @@ rule report:
         " --captions workflow/report > {log} 2>&1"
 
 
-# `snakemake table4`, `snakemake figure5`: one item alone.
-for name in [*items()["tables"], *items()["figures"]]:
+def files_of(name):
+    """The files that a name stands for: an item's, or with raw_ before it a data set's."""
+    if name in items()["tables"]:
+        found = [f"{RESULTS}/tables/{name}.csv"] * (name in TABLES)
+    elif name in items()["figures"]:
+        found = [f"{RESULTS}/figures/{name}.png"] * (name in FIGURES)
+    else:
+        data = name.removeprefix("raw_")
+        found = [f"data/raw/{data}/{file}" for file in catalogue.entries()[data].files]
+    if not found and cfg.records == "live":
+        raise WorkflowError(f"{name}: this configuration runs nothing of it")
+    if not found:
+        raise WorkflowError(
+            f"{name}: there are no records of it under {RESULTS}/records; run it with records=live"
+        )
+    return found
 
-    rule:
-        name:
-            name
-        input:
-            (
-                f"{RESULTS}/tables/{name}.csv"
-                if name in TABLES
-                else f"{RESULTS}/figures/{name}.png" if name in FIGURES else nothing_of(name)
-            ),
+
+NAMES = {*items()["tables"], *items()["figures"], *(f"raw_{name}" for name in catalogue.entries())}
+NAMED = [name for name in sys.argv[1:] if name in NAMES]

@@ -57,6 +57,11 @@ class AttackResult:
         count = len(self) if self.eligible is None else self.eligible.sum().item()
         return self.success.sum().item() / count if count else math.nan
 
+    def median_change(self, x: Tensor) -> float:
+        """The median over all samples of the root-mean-square change of a feature of originals x (N, *shape),
+        those that kept their original included."""
+        return (self.adv - x).flatten(1).double().square().mean(dim=1).sqrt().median().item()
+
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor that is there, by name."""
         found = {name: getattr(self, name) for name in self.TENSORS + self.OPTIONAL}

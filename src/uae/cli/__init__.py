@@ -11,14 +11,11 @@ from rich.logging import RichHandler
 # They register their commands.
 from uae.cli import (  # noqa: F401
     check,
-    contrastive,
     data,
     own,
-    reconstruction,
     render,
-    robustness,
+    run,
     streams,
-    supervised,
     verify,
 )
 from uae.cli.common import app, console

@@ -34,7 +34,7 @@ SECONDS_OF_SILENCE = 300  # at most, in the log of a job under way
 USERS, STAGES = "For you", "Stages, which the workflow calls (snakemake -n -p prints their settings)"
 
 
-def _json(text: str) -> str:
+def parsed(text: str) -> str:
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
@@ -43,7 +43,7 @@ def _json(text: str) -> str:
 
 
 def _made(text: str) -> str:
-    identity.settings.update(json.loads(_json(text)))
+    identity.settings.update(json.loads(parsed(text)))
     return text
 
 
@@ -57,18 +57,15 @@ def version(
         raise typer.Exit
 
 
-Settings = Annotated[str, typer.Option(help="The job's settings as JSON.", callback=_json)]
 Made = Annotated[
     str, typer.Option(help="JSON: by folder, the hash of its files' settings, else refused.", callback=_made)
 ]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
-Seed = Annotated[int, typer.Option(help="Seed of every random number.")]
 Fill = Annotated[
     str | None,
     typer.Option(help="The scale that stands in for what is missing, or none. Default: what the scale says."),
 ]
 Out = Annotated[Path, typer.Option(help="The file to write.", dir_okay=False)]
-Data = Annotated[Path, typer.Option(help="Prepared data, a safetensors file.")]
 
 
 def filling_scale(results: Path, given: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Raw and prepared data."""
+"""Raw and prepared data, and published checkpoints."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from uae.cli.common import STAGES, Out, app
+from uae.cli.common import STAGES, USERS, Out, app
 
 
 @app.command(rich_help_panel=STAGES)
@@ -35,3 +35,18 @@ def prepare(
     from uae.data import catalogue, prepared
 
     prepared.prepare(data, raw / catalogue.folder(data), out)
+
+
+@app.command(rich_help_panel=USERS)
+def import_checkpoint(
+    file: Annotated[Path, typer.Argument(help="A published PyTorch file.")],
+    name: Annotated[str, typer.Option(help="What it is: trades-mnist or trades-cifar10.")],
+    out: Out,
+) -> None:
+    """Convert a published TRADES checkpoint to safetensors; nothing in the file is run."""
+    from uae import checkpoints, upstream
+    from uae.errors import InputError
+
+    if name not in upstream.architectures():
+        raise InputError(f"--name {name!r} is none of {', '.join(upstream.architectures())}")
+    checkpoints.save(out, *upstream.convert(file, name))

@@ -53,17 +53,6 @@ class Run(NamedTuple):
     method: str
     draw: int | None
 
-    @property
-    def name(self) -> str:
-        return self.method if self.draw is None else f"{self.method}-draw{self.draw}"
-
-
-class Step(NamedTuple):
-    """What is done for a row in one go, and of what: trainings, or attacks by name."""
-
-    stage: Literal["train", "generate", "retrain"]
-    things: list[Run] | list[str]
-
 
 class Config(Block):
     scale: str
@@ -237,33 +226,6 @@ class Config(Block):
             sets += table1.methods
         sets += [source.method for source in self.uae_sources if (source.dataset, source.model) == row]
         return sorted(dict.fromkeys(sets), key=lambda name: Method(name).rounds)
-
-    def jobs(self, row: Row) -> list[list[Step]]:
-        """The jobs that make a row's models and UAE sets: one for each training or set, or one in all."""
-        steps = [Step("train", [Run("original", None)])]
-        attacks, runs = self.row_attacks(row), self.runs(row)
-        for number in sorted({Method(name).rounds for name in [*attacks, *self.row_methods(row)]}):
-            steps += [
-                Step("generate", [attack for attack in attacks if Method(attack).rounds == number]),
-                Step("retrain", [run for run in runs if Method(run.method).rounds == number]),
-            ]
-        if self.together:
-            return [[step for step in steps if step.things]]
-        return [[Step(stage, [thing])] for stage, things in steps for thing in things]
-
-    def steps(self, row: Row, job: list[Step]) -> list[dict[str, Any]]:
-        """What a job does, in order: trainings (`runs`), or `attacks` on the model of method `attacked`."""
-        done = []
-        for stage, things in job:
-            if stage == "generate":
-                done += [
-                    {"attacked": Method(name).attacked, "attacks": {name: self.attacking(row.model, name)}}
-                    for name in things
-                ]
-            else:
-                runs = [run._asdict() | {"settings": self.training(row, run.method)} for run in things]
-                done.append({"runs": runs})
-        return done
 
     # What each job is given. Only these settings decide whether it runs again.
 

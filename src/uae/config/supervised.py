@@ -134,14 +134,6 @@ class AttackSet(NamedTuple):
     draw: int | None
     settings: dict[str, Any]
 
-    @property
-    def method(self) -> str:
-        return self.name.partition("@")[0]
-
-    @property
-    def job(self) -> str:
-        return f"{self.item}-{self.name}" + (f"-draw{self.draw}" if self.draw is not None else "")
-
 
 class Supervised(Block):
     # Path or address of the weights that FID is defined on
@@ -205,22 +197,6 @@ class Supervised(Block):
         """The methods of Table 3 on one data set: those whose critic has a budget there."""
         budgets = self.table3.get(dataset, {})
         return [name for name, method in self.compared.items() if budgets.get(method.critic)]
-
-    def measuring(self, item: str, dataset: str) -> dict[str, Any]:
-        """The settings of what is measured for one table or figure (`uae.stages.measure_classifier`)."""
-        if item == "table1":
-            settings = self.estimator.model_dump()
-            settings["random_sampling"] = self.table2.random_sampling.model_dump()
-            names = dict(zip(self.table1.methods, self.table1.names, strict=True))
-            examples = f"minmax@{max(self.figure3.eps):g}"
-            return {"examples": examples, "names": names, "settings": settings}
-        if item == "table2":
-            table2 = self.table2
-            settings = {"eps": list(table2.eps), "shown": table2.shown, "inception": self.inception}
-            return {"runs": self.runs(), "pictured": table2.pictured} | settings
-        if item == "table3":
-            return {"methods": self.compared_methods(dataset), "estimator": self.estimator.model_dump()}
-        return {"eps": self.figure3.eps, "shown": self.figure3.shown}
 
     def runs(self) -> list[tuple[str, int | None]]:
         """The runs of Table 2: random sampling several times, each convolution's output once."""

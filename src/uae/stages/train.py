@@ -1,93 +1,111 @@
-"""Train models, on the originals or on augmented sets."""
+"""Train a model: every checkpoint of every experiment, on the originals or on an augmented set."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from uae import augment, checkpoints, identity, models, records, seeding, storage, training
+from uae import augment, checkpoints, identity, models, records, seeding, storage, training, upstream
 from uae.attacks import AttackResult
 from uae.data import prepared
 from uae.errors import InputError
 from uae.methods import Method
 from uae.stages import Progress, use
 from uae.stages.resume import TRAINING, resuming, written
+from uae.training import robust
 
 
-def train(
-    data: Path,
-    folder: Path,
+def run(
+    target: Path,
     *,
-    runs: list[dict[str, Any]],
-    uae: Path | None = None,
-    seed: int = 0,
+    data: Path,
+    uae: Sequence[Path] = (),
+    published: Path | None = None,
+    settings: dict[str, Any],
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
-    """Train the models of one row and seed from the same first weights, one after the other.
+    """Train the model whose checkpoint is `target`, whose place says the method, the seed and the draw.
 
-    runs: `method`, `settings` of `Config.training` and, for Gaussian augmentation, `draw`. Writes
-    <folder>/<method>/seed<k>[-draw<d>].safetensors for each. uae: the folder of the row's UAE sets.
+    uae: the sets that the method sees beside the originals.  settings: `network`, `arguments`, and those of
+    the training, see `_fit`.  published: a file of TRADES' authors that is converted instead.
     """
     use(device)
-    source = prepared.load(data)
-    x = source.unit("train").to(device)
-    for run in runs:
-        clock = records.Clock()
-        method, draw, settings = Method(run["method"]), run.get("draw"), run["settings"]
-        target = records.path(folder, method.name, seed, draw, ".safetensors")
-        if method.attacks and uae is None:
-            raise InputError(f"{method.name}: needs the folder of the UAE sets ({', '.join(method.attacks)})")
-        sets = [records.path(uae, name, seed, None, ".safetensors") for name in method.attacks]
-        loaded = {path: AttackResult.load(path) for path in sets}
-        made_from = identity.inputs({data: source.metadata} | {p: r.metadata for p, r in loaded.items()})
-        inputs, outputs = augmented(x, method, [result.adv for result in loaded.values()], seed, draw)
-
-        fitting = {"batch_size": None} | settings
-        network, kind, arguments, epochs = (
-            fitting.pop(key) for key in ("network", "training", "arguments", "epochs")
+    clock, names = records.Clock(), identity.names(target)
+    source, method = prepared.load(data), Method(names.method)
+    if len(uae) != len(method.attacks):
+        raise InputError(
+            f"{target}: {method.name} needs {len(method.attacks)} UAE sets "
+            f"({', '.join(method.attacks) or 'none'}), got {len(uae)}"
         )
-        torch.manual_seed(seeding.derive(seed, "initialisation"))
-        model = models.build(network, tuple(x.shape[1:]), **arguments).to(device)
+    x = source.unit("train").to(device)
+    sets = {path: AttackResult.load(path) for path in uae}
+    made_from = {data: source.metadata} | {path: result.metadata for path, result in sets.items()}
+    metadata = {
+        "network": settings["network"],
+        "arguments": settings["arguments"],
+        "shape": list(x.shape[1:]),
+        "settings": settings,
+        "method": method.name,
+        "seed": names.seed,
+        "draw": names.draw,
+        "variant": source.metadata["variant"],
+        "inputs": identity.inputs(made_from),
+        "n_train": len(x),
+    }
+    for result in sets.values():  # of a second round, that of the UAEs that it added
+        metadata["median_change"] = result.median_change(x.cpu())
+    if published is not None:
+        model, found = upstream.convert(published, f"trades-{names.dataset}")
+        metadata |= found | {"n_train": 0, "steps": 0, "history": []}
+    else:
+        kind, options = _fit(settings)
+        inputs, targets = augmented(x, method, [r.adv for r in sets.values()], names.seed, names.draw)
+        if kind in training.CLASSIFIERS:  # an example has the label of its original
+            labels = torch.from_numpy(source.y_train).long().to(device)
+            targets = labels.repeat(len(inputs) // len(x))
+        torch.manual_seed(seeding.derive(names.seed, "initialisation"))
+        model = models.build(settings["network"], tuple(x.shape[1:]), **settings["arguments"]).to(device)
         history = training.FITS[kind](
             model,
             inputs,
-            target=outputs,
-            **fitting,
-            epochs=epochs,
-            seed=seed,
-            progress=progress and _noted(progress, epochs, method.name),
+            target=targets,
+            **options,
+            seed=names.seed,
+            progress=progress and _noted(progress, options["epochs"]),
             **resuming(
                 target,
                 TRAINING,
                 clock,
-                [settings, method.name, seed, draw, device, source.metadata["sha256"]],
-                [storage.digest(path) for path in sets],
+                [settings, method.name, names.seed, names.draw, device, source.metadata["sha256"]],
+                [storage.digest(path) for path in uae],
             ),
         )
-        metadata = {
-            "network": network,
-            "arguments": arguments,
-            "shape": list(x.shape[1:]),
-            "settings": settings,
-            "method": method.name,
-            "seed": seed,
-            "draw": draw,
-            "variant": source.metadata["variant"],
-            "inputs": made_from,
-            "n_train": len(x),
-            "steps": len(history)
-            * training.steps_per_epoch(
-                len(inputs), settings.get("batch_size"), settings.get("drop_last", False)
-            ),
-            "history": history,
-            "provenance": clock.provenance(settings, records.device_name(device)).model_dump(),
-        }
-        checkpoints.save(target, model, metadata)
-        written(target)
+        steps = training.steps_per_epoch(
+            len(inputs), options.get("batch_size"), settings.get("drop_last", False)
+        )
+        metadata |= {"steps": len(history) * steps, "history": history}
+    metadata["provenance"] = clock.provenance(settings, records.device_name(device)).model_dump()
+    checkpoints.save(target, model, metadata)
+    written(target)
+
+
+def _fit(settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Which of `training.FITS` is meant, and its options.
+
+    Those of robust models are `fit` and `adversary`; of all others they stand beside `network`, and without
+    `training` they are a classifier's.
+    """
+    if "fit" in settings:
+        if settings["adversary"] is None:
+            return "classifier", settings["fit"]
+        return "robust", settings["fit"] | {"adversary": robust.Adversary(**settings["adversary"])}
+    options = {key: value for key, value in settings.items() if key not in ("network", "arguments")}
+    return options.pop("training", "classifier"), {"batch_size": None} | options
 
 
 def augmented(
@@ -103,5 +121,5 @@ def augmented(
     return augment.augmented(x, *extra), targets
 
 
-def _noted(progress: Progress, epochs: int, method: str):
-    return lambda done, loss: progress(done, max(epochs, done), f"{method}: loss {loss:.5f}")
+def _noted(progress: Progress, epochs: int):
+    return lambda done, loss: progress(done, max(epochs, done), f"epochs, loss {loss:.5f}")

@@ -1,16 +1,16 @@
 """Training loops: how each kind of model is fitted.
 
 Those of `FITS` have one signature: fit(model, x, *, target=None, <the recipe's settings>, **options) -> the
-mean training loss of each epoch. x (N, *shape) is the input, already on the model's device; target, of the
-same shape, is what the output is compared with (x itself by default); for the options see `loop.Options`.
-Those of classifiers (`classifier`, `robust`, `linear`) take labels y after x.
+mean training loss of each epoch. x (N, *shape) is the input, already on the model's device; target is what
+the output is compared with: of x's shape (x itself by default), or for `CLASSIFIERS` the labels (N,). For
+the options see `loop.Options`. `linear` fits a classifier on features.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from uae.training import adversarial, autoencoder, concrete, simclr
+from uae.training import adversarial, autoencoder, classifier, concrete, robust, simclr
 from uae.training.loop import steps_per_epoch
 
 FITS: dict[str, Callable[..., list[float]]] = {
@@ -18,6 +18,9 @@ FITS: dict[str, Callable[..., list[float]]] = {
     "adversarial": adversarial.fit,
     "concrete": concrete.fit,
     "simclr": simclr.fit,
+    "classifier": classifier.fit,
+    "robust": robust.fit,
 }
+CLASSIFIERS = {"classifier", "robust"}
 
-__all__ = ["FITS", "steps_per_epoch"]
+__all__ = ["CLASSIFIERS", "FITS", "steps_per_epoch"]

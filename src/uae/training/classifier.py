@@ -15,18 +15,23 @@ from uae.training.graphs import Graphed, rate, set_rate
 def fit(
     model: nn.Module,
     x: Tensor,
-    y: Tensor,
+    target: Tensor,
     *,
     lr: float = 0.01,
     momentum: float = 0.9,
     decay: float = 1e-6,
     **options: Unpack[loop.Options],
 ) -> list[float]:
-    """Train `model` in place on images x (N, *shape) and labels y (N,); the mean cross-entropy of each epoch.
+    """Train `model` in place on images x (N, *shape) and their labels (N,), `target`.
+
+    Returns the mean cross-entropy of each epoch.
 
     decay: Keras' own: the learning rate of step t, from 0, is lr / (1 + decay * t).
     Raises ValueError naming the sample whose label has no logit, Diverged when the loss is not finite.
     """
+    y = target
+    if x.dim() == 4:
+        x = x.contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
         model.eval()
         classes = model(x[:1]).shape[1]

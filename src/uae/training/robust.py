@@ -118,7 +118,7 @@ AUGMENTATIONS = {"none": None, "crop-flip": crop_flip}
 def fit(
     model: nn.Module,
     x: Tensor,
-    y: Tensor,
+    target: Tensor,
     *,
     objective: str,
     adversary: Adversary,
@@ -131,7 +131,9 @@ def fit(
     warmup: int = 0,
     **options: Unpack[loop.Options],
 ) -> list[float]:
-    """Train a classifier in place on x (N, *shape) in [0, 1], y (N,) int64; the mean loss of each epoch.
+    """Train a classifier in place on x (N, *shape) in [0, 1] and its labels (N,), `target`.
+
+    Returns the mean loss of each epoch.
 
     objective: `madry` or `trades`.
     milestones: numbers of finished epochs after which the learning rate is divided by ten.
@@ -143,6 +145,7 @@ def fit(
     Raises ValueError for other numbers of labels than samples; Diverged, naming epoch and step, when the
     loss is not finite: the last good state stays in `resume`.
     """
+    y = target
     if len(x) != len(y):
         raise ValueError(f"{len(x)} samples and {len(y)} labels")
     (loss_of, noise), augment = OBJECTIVES[objective], AUGMENTATIONS[augmentation]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,69 +12,54 @@ from torch import Tensor, nn
 from uae import checkpoints, identity, records, seeding
 from uae.attacks import PGD, AttackResult
 from uae.data import prepared
-from uae.evaluation import contrastive, knn, robustness
+from uae.evaluation import contrastive as measures
+from uae.evaluation import knn, robustness
 from uae.losses import CrossEntropy
 from uae.models.simclr import SimCLR
 from uae.stages import Progress, use
-from uae.stages.evaluate import describe
+from uae.stages.evaluate import writing
+from uae.stages.evaluate.autoencoders import describe
 from uae.training import linear
 
 
-def evaluate(
-    data: Path,
-    paths: list[Path],
-    folder: Path,
+def contrastive(
+    target: Path,
     *,
-    uae: Path,
-    dataset: str,
+    data: Path,
+    checkpoint: Path,
+    parents: Sequence[Path] = (),
+    uae: Sequence[Path] = (),
     settings: dict[str, Any],
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
-    """Measure SimCLR models for Table 7 and Figure 10 (b): a record each under `folder`.
+    """The record of one model, for Table 7 and Figure 10 (b).
 
-    uae: the folder of the UAE sets.  settings: of `config.contrastive.Contrastive.measuring`.
+    uae: the sets that the model was trained with.  parents: the models that these attack.
+    settings: of `config.contrastive.Contrastive.measuring`.
     """
     use(device)
+    clock, names = records.Clock(), identity.names(target)
     source = prepared.load(data)
     x_train, x_test = (source.unit(part).to(device) for part in ("train", "test"))
     y_train, y_test = (torch.from_numpy(y).to(device) for y in (source.y_train, source.y_test))
-    seen: dict[Path, dict[str, Any]] = {}
-    for done, path in enumerate(paths, 1):
-        clock = records.Clock()
-        model, run = checkpoints.load(path, device)
-        seen[path] = run
-        method, seed = run["method"], run["seed"]
-        provenance, used = {"training": run["provenance"]}, run["settings"] | {"evaluation": settings}
-        metrics = {"epochs": len(run["history"]), "steps": run["steps"], **run["arguments"]}
-        metrics |= {"n_train": run["n_train"], "n_test": len(x_test)}
-        metrics |= measure(model, x_train, y_train, x_test, y_test, settings, seed)
-        made_from = {data: source.metadata, path: run}
-        made_from |= {p: r for p, r in seen.items() if r.get("file") in run.get("inputs", {})}
-        if method not in ("original", "matched"):
-            examples = records.path(uae, method, seed, None, ".safetensors")
-            result = AttackResult.load(examples)
-            made_from[examples] = result.metadata
-            provenance["attack"] = result.metadata["provenance"]
-            used |= {"attack": result.metadata["attack"], "loss": result.metadata["loss"]}
-            metrics |= describe(result, x_train.cpu())
-        provenance["evaluation"] = clock.provenance(settings, records.device_name(device))
-        record = records.Record(
-            experiment="contrastive",
-            dataset=dataset,
-            variant=source.metadata["variant"],
-            title=source.metadata["title"],
-            model="simclr",
-            method=method,
-            seed=seed,
-            metrics=metrics,
-            settings=used,
-            provenance=provenance,
-            inputs=identity.inputs(made_from),
-        )
-        record.save(records.path(folder, method, seed))
-        if progress is not None:
-            progress(done, len(paths), method)
+    model, run = checkpoints.load(checkpoint, device)
+    files = {data: source.metadata, checkpoint: run}
+    files |= {path: checkpoints.load(path)[1] for path in parents}
+    provenance, used = {"training": run["provenance"]}, run["settings"] | {"evaluation": settings}
+    metrics = {"epochs": len(run["history"]), "steps": run["steps"], **run["arguments"]}
+    metrics |= {"n_train": run["n_train"], "n_test": len(x_test)}
+    metrics |= measure(model, x_train, y_train, x_test, y_test, settings, names.seed)
+    for path in uae:
+        result = AttackResult.load(path)
+        files[path] = result.metadata
+        provenance["attack"] = result.metadata["provenance"]
+        used |= {"attack": result.metadata["attack"], "loss": result.metadata["loss"]}
+        metrics |= describe(result, x_train.cpu())
+    provenance["evaluation"] = clock.provenance(settings, records.device_name(device))
+    writing.record(
+        target, data=source.metadata, metrics=metrics, settings=used, provenance=provenance, files=files
+    )
 
 
 def measure(
@@ -95,11 +81,11 @@ def measure(
     torch.manual_seed(seeding.derive(seed, "linear"))
     head = nn.Linear(train.shape[1], classes).to(train.device)
     linear.fit(head, train, y_train, seed=seed, **settings["linear"])
-    accuracy, cross_entropy = contrastive.linear(head, test, y_test)
+    accuracy, cross_entropy = measures.linear(head, test, y_test)
     nearest = knn.predict(
         test, train, y_train, k=settings["neighbours"], temperature=settings["temperature"], classes=classes
     )
-    loss = contrastive.loss(
+    loss = measures.loss(
         model, x_test, batch_size=settings["batch_size"], temperature=settings["temperature"], seed=seed
     )
     metrics = {

@@ -1,0 +1,85 @@
+"""What a configuration asks for: a job for each file, with what it reads and its settings.
+
+Every file is made by one of three stages (`uae.stages`): `train` writes checkpoints, `attack` writes sets of
+examples, `evaluate` writes records and what figures show. The Snakemake rules of the same names look their
+jobs up here; `uae check` compares files with them. Imports neither torch nor Snakemake.
+"""
+
+from __future__ import annotations
+
+import graphlib
+import re
+from collections.abc import Iterable
+
+from uae import identity
+from uae.config import Config
+from uae.plan.experiments import Job, Plan
+
+__all__ = ["Job", "made", "plan", "seed_of", "settings", "together"]
+
+
+def plan(cfg: Config, seed: int | None = None) -> dict[str, Job]:
+    """The jobs by output, paths relative to the project's folder; seed: in place of all seeds asked for."""
+    found = Plan(cfg, seed)
+    found.reconstruction()
+    found.contrastive()
+    found.supervised()
+    found.robustness()
+    return found.jobs
+
+
+def seed_of(output: str) -> int | None:
+    """The seed that a file's name says."""
+    found = re.search(r"/seed(\d+)(-draw\d+)?\.[a-z]+$", output)
+    return int(found[1]) if found else None
+
+
+def settings(planned: dict[str, Job]) -> dict[str, str]:
+    """The hash of the settings of every checkpoint and set of examples, by its folder in results/<scale>:
+    settings are the same for all seeds and draws."""
+    return {
+        _folder(job.output): identity.hash_of(job.settings)
+        for job in planned.values()
+        if job.stage != "evaluate"
+    }
+
+
+def made(planned: dict[str, Job], outputs: Iterable[str]) -> dict[str, str]:
+    """The hashes of the settings that everything behind some files was made with, by folder.
+
+    A parameter of the rules: a change makes a file again even where those it was made from were deleted, and
+    a job refuses files that were made with something else.
+    """
+    found: dict[str, str] = {}
+    waiting = [file for output in outputs for file in planned[output].files]
+    seen = set()
+    while waiting:
+        file = waiting.pop()
+        if file in planned and file not in seen:
+            seen.add(file)
+            if planned[file].stage != "evaluate":
+                found[_folder(file)] = identity.hash_of(planned[file].settings)
+            waiting += planned[file].files
+    return found
+
+
+def together(planned: dict[str, Job]) -> dict[str, list[Job]]:
+    """The jobs in groups of those of a model on a data set, by the group's name; of robust models, which are
+    compared with each other, by data set. In each, a file is made before it is read."""
+    groups: dict[str, list[Job]] = {}
+    order = graphlib.TopologicalSorter({job.output: job.files for job in planned.values()}).static_order()
+    for output in order:
+        if output not in planned:
+            continue
+        kind, *rest = output.split("/")[2:-1]
+        first = rest.pop(0) if kind == "records" else ""
+        robust = "robustness" in (first, rest[0]) or first == "figure6"
+        dataset, model = [part for part in rest if part != "robustness"][:2]
+        run = output.rpartition("/")[2].partition(".")[0].partition("-draw")[0]
+        name = f"{dataset}_{'robust' if robust else model}_{run}"
+        groups.setdefault(name, []).append(planned[output])
+    return groups
+
+
+def _folder(output: str) -> str:
+    return "/".join(output.split("/")[2:-1])

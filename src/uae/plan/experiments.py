@@ -1,0 +1,303 @@
+"""The files of each experiment."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from uae.config import Config, Row, Run
+from uae.methods import Method
+
+Inputs = dict[str, Any]  # the path, or the paths, of each of the stage's inputs, by argument
+
+
+class Job(NamedTuple):
+    """How one file is made.
+
+    stage: train, attack or evaluate.  output: the file.  inputs: by argument of the stage, a path or a list
+    of paths.  settings: what else the stage is given.
+    """
+
+    stage: str
+    output: str
+    inputs: Inputs
+    settings: dict[str, Any]
+
+    @property
+    def files(self) -> list[str]:
+        """All files that the job reads."""
+        found: list[str] = []
+        for paths in self.inputs.values():
+            found += paths if isinstance(paths, list) else [paths]
+        return list(dict.fromkeys(found))
+
+    @property
+    def experiment(self) -> str:
+        """The folder of records that an evaluated file is in; else the stage."""
+        return self.output.split("/")[3] if self.stage == "evaluate" else self.stage
+
+
+class Plan:
+    def __init__(self, cfg: Config, seed: int | None):
+        self.cfg, self.seed, self.root = cfg, seed, f"results/{cfg.name}"
+        self.jobs: dict[str, Job] = {}
+
+    def add(self, stage: str, output: str, settings: dict[str, Any], **inputs: Any) -> None:
+        self.jobs[output] = Job(stage, output, inputs, settings)
+
+    # Paths
+
+    def checkpoint(self, row: Any, method: str, seed: int, draw: int | None = None) -> str:
+        return f"{self.root}/checkpoints/{row.dataset}/{row.model}/{method}/{_run(seed, draw)}.safetensors"
+
+    def robust_checkpoint(self, row: Any, method: str, seed: int) -> str:
+        return (
+            f"{self.root}/checkpoints/robustness/{row.dataset}/{row.model}/{method}/{_run(seed)}.safetensors"
+        )
+
+    def uae(self, row: Any, attack: str, seed: int, draw: int | None = None) -> str:
+        return f"{self.root}/uae/{row.dataset}/{row.model}/{attack}/{_run(seed, draw)}.safetensors"
+
+    def sets(self, row: Any, method: str, seed: int) -> list[str]:
+        """What a retraining sees beside the originals."""
+        return [self.uae(row, attack, seed) for attack in Method(method).attacks]
+
+    def record(self, experiment: str, row: Any, method: str, seed: int, draw: int | None = None) -> str:
+        return f"{self.root}/records/{experiment}/{row.dataset}/{row.model}/{method}/{_run(seed, draw)}.json"
+
+    def shown(self, figure: str, row: Any, seed: int, *method: str) -> str:
+        folder = "/".join([self.root, "records", figure, row.dataset, row.model, *method])
+        return f"{folder}/{_run(seed)}.safetensors"
+
+    # Experiments
+
+    def row_seeds(self, row: Row) -> list[int]:
+        """The row's seeds, and those of the rows that take its UAEs."""
+        if self.seed is not None:
+            return [self.seed]
+        cfg, table1 = self.cfg, self.cfg.supervised.table1
+        seeds = list(cfg.row_seeds(row))
+        if (table1.dataset, table1.model) == row:
+            seeds += cfg.seeds
+        for source in cfg.uae_sources:
+            if (source.dataset, source.model) == row:
+                seeds += [source.seed(own) for own in cfg.robustness.seeds]
+        return list(dict.fromkeys(seeds))
+
+    def reconstruction(self) -> None:
+        cfg = self.cfg
+        for row in cfg.made_rows:
+            data, original = _prepared(cfg.data_name(row)), Run("original", None)
+            for seed in self.row_seeds(row):
+                for method, draw in [original, *cfg.runs(row)]:
+                    self.add(
+                        "train",
+                        self.checkpoint(row, method, seed, draw),
+                        cfg.training(row, method),
+                        data=data,
+                        uae=self.sets(row, method, seed),
+                    )
+                for attack in cfg.row_attacks(row):
+                    attacked = self.checkpoint(row, Method(attack).attacked, seed)
+                    settings = cfg.attacking(row.model, attack)
+                    self.add("attack", self.uae(row, attack, seed), settings, data=data, checkpoint=attacked)
+            for seed in cfg.row_seeds(row) if self.seed is None else [self.seed]:
+                for method, draw in [original, *cfg.runs(row)] if row in cfg.rows else []:
+                    self.add(
+                        "evaluate",
+                        self.record("reconstruction", row, method, seed, draw),
+                        {},
+                        data=data,
+                        checkpoint=self.checkpoint(row, method, seed, draw),
+                        original=self.checkpoint(row, "original", seed),
+                        parents=[
+                            self.checkpoint(row, Method(attack).attacked, seed)
+                            for attack in Method(method).attacks
+                        ],
+                        uae=self.sets(row, method, seed),
+                    )
+        for panel in cfg.panels:
+            seed = self.first(cfg.row_seeds(panel))
+            files = self.attacked(panel, seed)
+            uae = self.uae(panel, panel.method, seed)
+            self.add("evaluate", self.shown("figure5", panel, seed, panel.method), {}, **files, uae=uae)
+        for panel in cfg.stationarity:
+            seed = self.first(cfg.row_seeds(panel))
+            along = self.shown("theorem1", panel, seed, panel.method)
+            settings = {"attack": cfg.attacking(panel.model, panel.method)}
+            settings |= panel.model_dump(include={"samples", "steps"})
+            self.add("evaluate", along, settings, **self.attacked(panel, seed))
+            self.add("evaluate", self.record("theorem1", panel, panel.method, seed), {}, along=along)
+
+    def attacked(self, row: Any, seed: int) -> Inputs:
+        """A row's data and the model that is attacked."""
+        data = _prepared(self.cfg.data_name(Row(row.dataset, row.model)))
+        return {"data": data, "checkpoint": self.checkpoint(row, "original", seed)}
+
+    def first(self, seeds: list[int]) -> int:
+        """Figures of single runs show the first seed."""
+        return seeds[0] if self.seed is None else self.seed
+
+    def seeds(self, seeds: list[int]) -> list[int]:
+        return seeds if self.seed is None else [self.seed]
+
+    def contrastive(self) -> None:
+        block = self.cfg.contrastive
+        data = _prepared(self.cfg.limited(block.data, block.train_limit))
+        for row in self.cfg.contrastive_rows:
+            for seed in self.seeds(self.cfg.seeds):
+                original = self.checkpoint(row, "original", seed)
+                for method in ["original", *block.methods]:
+                    uae, checkpoint = self.sets(row, method, seed), self.checkpoint(row, method, seed)
+                    self.add("train", checkpoint, block.training(method), data=data, uae=uae)
+                    for attack in Method(method).attacks:
+                        settings = block.attacking(self.cfg.attacking(row.model, attack))
+                        target = self.uae(row, attack, seed)
+                        self.add("attack", target, settings, data=data, checkpoint=original)
+                    self.add(
+                        "evaluate",
+                        self.record("contrastive", row, method, seed),
+                        block.measuring(),
+                        data=data,
+                        checkpoint=checkpoint,
+                        parents=[original] * bool(uae),
+                        uae=uae,
+                    )
+
+    def supervised(self) -> None:
+        cfg = self.cfg
+        for row in cfg.classifiers:
+            data = _prepared(cfg.classifier_data(row))
+            for number, seed in enumerate(self.seeds(cfg.seeds)):
+                checkpoint = self.checkpoint(row, "original", seed)
+                self.add("train", checkpoint, cfg.supervised.classifier(row.dataset), data=data)
+                for attack in cfg.supervised_sets(row):
+                    target = self.uae(row, attack.name, seed, attack.draw)
+                    self.add("attack", target, attack.settings, data=data, checkpoint=checkpoint)
+                for item in cfg.supervised_items(row):
+                    files = {"data": data, "checkpoint": checkpoint}
+                    getattr(self, f"_{item}")(row, seed, not number, files)
+
+    def _table1(self, row: Row, seed: int, first: bool, files: Inputs) -> None:
+        block = self.cfg.supervised
+        estimator = block.estimator.model_dump()
+        estimator["random_sampling"] = block.table2.random_sampling.model_dump()
+        self.add(
+            "evaluate",
+            self.record("table1", row, "supervised-example", seed),
+            {"estimator": estimator},
+            **files,
+            uae=self.uae(row, f"minmax@{max(block.figure3.eps):g}", seed),
+        )
+        panel = block.table1
+        for method, name in zip(panel.methods, panel.names, strict=True):
+            self.add(
+                "evaluate",
+                self.record("table1", panel, name, seed),
+                {"estimator": estimator, "method": method},
+                **self.attacked(panel, seed),
+                uae=self.uae(panel, method, seed),
+            )
+
+    def _table2(self, row: Row, seed: int, first: bool, files: Inputs) -> None:
+        block, table2 = self.cfg.supervised, self.cfg.supervised.table2
+        files_too = files | ({"inception": file} if (file := block.inception_file) else {})
+        small, runs = f"@{table2.eps[1]:g}", block.runs()
+        any_set = self.uae(row, runs[0][0], seed, runs[0][1])
+        settings = {"inception": block.inception}
+        self.add(
+            "evaluate", self.record("table2", row, "unattacked", seed), settings, **files_too, uae=any_set
+        )
+        pictured = [(method, draw) for method, draw in runs if not draw and method in table2.pictured]
+        for method, draw in runs:
+            target = self.record("table2", row, method, seed, draw)
+            uae = self.uae(row, method, seed, draw)
+            also = [self.uae(row, method + small, seed, draw)] if (method, draw) in pictured else []
+            asked = settings | {"eps": table2.eps[1]}
+            self.add("evaluate", target, asked, **files_too, uae=uae, smaller=also)
+        for figure, eps, suffix in zip(("figure1", "figure4"), table2.eps, ("", small), strict=True):
+            uae = [self.uae(row, method + suffix, seed, draw) for method, draw in pictured]
+            methods = [method for method, _ in pictured]
+            shown = {"eps": eps, "methods": methods, "shown": table2.shown}
+            if first:
+                self.add("evaluate", self.shown(figure, row, seed), shown, **files, uae=uae)
+
+    def _table3(self, row: Row, seed: int, first: bool, files: Inputs) -> None:
+        block = self.cfg.supervised
+        methods, settings = block.compared_methods(row.dataset), {"estimator": block.estimator.model_dump()}
+        for method in methods:
+            asked = block.compared[method]
+            paired = (
+                [  # what the penalty attack is compared with: MinMax with the same critic
+                    other
+                    for other in methods[: methods.index(method)]
+                    if block.compared[other].attack == "minmax"
+                    and block.compared[other].critic == asked.critic
+                ]
+                * (asked.attack != "minmax")
+            )
+            self.add(
+                "evaluate",
+                self.record("table3", row, method, seed),
+                settings,
+                **files,
+                uae=self.uae(row, method, seed),
+                paired=[self.uae(row, other, seed) for other in paired[:1]],
+            )
+        if first:
+            uae = [self.uae(row, method, seed) for method in methods]
+            self.add("evaluate", self.shown("figure2", row, seed), {"methods": methods}, **files, uae=uae)
+
+    def _figure3(self, row: Row, seed: int, first: bool, files: Inputs) -> None:
+        block = self.cfg.supervised.figure3
+        found: list[str] = []
+        for method in ("minmax", "pgd"):
+            uae = [self.uae(row, f"{method}@{eps:g}", seed) for eps in block.eps]
+            found += uae
+            target = self.record("bounds", row, method, seed)
+            self.add("evaluate", target, {"eps": block.eps}, **files, uae=uae)
+        if first:
+            shown = block.model_dump(include={"eps", "shown"})
+            self.add("evaluate", self.shown("figure3", row, seed), shown, **files, uae=found)
+
+    def robustness(self) -> None:
+        cfg = self.cfg
+        for row in cfg.robust_made:
+            data = _prepared(cfg.robust_data(row))
+            for seed in self.seeds(cfg.robustness.seeds):
+                for run in cfg.robust_runs(row):
+                    settings, inputs = cfg.robustness.training(run), {"data": data, "uae": []}
+                    if Method(run.method).attacks:
+                        source = cfg.robustness.uaes[row.dataset]
+                        inputs["uae"] = [self.uae(source, source.method, source.seed(seed))]
+                    if published := settings["checkpoint"]:
+                        inputs["published"] = published
+                    target = self.robust_checkpoint(row, run.method, seed)
+                    self.add("train", target, settings, **inputs)
+        for row in cfg.robust_rows:
+            data, model = _prepared(cfg.robust_data(row)), cfg.robust_model(row)
+            settings = cfg.robustness.attacking(*row)
+            common = {key: settings[key] for key in ("eps", "images", "pgd")}
+            for number, seed in enumerate(self.seeds(cfg.robustness.seeds)):
+                compared = {"pgd": common, "minmax": {**common, "minmax": settings["minmax"]}}
+                asked = compared if model.minmax else dict.fromkeys(model.methods, common)
+                if model.sanity:
+                    asked |= {"sanity": {**common, "sanity": settings["sanity"]}}
+                for name, wanted in asked.items():
+                    method = name if name in model.methods else model.methods[0]
+                    inputs = {"data": data, "checkpoint": self.robust_checkpoint(row, method, seed)}
+                    if name == "sanity":
+                        surrogate = Row(row.dataset, model.sanity.surrogate)
+                        inputs["surrogate"] = self.robust_checkpoint(surrogate, "original", seed)
+                    self.add("evaluate", self.record("robustness", row, name, seed), wanted, **inputs)
+                if model.shown and not number:
+                    inputs = {"data": data, "checkpoint": self.robust_checkpoint(row, model.methods[0], seed)}
+                    shown = {**common, "minmax": settings["minmax"], "shown": settings["shown"]}
+                    self.add("evaluate", self.shown("figure6", row, seed), shown, **inputs)
+
+
+def _run(seed: int, draw: int | None = None) -> str:
+    return f"seed{seed}" + (f"-draw{draw}" if draw is not None else "")
+
+
+def _prepared(data: str) -> str:
+    return f"data/prepared/{data}.safetensors"

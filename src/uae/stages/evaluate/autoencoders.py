@@ -1,0 +1,133 @@
+"""Measure autoencoders: Tables 4 to 6, 8 and 9, and Figure 5's images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from uae import augment, checkpoints, identity, records
+from uae.attacks import AttackResult
+from uae.data import prepared
+from uae.evaluation import reconstruction as measures
+from uae.evaluation import representation
+from uae.methods import Method
+from uae.stages import Progress, use
+from uae.stages.evaluate import writing
+
+
+def reconstruction(
+    target: Path,
+    *,
+    data: Path,
+    checkpoint: Path,
+    original: Path,
+    parents: Sequence[Path] = (),
+    uae: Sequence[Path] = (),
+    settings: dict[str, Any],
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> None:
+    """The record of one model.
+
+    original: the row's first model, which an augmentation's success rate is of.  uae: the sets that the
+    model was trained with.  parents: the models that these attack.
+    """
+    use(device)
+    clock, names = records.Clock(), identity.names(target)
+    source, method = prepared.load(data), Method(names.method)
+    x_train, x_test = source.unit("train").to(device), source.unit("test").to(device)
+    model, run = checkpoints.load(checkpoint, device)
+    sets = {path: AttackResult.load(path) for path in uae}
+    files = {data: source.metadata}
+    files |= {path: checkpoints.load(path)[1] for path in dict.fromkeys([original, *parents])}
+    files |= {checkpoint: run} | {path: result.metadata for path, result in sets.items()}
+    metrics = {
+        "test_error": measures.error(model, x_test),
+        "train_error": measures.error(model, x_train),
+        "epochs": len(run["history"]),
+        "steps": run["steps"],
+        "n_train": run["n_train"],
+        "n_test": len(x_test),
+    }
+    if run["network"] == "concrete":
+        metrics |= _representation(model, source, names.seed)
+    provenance, used = {"training": run["provenance"]}, run["settings"]
+    if sets:  # of a second round, the UAEs that it added
+        result = list(sets.values())[-1]
+        provenance["attack"] = result.metadata["provenance"]
+        used = used | {"attack": result.metadata["attack"]}
+        metrics |= describe(result, x_train.cpu())
+    elif method.sigma is not None:
+        noisy = augment.gaussian(x_train, method.sigma, names.seed, names.draw or 0)
+        metrics["asr"] = measures.success_rate(checkpoints.load(original, device)[0], x_train, noisy)
+    provenance["evaluation"] = clock.provenance(run["settings"], records.device_name(device))
+    writing.record(
+        target, data=source.metadata, metrics=metrics, settings=used, provenance=provenance, files=files
+    )
+
+
+def _representation(model: nn.Module, source: prepared.Prepared, seed: int) -> dict[str, float]:
+    """How well the selected features classify (Table 6), and how many of them there are."""
+    features = model.features.cpu().numpy()
+    x_train, x_test = (source.unit(part).numpy() for part in ("train", "test"))
+    split = (x_train, source.y_train, x_test, source.y_test)
+    return {
+        "accuracy": representation.accuracy(features, *split, seed=seed),
+        "accuracy_one_hot": representation.accuracy(features, *split, seed=seed, one_hot=True),
+        "certainty": model.certainty,
+        "features": len(features),
+        "distinct_features": len(set(features.tolist())),
+    }
+
+
+def describe(result: AttackResult, x: torch.Tensor) -> dict[str, float]:
+    """ASR, the set's median change, and the mean step, MI and perturbation of the successes, if any."""
+    out = {"asr": result.success_rate, "median_change": result.median_change(x)}
+    if result.success.any():
+        out["step_mean"] = result.step[result.success].double().mean().item()
+        norms = (result.adv - x).flatten(1).norm(dim=1)[result.success]
+        out["l2_mean"] = norms.double().mean().item()
+        mi = result.mi[result.success].double().mean().item()
+        if math.isfinite(mi):
+            out["mi_mean"] = mi
+    return out
+
+
+def figure5(
+    target: Path,
+    *,
+    data: Path,
+    checkpoint: Path,
+    uae: Path,
+    settings: dict[str, Any],
+    device: str = "cpu",
+    progress: Progress | None = None,
+    count: int = 10,
+) -> None:
+    """The `count` successful UAEs with the largest perturbation (appendix B.2).
+
+    Writes original, uae and their reconstructions by the original model, float32 (n, C, H, W).
+    """
+    use(device)
+    source = prepared.load(data)
+    x, result = source.unit("train"), AttackResult.load(uae)
+    norms = (result.adv - x).flatten(1).norm(dim=1)
+    rows = torch.where(result.success, norms, -1).argsort(descending=True, stable=True)
+    rows = rows[: min(count, int(result.success.sum()))]
+    model, run = checkpoints.load(checkpoint, device)
+    images = {"original": x[rows], "uae": result.adv[rows]}
+    images |= {
+        f"{name}_reconstruction": measures.reconstruct(model, image.to(device)).cpu()
+        for name, image in images.items()
+    }
+    arrays: dict[str, np.ndarray] = {name: image.numpy() for name, image in images.items()}
+    arrays |= {"index": rows.numpy(), "norm": norms[rows].numpy(), "mi": result.mi[rows].numpy()}
+    files = {data: source.metadata, checkpoint: run, uae: result.metadata}
+    names = identity.names(target)
+    writing.arrays(target, arrays, source.metadata, files, method=names.method, asr=result.success_rate)

@@ -1,0 +1,232 @@
+"""Measure attacked classifiers: the records of Tables 1 to 3 and of Figure 3's bounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from uae import identity, storage
+from uae.attacks import AttackResult
+from uae.evaluation import image_distance, robustness
+from uae.losses import CrossEntropy
+from uae.mine import MINE, Estimator
+from uae.sampling import ConvolutionOutput, RandomSampling
+from uae.stages import Progress
+from uae.stages.evaluate.attacked import Attacked
+
+ESTIMATES = 100  # of the mutual information of a pair, while its critic trains
+
+
+def table1(
+    target: Path,
+    *,
+    data: Path,
+    checkpoint: Path,
+    uae: Path,
+    settings: dict[str, Any],
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> None:
+    """The record of one kind of example, its MI with the original by one estimator for all kinds.
+
+    settings: `estimator` with its `images`, `critic_steps`, `critic_lr` and `random_sampling`; for UAEs,
+    which are of training samples, also the `method` that made them. Without, the examples are a classifier's.
+    """
+    part = "train" if "method" in settings else "test"
+    attacked = Attacked(target, data, checkpoint, [uae], device, part)
+    (result,), asked = attacked.results, settings["estimator"]
+    rows = _successes(result, asked["images"])
+    x, adv = attacked.originals(result)[rows], result.adv[rows]
+    samples = RandomSampling(**asked["random_sampling"])
+    pairs = _scale(x) | {"mi_adv": adv}
+    information = _information(pairs, x, samples, None, attacked.seed, asked)
+    if part == "train":
+        metrics = {"asr": result.success_rate, "n_attacked": len(result)} | information
+        if len(rows):
+            metrics |= {
+                "l2_mean": (adv - x).flatten(1).norm(dim=1).double().mean().item(),
+                "loss_clean": result.loss_clean[rows].double().mean().item(),
+                "loss_adv": result.loss[rows].double().mean().item(),
+            }
+        attacked.save(metrics, {"attack": result.metadata["attack"], **settings}, [result])
+        return
+    metrics = attacked.accuracy() | attacked.metrics(result) | {"n_attacked": len(result)} | information
+    if len(rows):
+        loss = CrossEntropy(attacked.model, attacked.labels()[result.index[rows].to(device)])
+        clean, moved = (robustness.logits(attacked.model, t.to(device)) for t in (x, adv))
+        with torch.no_grad():
+            metrics |= {
+                "prediction_changed": (clean.argmax(1) != moved.argmax(1)).double().mean().item(),
+                "loss_clean": loss(x.to(device), x).mean().item(),
+                "loss_adv": loss(adv.to(device), x).mean().item(),
+            }
+    attacked.save(metrics, {"attack": result.metadata["settings"], **settings}, [result])
+
+
+def table2(
+    target: Path,
+    *,
+    data: Path,
+    checkpoint: Path,
+    uae: Path,
+    smaller: Sequence[Path] = (),
+    inception: Path | None = None,
+    settings: dict[str, Any],
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> None:
+    """The record of one set of examples, or of their originals where the method is `unattacked`.
+
+    smaller: the set at the smaller eps of Figure 4.  settings: `inception`, the file or the address of FID's
+    weights, or None; and the smaller `eps`.
+    """
+    attacked = Attacked(target, data, checkpoint, [uae, *smaller], device)
+    result, *others = attacked.results
+    weights = inception or (settings["inception"] and _weights(settings["inception"]))
+    if weights is None:
+        extractor = image_distance.penultimate(attacked.model, attacked.x.shape[-1])
+    else:
+        extractor = image_distance.inception(weights, device)
+    named = {"extractor": extractor.name, "resize": f"{extractor.resize} × {extractor.resize}"}
+    if weights is not None:
+        named["weights"] = storage.digest(weights)
+    clean = identity.names(target).method == "unattacked"
+    images = attacked.originals(result) if clean else result.adv
+    real = extractor(attacked.source.unit("train").to(device))
+    (distance,) = image_distance.distances(real, [extractor(images.to(device))], attacked.seed)
+    metrics = attacked.accuracy() | {
+        "fid": distance.fid,
+        "kid": distance.kid,
+        "kid_std": distance.kid_std,
+        "kid_subset": distance.kid_subset,
+    }
+    if clean:
+        attacked.save(metrics | {"n_attacked": len(images)}, named)
+        return
+    metrics |= attacked.metrics(result) | {"compressed_samples": result.metadata["count"]}
+    for other in others:
+        small = attacked.metrics(other)
+        metrics |= {f"{name}@{settings['eps']:g}": value for name, value in small.items()}
+    attacked.save(metrics, named | {"attack": result.metadata["settings"]}, [*others, result])
+
+
+def table3(
+    target: Path,
+    *,
+    data: Path,
+    checkpoint: Path,
+    uae: Path,
+    paired: Sequence[Path] = (),
+    settings: dict[str, Any],
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> None:
+    """The record of one attack.
+
+    paired: MinMax's set with the same critic, with which a penalty attack is compared image by image.
+    settings: `estimator`, the `images`, `critic_steps` and `critic_lr` of the one for the examples of all.
+    """
+    attacked = Attacked(target, data, checkpoint, [uae, *paired], device)
+    result, *others = attacked.results
+    metrics = attacked.accuracy() | attacked.metrics(result)
+    trace = result.trace.double()
+    half = trace[:, trace.shape[1] // 2 - 1]
+    if half.isfinite().any():
+        metrics["mi_late_gain"] = (trace[:, -1] - half)[half.isfinite()].mean().item()
+    rows = _successes(result, settings["estimator"]["images"])
+    x, adv = (t[rows].to(device) for t in (attacked.originals(result), result.adv))
+    measured = (x, ConvolutionOutput(), attacked.model, attacked.seed, settings["estimator"])
+    metrics |= _information(_scale(x) | {"mi_adv": adv}, *measured)
+    for other in others:
+        metrics |= _paired(other, result)
+    attacked.save(metrics, {"attack": result.metadata["settings"], **settings}, [result])
+
+
+def _paired(one: AttackResult, other: AttackResult) -> dict[str, float]:
+    """How much more mutual information one attack finds than another, on the images where both succeed."""
+    both = torch.isin(one.index, other.index[other.success]) & one.success
+    order = {image: row for row, image in enumerate(other.index.tolist())}
+    rows = [order[image] for image in one.index[both].tolist()]
+    if not rows:
+        return {}
+    more = (one.mi[both] - other.mi[rows]).double()
+    found = {"n_common": len(more), "mi_minmax_more": more.mean().item()}
+    found["mi_minmax_more_often"] = (more > 0).double().mean().item()
+    if len(more) > 1:
+        found["mi_minmax_more_error"] = more.std().item() / math.sqrt(len(more))
+    return found
+
+
+def bounds(
+    target: Path,
+    *,
+    data: Path,
+    checkpoint: Path,
+    uae: Sequence[Path],
+    settings: dict[str, Any],
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> None:
+    """The record of one attack of Figure 3: its rates at every eps.
+
+    uae: a set for each of `settings["eps"]`.
+    """
+    attacked = Attacked(target, data, checkpoint, uae, device)
+    metrics = attacked.accuracy()
+    for eps, result in zip(settings["eps"], attacked.results, strict=True):
+        found = attacked.metrics(result)
+        metrics["n_attacked"] = found.pop("n_attacked")
+        metrics |= {f"{name}@{eps:g}": value for name, value in found.items()}
+    attack = attacked.results[-1].metadata["settings"]
+    attacked.save(metrics, {"attack": attack, **settings}, attacked.results)
+
+
+def _weights(inception: str) -> Path:
+    """The file of Inception's weights. Raises DataError, without a secret of the address, where it fails."""
+    if "://" not in inception:
+        return Path(inception)
+    from uae.data import fetch
+
+    return fetch.download(inception, Path("data/raw/inception"))
+
+
+def _successes(result: AttackResult, count: int) -> Tensor:
+    return result.success.nonzero()[:count, 0]
+
+
+def _scale(x: Tensor) -> dict[str, Tensor]:
+    """What examples are compared with: the originals themselves, and for each the next one."""
+    return {"mi_itself": x} | ({"mi_other": x.roll(-1, 0)} if len(x) > 1 else {})
+
+
+def _information(
+    pairs: dict[str, Tensor],
+    x: Tensor,
+    samples: ConvolutionOutput | RandomSampling,
+    model: nn.Module | None,
+    seed: int,
+    settings: dict[str, Any],
+) -> dict[str, float]:
+    """Mean MI of originals x with others, by metric; each pair by a critic of its own: the mean of its last
+    tenth of estimates, for one estimate is one permutation's."""
+    if not len(x):
+        return {}
+    features = samples.bind(model, x, seed)
+    calls = min(ESTIMATES, settings["critic_steps"])
+    mine = MINE(inner_steps=settings["critic_steps"] // calls, lr=settings["critic_lr"])
+    found: dict[str, list[Tensor]] = {name: [] for name in pairs}
+    for rows in torch.arange(len(x), device=x.device).split(50):
+        with torch.no_grad():
+            clean = features.compute(x[rows], 0).contiguous()
+        for name, others in pairs.items():
+            with torch.no_grad():
+                other = features.compute(others[rows], 0).contiguous()
+            estimator = Estimator(mine, clean, None, seed, rows)
+            values = [estimator.estimate(clean, other)[0] for _ in range(calls)]
+            found[name].append(torch.stack(values[-max(1, calls // 10) :]).mean(0))
+    return {name: torch.cat(values).double().mean().item() for name, values in found.items()}

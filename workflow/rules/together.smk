@@ -1,0 +1,36 @@
+# In place of train, attack and evaluate: one job for all files of a model on a data set, where loading PyTorch takes
+# longer than a training. Snakemake's `group` does not do that: each of its jobs starts Python.
+from uae.stages import evaluate
+
+for name, group in plan.together(PLAN).items():
+
+    rule:
+        name:
+            f"make_{name}"
+        input:
+            sorted({file for job in group for file in job.files} - {job.output for job in group}),
+            code=sources(
+                "uae.stages.train",
+                "uae.stages.attack",
+                *sorted({evaluate.module(job.experiment) for job in group if job.stage == "evaluate"}),
+            ),
+        output:
+            [update(ensure(job.output, non_empty=True)) for job in group],
+        log:
+            f"logs/{cfg.name}/make/{name}.log",
+        benchmark:
+            f"benchmarks/jobs/{cfg.name}/make/{name}.tsv"
+        priority: len(group)  # the longest first, so that no core waits for one of them in the end
+        conda:
+            "../../environment.yml"
+        threads: THREADS
+        resources:
+            gpu=GPU,
+            device=DEVICE,
+        params:
+            jobs=jobs,
+            made=made,
+        message:
+            f"Train, attack and evaluate {name}"
+        shell:
+            RUN

@@ -1,0 +1,29 @@
+CHECKPOINT = "results/{scale}/checkpoints/{dataset}/{model}/{method}/{run}.safetensors"
+
+
+rule train:
+    """Train a model: an original, a retraining on an augmented set, a classifier, a robust model, SimCLR."""
+    input:
+        inputs_of(CHECKPOINT),
+        code=sources("uae.stages.train"),
+    output:
+        update(ensure(CHECKPOINT, non_empty=True)),
+    log:
+        "logs/{scale}/train/{dataset}/{model}/{method}/{run}.log",
+    benchmark:
+        "benchmarks/jobs/{scale}/train/{dataset}/{model}/{method}/{run}.tsv"
+    # Convolutions take longest: begun first, they are not what the other cores wait for in the end
+    priority: lambda wildcards: int(wildcards.model == "convolutional")
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        gpu=GPU,
+        device=DEVICE,
+    params:
+        jobs=jobs,
+        made=made,
+    message:
+        "Train {wildcards.dataset}/{wildcards.model}, {wildcards.method}, {wildcards.run}"
+    shell:
+        RUN
