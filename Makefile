@@ -16,7 +16,7 @@ figures: $(if $(wildcard .venv/installed),,.venv-render/installed)
 	$(RENDER_BIN)/snakemake --cores all figures tables --config scale=paper records=frozen
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -rs
+	$(BIN)/python -m pytest -n 2 --dist loadfile -rs
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -15,8 +15,6 @@ from uae.data.prepared import load
 from uae.errors import BadFile
 from uae.paper.figures import render
 
-pytestmark = pytest.mark.xdist_group("identity")
-
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> Tiny:

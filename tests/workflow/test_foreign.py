@@ -9,8 +9,6 @@ import pytest
 
 from tests.workflow.conftest import copy
 
-pytestmark = pytest.mark.xdist_group("foreign")
-
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):

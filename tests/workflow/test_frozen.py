@@ -7,10 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-pytestmark = pytest.mark.xdist_group("frozen")
-
 ROOT = Path(__file__).parents[2]
 BLOCKED = ("torch", "numba", "torchvision", "sklearn", "mlxtend", "dvc")
 

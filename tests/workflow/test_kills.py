@@ -13,8 +13,6 @@ import pytest
 
 from tests.workflow.conftest import Workspace, copy
 
-pytestmark = pytest.mark.xdist_group("kills")
-
 RESULTS = "results/preview"
 ROW = ("--cores", "2", "--config", "only=mnist/dense")
 KILLS = 8

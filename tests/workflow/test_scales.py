@@ -8,8 +8,6 @@ import pytest
 
 from tests.workflow.conftest import ROOT, copy
 
-pytestmark = pytest.mark.xdist_group("scales")
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

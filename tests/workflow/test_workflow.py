@@ -11,8 +11,6 @@ from tests.workflow.conftest import Workspace, copy
 from uae import storage
 from uae.paper.layouts import items
 
-pytestmark = pytest.mark.xdist_group("workflow")
-
 RESULTS = "results/preview"
 METHODS = ("mine-uae", "mine-uae-released", "l2-uae-released", "ga-0.01", "matched")
 # Those that the tiny scale has rows of.

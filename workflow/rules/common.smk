@@ -7,6 +7,7 @@ import snakemake.benchmark
 
 from uae import plan
 from uae.config import ROOT, gpu, load
+from uae.data import catalogue
 from uae.errors import ConfigError
 from uae.paper import filling
 from uae.paper.layouts import items, layouts, wanted
@@ -46,6 +47,7 @@ if workflow.is_main_process:
 wildcard_constraints:
     scale=cfg.name.replace(".", r"\."),
     dataset="(robustness/)?[^/]+",  # those of robust models are in a folder apart
+    experiment="[^/]+",
     model="[^/]+",
     method="[^/]+",
     run="seed[0-9]+(-draw[0-9]+)?",
@@ -124,3 +126,25 @@ GRIDS = [name for name in FIGURES if items()["figures"][name]["numbers"] == "saf
 def caption(item):
     """The caption of a table or figure in Snakemake's report."""
     return Path(f"workflow/report/{item}.rst").read_text(encoding="utf-8")
+
+
+def files_of(name):
+    """The files that a name stands for: an item's, or with raw_ before it a data set's."""
+    if name in items()["tables"]:
+        found = [f"{RESULTS}/tables/{name}.csv"] * (name in TABLES)
+    elif name in items()["figures"]:
+        found = [f"{RESULTS}/figures/{name}.png"] * (name in FIGURES)
+    else:
+        data = name.removeprefix("raw_")
+        found = [f"data/raw/{data}/{file}" for file in catalogue.entries()[data].files]
+    if not found and cfg.records == "live":
+        raise WorkflowError(f"{name}: this configuration runs nothing of it")
+    if not found:
+        raise WorkflowError(
+            f"{name}: there are no records of it under {RESULTS}/records; run it with records=live"
+        )
+    return found
+
+
+NAMES = {*items()["tables"], *items()["figures"], *(f"raw_{name}" for name in catalogue.entries())}
+NAMED = [name for name in sys.argv[1:] if name in NAMES]

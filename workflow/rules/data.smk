@@ -1,8 +1,6 @@
-from uae.data import catalogue
-
 # In no command, parameter or resource, which logs and Snakemake's records repeat: it may have a password. And the
 # same file from elsewhere is no reason to run again.
-os.environ["UAE_DATA_MIRROR"] = cfg.mirror or ""
+os.environ.update(UAE_DATA_MIRROR=cfg.mirror or "")
 
 
 # Only another checksum fetches a file again: an edit of the code must not delete what may not be had twice.

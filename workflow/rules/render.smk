@@ -1,6 +1,3 @@
-from uae.data import catalogue
-
-
 rule render_table:
     """Render a table, ours beside the paper's: CSV, LaTeX and Markdown."""
     input:
@@ -112,25 +109,3 @@ rule report:
     shell:
         "uae report {params.folder} --out {output} --scale {params.scale} --fill {params.fill}"
         " --captions workflow/report > {log} 2>&1"
-
-
-def files_of(name):
-    """The files that a name stands for: an item's, or with raw_ before it a data set's."""
-    if name in items()["tables"]:
-        found = [f"{RESULTS}/tables/{name}.csv"] * (name in TABLES)
-    elif name in items()["figures"]:
-        found = [f"{RESULTS}/figures/{name}.png"] * (name in FIGURES)
-    else:
-        data = name.removeprefix("raw_")
-        found = [f"data/raw/{data}/{file}" for file in catalogue.entries()[data].files]
-    if not found and cfg.records == "live":
-        raise WorkflowError(f"{name}: this configuration runs nothing of it")
-    if not found:
-        raise WorkflowError(
-            f"{name}: there are no records of it under {RESULTS}/records; run it with records=live"
-        )
-    return found
-
-
-NAMES = {*items()["tables"], *items()["figures"], *(f"raw_{name}" for name in catalogue.entries())}
-NAMED = [name for name in sys.argv[1:] if name in NAMES]

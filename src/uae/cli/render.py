@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import reduce
 from pathlib import Path
 from typing import Annotated
@@ -59,9 +60,18 @@ def config(
         list[Path] | None,
         typer.Option(help="Settings on top of the scale's; given several times, the later win."),
     ] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of the files instead.")
+    ] = False,
+    keys: Annotated[bool, typer.Option("--keys", help="Print the meaning of every key instead.")] = False,
 ) -> None:
     """Print the configuration of a scale, checked."""
     from uae import config as configuration
+    from uae.config import document
+
+    if schema or keys:
+        print(json.dumps(document.schema(), indent=1) if schema else document.keys().rstrip())
+        return
 
     files = configfile or []
     settings = reduce(configuration.merge, map(configuration.read_yaml, files), {})

@@ -150,7 +150,8 @@ NotNegative = Annotated[FiniteFloat, BeforeValidator(_number), Field(ge=0, le=1e
 Positive = Annotated[
     FiniteFloat, BeforeValidator(_number), Field(gt=0, le=1e6), AfterValidator(_above_rounding)
 ]
-Bound = Annotated[Positive, BeforeValidator(fraction)]
+Fraction = Annotated[str, Field(pattern=r"^[0-9]{1,9} ?/ ?[0-9]{1,9}$")]
+Bound = Annotated[Positive, BeforeValidator(fraction, json_schema_input_type=Positive | Fraction)]
 Flag = Annotated[bool, BeforeValidator(_yes_or_no)]
 Name = Annotated[str, AfterValidator(name)]
 KnownData = Annotated[str, AfterValidator(known_data)]
