@@ -19,7 +19,7 @@ BLOCKS = {"Config": document.schema(), **document.schema()["$defs"]}
 
 
 def test_what_is_committed_is_current():
-    """Else write both again: uae config --schema > config/schema.json; uae config --keys > config/README.md"""
+    """Else write both again, see CONTRIBUTING.md."""
     assert json.loads((FOLDER / "schema.json").read_text()) == document.schema()
     assert (FOLDER / "README.md").read_text().rstrip() == document.keys().rstrip()
 

@@ -8,7 +8,7 @@ import time
 import pytest
 import yaml
 
-from uae import config
+from uae import config, plan
 from uae.config import strict_yaml, values
 from uae.errors import ConfigError
 
@@ -330,9 +330,9 @@ def test_the_command_lines_texts_are_numbers():
 
 
 def test_a_run_says_its_scale_and_rows():
-    summary = config.load({"scale": str(TINY), "only": "*/dense,svhn/*"}).summary
+    summary = plan.summary(config.load({"scale": str(TINY), "only": "*/dense,svhn/*"}))
     assert summary == "Scale tiny: 2 rows (mnist/dense, svhn/sparse)"
-    every = config.load({"scale": str(TINY)}).summary
+    every = plan.summary(config.load({"scale": str(TINY)}))
     assert every.startswith("Scale tiny: ") and every.endswith("mnist/convolutional, svhn/sparse, ...)")
-    frozen = config.load({"scale": "paper", "records": "frozen"}).summary
+    frozen = plan.summary(config.load({"scale": "paper", "records": "frozen"}))
     assert frozen == "Scale paper, frozen records: nothing but rendering"

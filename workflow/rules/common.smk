@@ -38,7 +38,7 @@ GPU = int(DEVICE == "cuda")
 THREADS = max(1, (workflow.cores or 1) // 4) if not GPU else 1
 
 if workflow.is_main_process:
-    logger.info(cfg.summary)
+    logger.info(plan.summary(cfg))
     if cfg.records == "live":
         none = cfg.device == "auto" and not GPU
         logger.info("No GPU found: everything runs on the CPU." if none else f"Device: {DEVICE}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,6 +19,20 @@ Network = Literal[
     "wide-resnet",
     "simclr",
 ]
+
+
+class Row(NamedTuple):
+    """One row of the unsupervised tables: a model on a data set."""
+
+    dataset: str
+    model: str
+
+
+class Run(NamedTuple):
+    """One retrained model of a row: a method, and for Gaussian augmentation the number of the draw."""
+
+    method: str
+    draw: int | None
 
 
 class Block(BaseModel):

@@ -13,13 +13,14 @@ from uae.config.strict_yaml import read_yaml
 HEAD = """# The keys of the configuration
 
 Written by `uae config --keys`; the same for editors is `schema.json` (`uae config --schema`).
-`config.yaml` holds what is the same at every scale, `scales/*.yaml` the sizes. Later files win: `config.yaml`,
-what a scale `extends`, the scale's file, `--configfile`, `--config`. `<name>` stands for names of your choice.
+`config.yaml` holds what is the same at every scale, `scales/*.yaml` the sizes. Later files win:
+`config.yaml`, what a scale `extends`, the scale's file, `--configfile`, `--config`. `<name>` stands for names
+of your choice.
 """
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema of a configuration file: it holds some of the keys, and a scale's may have `extends`."""
+    """The JSON schema of a configuration file: it has some of the keys, and a scale's may have `extends`."""
     from uae.config import Config
 
     found = Config.model_json_schema()

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from uae.config.blocks import Block, Network
+from uae.config.blocks import Block, Network, Row
 from uae.config.values import (
     Arguments,
     Count,
@@ -152,11 +152,25 @@ def check_fit(key: str, fit: Fit, training: str) -> None:
             )
 
 
-def check_rounds(key: str, methods: list[str]) -> None:
-    """Raise ValueError naming a method of two rounds whose first round is not among a row's methods."""
+def check_budget(
+    row: Row, budget: Budget, methods: list[str], models: dict[str, Recipe], attacks: dict[str, Attack]
+) -> None:
+    """Raise ValueError naming what a row has that its model, the attacks or its other methods do not allow.
+
+    methods: all of the row's.
+    """
+    where = f"reconstruction.{row.dataset}.models.{row.model}"
+    if row.model not in models:
+        raise ValueError(f"{where}: no such model under `models`")
+    training = models[row.model].training
+    if training == "simclr":
+        raise ValueError(f"{where}: no autoencoder; SimCLR's settings are under `contrastive`")
+    check_fit(where, budget, training)
+    for key in ("methods", "also"):
+        check_methods(f"{where}.{key}", getattr(budget, key) or [], attacks)
     for method in map(Method, methods):
         if method.is_attack and method.rounds == 2 and method.base not in methods:
             raise ValueError(
-                f"{key}: {method.name!r} attacks the model of {method.base!r}, which is not one of the row's "
-                f"methods: {', '.join(methods)}"
+                f"{where}: {method.name!r} attacks the model of {method.base!r}, which is not one of the "
+                f"row's methods: {', '.join(methods)}"
             )

@@ -15,7 +15,7 @@ from uae import identity
 from uae.config import Config
 from uae.plan.experiments import Job, Plan
 
-__all__ = ["Job", "made", "plan", "seed_of", "settings", "together"]
+__all__ = ["Job", "made", "plan", "seed_of", "settings", "summary", "together"]
 
 
 def plan(cfg: Config, seed: int | None = None) -> dict[str, Job]:
@@ -26,6 +26,15 @@ def plan(cfg: Config, seed: int | None = None) -> dict[str, Job]:
     found.supervised()
     found.robustness()
     return found.jobs
+
+
+def summary(cfg: Config) -> str:
+    """What a run is of, in a line: a second `--config` replaces the first without a word."""
+    if cfg.records == "frozen":
+        return f"Scale {cfg.name}, frozen records: nothing but rendering"
+    rows = ["/".join(row) for row in cfg.asked_for(cfg.every_row())]
+    first = ", ".join(rows[:3] + ["..."] * (len(rows) > 3))
+    return f"Scale {cfg.name}: {len(rows)} row" + "s" * (len(rows) != 1) + f" ({first})"
 
 
 def seed_of(output: str) -> int | None:

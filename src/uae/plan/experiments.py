@@ -100,7 +100,7 @@ class Plan:
                     attacked = self.checkpoint(row, Method(attack).attacked, seed)
                     settings = cfg.attacking(row.model, attack)
                     self.add("attack", self.uae(row, attack, seed), settings, data=data, checkpoint=attacked)
-            for seed in cfg.row_seeds(row) if self.seed is None else [self.seed]:
+            for seed in self.seeds(cfg.row_seeds(row)):
                 for method, draw in [original, *cfg.runs(row)] if row in cfg.rows else []:
                     self.add(
                         "evaluate",

@@ -1,0 +1,300 @@
+"""What settings there are: one pydantic model of the whole configuration.
+
+The rows that a configuration asks for, and the settings of each; which files these have is `uae.plan`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import model_validator
+
+from uae.config.blocks import Block, Row, Run
+from uae.config.contrastive import Contrastive
+from uae.config.files import scales
+from uae.config.reconstruction import (
+    Attack,
+    Budget,
+    DatasetBlock,
+    Panel,
+    Recipe,
+    Stationarity,
+    check_budget,
+    check_fit,
+    check_methods,
+)
+from uae.config.robustness import Model, Robust, Robustness, Source
+from uae.config.supervised import AttackSet, Supervised
+from uae.config.values import Count, Flag, Name, Runs, Seeds, Unique, short
+from uae.data import catalogue
+from uae.methods import Method
+
+
+class Config(Block):
+    scale: str
+    only: str
+    device: Literal["auto", "cpu", "cuda"]
+    records: Literal["live", "frozen"]
+    fill: Name | None
+    data_mirror: str | None
+    models: dict[Name, Recipe]
+    seeds: Seeds
+    together: Flag
+    train_limit: Count | None
+    attack: Attack
+    attacks: dict[Name, Attack]
+    methods: Annotated[list[Name], Unique]
+    gaussian_draws: Runs
+    reconstruction: dict[Name, DatasetBlock]
+    figure5: Annotated[list[Panel], Unique]
+    theorem1: Stationarity
+    contrastive: Contrastive
+    supervised: Supervised
+    robustness: Robustness
+
+    @model_validator(mode="after")
+    def _references(self) -> Config:
+        others = [name for name in scales() if name != self.name]
+        if self.fill is not None and self.fill not in others:
+            raise ValueError(
+                f"fill: {short(self.fill)} is none of the other scales: {', '.join(others)}, or empty"
+            )
+        for name in self.attacks:
+            if not (method := Method(name)).is_attack or method.base != name:
+                raise ValueError(
+                    f"attacks: {name!r} is a method's name; an attack's ends in no -2 or -to-clean"
+                )
+        check_methods("methods", self.methods, self.attacks)
+        for name, recipe in self.models.items():
+            if name == "classifier":  # its files would lie where those of `supervised.classifiers` do
+                raise ValueError("models.classifier: the supervised experiments have this name; take another")
+            check_fit(f"models.{name}", recipe, recipe.training)
+            if recipe.training == "simclr" and (given := recipe.fit()):
+                raise ValueError(f"models.{name}.{min(given)}: SimCLR's settings are under `contrastive`")
+        for row in self.every_row():
+            if budget := getattr(self.reconstruction.get(row.dataset), "models", {}).get(row.model):
+                check_budget(row, budget, self.row_methods(row), self.models, self.attacks)
+        for dataset, source in self.robustness.uaes.items():
+            if source.model not in getattr(self.reconstruction.get(source.dataset), "models", {}):
+                raise ValueError(
+                    f"robustness.uaes.{dataset}: no {source.model} on {source.dataset} under `reconstruction`"
+                )
+            if source.method not in self.attacks:
+                raise ValueError(f"robustness.uaes.{dataset}: {source.method} is not one of `attacks`")
+        names = {f"{row.dataset}/{row.model}" for row in self.every_row()}
+        for pattern in self.only.split(","):
+            if not fnmatch.filter(names, pattern.strip()):
+                raise ValueError(f"only: no dataset/model matches {short(pattern)}")
+        table1 = self.supervised.table1
+        panels = [
+            ("supervised.table1", Panel(dataset=table1.dataset, model=table1.model, method=method))
+            for method in table1.methods
+        ]
+        panels.append(("theorem1", self.theorem1))
+        for name, panel in [*(("figure5", panel) for panel in self.figure5), *panels]:
+            if panel.model not in getattr(self.reconstruction.get(panel.dataset), "models", {}):
+                raise ValueError(f"{name}: no {panel.model} on {panel.dataset} under `reconstruction`")
+            if panel.method not in self.attacks:
+                raise ValueError(f"{name}: {panel.method} is not one of `attacks`")
+        return self
+
+    @property
+    def mirror(self) -> str | None:
+        return self.data_mirror or os.environ.get("UAE_DATA_MIRROR") or None
+
+    @property
+    def name(self) -> str:
+        """The scale's name, which is its folder under results/."""
+        return Path(self.scale).stem
+
+    def limited(self, data: str, limit: int | None = None) -> str:
+        """A data name with its limit of training samples, or else the scale's, where it names no number."""
+        limit = limit or self.train_limit
+        entry, explicit = catalogue.lookup(data)
+        if explicit or not limit or limit >= entry.train:
+            return data
+        base, plus, transformations = data.partition("+")
+        return f"{base}@{limit}{plus}{transformations}"
+
+    def every_row(self) -> list[Row]:
+        """All that there is to ask for."""
+        rows = [(dataset, model) for dataset, block in self.reconstruction.items() for model in block.models]
+        rows += [(self.contrastive.dataset, "simclr")]
+        rows += [(dataset, "classifier") for dataset in self.supervised.classifiers]
+        rows += [(dataset, model) for dataset, models in self.robustness.models.items() for model in models]
+        return [Row(*row) for row in dict.fromkeys(rows)]
+
+    def wants(self, dataset: str, model: str) -> bool:
+        """Whether `only` asks for a row."""
+        return any(fnmatch.fnmatch(f"{dataset}/{model}", p.strip()) for p in self.only.split(","))
+
+    # The unsupervised experiments: what is run.
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows of the unsupervised tables, those that `only` asks for."""
+        return self.asked_for(
+            [Row(dataset, model) for dataset, block in self.reconstruction.items() for model in block.models]
+        )
+
+    def asked_for(self, rows: list[Row]) -> list[Row]:
+        return [row for row in rows if self.wants(*row)]
+
+    @property
+    def contrastive_rows(self) -> list[Row]:
+        """SimCLR's row, if `only` asks for it."""
+        return self.asked_for([Row(self.contrastive.dataset, "simclr")])
+
+    @property
+    def panels(self) -> list[Panel]:
+        """The grids of Figure 5 that `only` asks for."""
+        return [panel for panel in self.figure5 if Row(panel.dataset, panel.model) in self.rows]
+
+    @property
+    def stationarity(self) -> list[Stationarity]:
+        """Theorem 1's attack, if `only` asks for its row."""
+        return [self.theorem1] if Row(self.theorem1.dataset, self.theorem1.model) in self.rows else []
+
+    def budget(self, row: Row | Panel) -> Budget:
+        return self.reconstruction[row.dataset].models[row.model]
+
+    def row_seeds(self, row: Row | Panel) -> list[int]:
+        return self.budget(row).seeds or self.seeds
+
+    def row_methods(self, row: Row) -> list[str]:
+        """The row's methods, without the original."""
+        budget = self.budget(row)
+        methods = self.methods if budget.methods is None else budget.methods
+        return list(dict.fromkeys([*methods, *budget.also]))
+
+    def runs(self, row: Row) -> list[Run]:
+        """Every retraining of a row and one seed."""
+        return [
+            Run(method, draw)
+            for method in self.row_methods(row)
+            for draw in (range(self.gaussian_draws) if Method(method).sigma else [None])
+        ]
+
+    def row_attacks(self, row: Row) -> list[str]:
+        """The UAE sets that a row needs, first rounds before second ones."""
+        sets = [name for method in self.row_methods(row) for name in Method(method).attacks]
+        sets += [panel.method for panel in self.panels if (panel.dataset, panel.model) == row]
+        table1 = self.supervised.table1
+        if (table1.dataset, table1.model) == row and Row(row.dataset, "classifier") in self.classifiers:
+            sets += table1.methods
+        sets += [source.method for source in self.uae_sources if (source.dataset, source.model) == row]
+        return sorted(dict.fromkeys(sets), key=lambda name: Method(name).rounds)
+
+    # What each job is given. Only these settings decide whether it runs again.
+
+    def data_name(self, row: Row) -> str:
+        """The prepared data of a row: its variant, with the limit of training samples."""
+        return self.limited(self.reconstruction[row.dataset].data, self.budget(row).train_limit)
+
+    def training(self, row: Row, method: str) -> dict[str, Any]:
+        """The settings of one training, retraining included: network, training, arguments and the fit's."""
+        budget, recipe = self.budget(row), self.models[row.model]
+        epochs = budget.epochs if method == "original" else budget.retrain_epochs
+        return {
+            "network": recipe.network,
+            "training": recipe.training,
+            "arguments": budget.arguments,
+            "epochs": epochs,
+            **recipe.fit(),
+            **budget.fit(),
+            **({"keep_best": True} if method == "matched-best" else {}),
+        }
+
+    def attacking(self, model: str, attack: str) -> dict[str, Any]:
+        """The settings of one UAE generation."""
+        preset = self.attacks[Method(attack).base]
+        mine_keys = {"critic", "inner_steps", "critic_lr", "random_sampling", "after_activation"}
+        settings = {
+            "attack": preset.model_dump(exclude=mine_keys | {"squared", "objective"}),
+            "squared": preset.squared,
+            "mine": None,
+        }
+        if preset.objective == "l2":
+            return settings
+        recipe = self.models[model]
+        if recipe.samples == "random":
+            settings["random_sampling"] = preset.random_sampling.model_dump()
+        else:
+            settings["layer"] = recipe.activation if preset.after_activation else None
+        settings["mine"] = {
+            "critic": preset.critic,
+            "inner_steps": preset.inner_steps,
+            "lr": preset.critic_lr,
+        }
+        return settings
+
+    # The supervised experiments
+
+    @property
+    def classifiers(self) -> list[Row]:
+        """The classifiers of the supervised experiments, those that `only` asks for."""
+        return self.asked_for([Row(dataset, "classifier") for dataset in self.supervised.classifiers])
+
+    def classifier_data(self, row: Row) -> str:
+        block = self.supervised.classifiers[row.dataset]
+        return self.limited(block.data, block.train_limit)
+
+    def supervised_items(self, row: Row) -> list[str]:
+        """What a classifier is attacked for; Table 1 also needs its row of the unsupervised tables."""
+        table1 = self.supervised.table1
+        there = Row(table1.dataset, table1.model) in self.rows
+        return [item for item in self.supervised.items(row.dataset) if item != "table1" or there]
+
+    def supervised_sets(self, row: Row) -> list[AttackSet]:
+        return self.supervised.sets(row.dataset)
+
+    # The robustness experiments
+
+    @property
+    def robust_rows(self) -> list[Row]:
+        """The models of the robustness experiments, those that `only` asks for."""
+        models = self.robustness.models
+        return self.asked_for([Row(dataset, name) for dataset in models for name in models[dataset]])
+
+    def robust_model(self, row: Row) -> Model:
+        return self.robustness.models[row.dataset][row.model]
+
+    def surrogates(self, rows: list[Row]) -> list[Row]:
+        """The models whose examples are tried on some others."""
+        checks = [(row.dataset, self.robust_model(row).sanity) for row in rows]
+        return [Row(dataset, sanity.surrogate) for dataset, sanity in checks if sanity]
+
+    @property
+    def robust_made(self) -> list[Row]:
+        """The models that are trained: those asked for, and those whose examples are tried on them."""
+        return list(dict.fromkeys([*self.robust_rows, *self.surrogates(self.robust_rows)]))
+
+    def robust_runs(self, row: Row) -> list[Robust]:
+        return [Robust(*row, method) for method in self.robust_model(row).methods]
+
+    @property
+    def uae_sources(self) -> list[Source]:
+        """The rows of the unsupervised tables whose UAEs the models are trained with."""
+        needed = {
+            run.dataset
+            for row in self.robust_made
+            for run in self.robust_runs(row)
+            if run.method == "mine-uae"
+        }
+        return [self.robustness.uaes[dataset] for dataset in self.robustness.uaes if dataset in needed]
+
+    @property
+    def made_rows(self) -> list[Row]:
+        """The rows of the unsupervised tables that are made: those asked for, and the sources of UAEs."""
+        sources = [Row(source.dataset, source.model) for source in self.uae_sources]
+        return list(dict.fromkeys([*self.rows, *sources]))
+
+    def robust_data(self, row: Row) -> str:
+        model = self.robust_model(row)
+        if model.data is not None:
+            return self.limited(model.data, model.train_limit)
+        source = self.robustness.uaes[row.dataset]
+        return self.data_name(Row(source.dataset, source.model))
