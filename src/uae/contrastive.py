@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from uae.augmentations import Augmentation
+from uae.views import Augmentation
 
 VIEWS_AT_A_TIME = {"cpu": 500, "cuda": 8000}
 

@@ -229,7 +229,7 @@ def test_a_killed_attack_goes_on(folder, monkeypatch):
         "2",
     ]
     arguments += ["--data", "many.npy", "--inner-steps", "1", "--out", "uae.safetensors"]
-    offered, kept = [], problem.Kept.result
+    offered, kept = [], problem.Incumbents.result
 
     def result(self):
         offered.append(len(self.delta))
@@ -238,13 +238,15 @@ def test_a_killed_attack_goes_on(folder, monkeypatch):
         return kept(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(problem.Kept, "result", result)
+        patch.setattr(problem.Incumbents, "result", result)
         CliRunner().invoke(app, arguments)
     partial = Path("uae.safetensors.partial")
     left = len(uae.AttackResult.load(partial))
     assert 0 < left < 600 and not Path("uae.safetensors").exists()
     chunks = []
-    monkeypatch.setattr(problem.Kept, "result", lambda self: chunks.append(len(self.delta)) or kept(self))
+    monkeypatch.setattr(
+        problem.Incumbents, "result", lambda self: chunks.append(len(self.delta)) or kept(self)
+    )
     assert CliRunner().invoke(app, arguments).exit_code == 0
     assert sum(chunks) == 600 - left and not partial.exists()
     assert len(uae.AttackResult.load("uae.safetensors")) == 600

@@ -7,7 +7,7 @@ from tests.unit.test_claims import record as plain
 from tests.unit.test_claims import verdict
 from uae.attacks import AttackResult
 from uae.paper import claims, perturbation, tables
-from uae.stages.evaluate import describe
+from uae.stages.evaluate.autoencoders import describe
 
 GREY = 1 / 255
 
@@ -80,3 +80,28 @@ def test_some_rows_without_a_perturbation_leave_the_verdict_to_the_others():
     found = verdict(loaded, cells={"dataset": ["mnist", "svhn"]})
     assert [row.state for row in found.rows] == [claims.NO_PERTURBATION, "holds"]
     assert found.verdict == claims.PARTLY
+
+
+@pytest.mark.parametrize(
+    ("own", "source", "flat"),
+    [
+        (0.0, 0.5, True),
+        (0.5, 0.0, False),  # what the record says counts
+        (None, 0.0, True),  # an older record: the UAEs of its row
+        (None, 0.5, False),
+        (None, None, False),
+    ],
+)
+def test_robust_models_trained_with_originals_are_named(own, source, flat):
+    """Figures 9 and 10 (a): a model that saw its originals twice shows nothing about UAEs."""
+    kept = {"experiment": "robustness", "model": "classifier"}
+    robust = plain("mine-uae", accuracy=0.9, **({} if own is None else {"median_change": own}))
+    records = [robust.model_copy(update=kept), plain("matched", accuracy=0.9).model_copy(update=kept)]
+    if source is not None:
+        records.append(
+            record("mine-uae", test_error=0.4, median_change=source).model_copy(
+                update={"model": perturbation.SOURCE}
+            )
+        )
+    found = {key for key in perturbation.unperturbed(records) if key[0] == "robustness"}
+    assert {key[-1] for key in found} == ({"mine-uae"} if flat else set())

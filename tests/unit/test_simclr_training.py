@@ -17,8 +17,10 @@ from lightly.utils.benchmarking import knn_predict
 from lightly.utils.lars import LARS as LightlyLARS
 
 from uae import models
+from uae.contrastive import nt_xent
 from uae.errors import Diverged
-from uae.evaluation import contrastive, knn
+from uae.evaluation import knn
+from uae.evaluation import simclr as measures
 from uae.training import linear, loop, simclr
 from uae.training.lars import LARS, groups, warmup_cosine
 
@@ -92,11 +94,11 @@ def test_the_loss_falls():
     waves = torch.sin((0.3 + 2 * pitch) * (row * (3 * angle).cos() + column * (3 * angle).sin()))
     x = (0.5 + 0.5 * waves).expand(128, 3, 16, 16).contiguous()
     model = network()
-    before = contrastive.loss(model.eval(), x, batch_size=32)
+    before = measures.loss(model.eval(), x, batch_size=32)
     # LARS moves a weight by a thousandth of its norm: so small a batch needs a large rate.
     history = simclr.fit(model, x, lr=30.0, warmup=2, batch_size=32, epochs=15, seed=0)
     assert len(history) == 15 and history[-1] < history[0] - 0.3
-    assert contrastive.loss(model, x, batch_size=32) < before - 0.3
+    assert measures.loss(model, x, batch_size=32) < before - 0.3
     assert not model.training
 
 
@@ -160,7 +162,7 @@ def test_constant_views_end_the_training_with_their_reason():
 
 def test_test_loss_is_refused_for_fewer_images_than_a_batch():
     with pytest.raises(ValueError, match="20 images are fewer than a batch of 512"):
-        contrastive.loss(network().eval(), IMAGES)
+        measures.loss(network().eval(), IMAGES)
 
 
 def test_features_leave_the_mode_and_do_not_depend_on_the_batch(monkeypatch):
@@ -183,7 +185,7 @@ def test_linear_evaluation_reaches_scikit_learns_minimum():
     head = nn.Linear(6, 4)
     linear.fit(head, x, y, batch_size=50, epochs=100, seed=0)
     reference = LogisticRegression(C=np.inf, max_iter=1000, tol=1e-8).fit(x.numpy(), y.numpy())
-    accuracy, cross_entropy = contrastive.linear(head, x, y)
+    accuracy, cross_entropy = measures.linear(head, x, y)
     least = log_loss(y.numpy(), reference.predict_proba(x.numpy()))
     assert least <= cross_entropy < 1.01 * least
     assert accuracy == pytest.approx(reference.score(x.numpy(), y.numpy()), abs=0.01)
@@ -216,4 +218,4 @@ def test_the_papers_loss_is_below_what_nt_xent_can_be():
     least = math.log(math.exp(2) + (views - 2) * math.exp(-2 / 511)) - 2
     assert least > 4.9
     simplex = torch.eye(512, dtype=torch.float64) - 1 / 512
-    assert contrastive.nt_xent(simplex.expand(2, 512, 512)).item() == pytest.approx(least, rel=1e-9)
+    assert nt_xent(simplex.expand(2, 512, 512)).item() == pytest.approx(least, rel=1e-9)

@@ -9,7 +9,7 @@ from scipy import stats
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
-from uae.augmentations import HUE, Augmentation, Views, colour_jitter, resized_crop, shift_hue
+from uae.views import HUE, Augmentation, Views, colour_jitter, resized_crop, shift_hue
 
 IMAGES = torch.rand(24, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 N = 4000

@@ -118,7 +118,7 @@ def test_the_package_never_imports_the_workflow():
 @pytest.mark.parametrize(
     ("stage", "used", "not_used"),
     [
-        ("uae.stages.train", ["training/loop.py", "augment.py", "models/simclr.py", "attacks/result.py"],
+        ("uae.stages.train", ["training/loop.py", "augmentation.py", "models/simclr.py", "attacks/result.py"],
          ["attacks/minmax.py", "mine/kernel.py", "losses.py", "paper/tables.py"]),
         ("uae.stages.attack", ["mine/kernel.py", "attacks/minmax.py", "sampling.py", "losses.py"],
          ["training/loop.py", "evaluation/reconstruction.py"]),

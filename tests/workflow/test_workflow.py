@@ -103,7 +103,7 @@ MAKING = {"make"} | RENDERING
     [
         ("src/uae/paper/tables.py", '"""Tables', '"""The tables', RENDERING),
         ("src/uae/evaluation/reconstruction.py", "BATCH = 1000", "BATCH = 500", MAKING),
-        ("src/uae/augment.py", '"""Augmented', '"""The augmented', MAKING),
+        ("src/uae/augmentation.py", '"""Augmented', '"""The augmented', MAKING),
         ("config/scales/preview.yaml", "# The smallest", "# A small", set()),
     ],
 )

@@ -1,4 +1,4 @@
-"""What the attacks under a criterion share: the settings, and the way through the samples chunk by chunk."""
+"""What the attacks under a criterion share: the way through the samples chunk by chunk."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from uae.attacks import checks, probe, threads
-from uae.attacks.problem import Kept, Problem, part_of
+from uae.attacks.problem import Incumbents, Problem, part_of
 from uae.attacks.restore import left_as_found
 from uae.attacks.result import AttackResult
+from uae.attacks.settings import Settings
 from uae.attacks.threads import Loss
 from uae.errors import BadFile
-from uae.mine import MINE
 from uae.sampling import CPU_SAMPLES, ConvolutionOutput, Features, RandomSampling, default_for
 
 log = logging.getLogger(__name__)
@@ -37,61 +37,8 @@ PIXEL_STEPS = 64 * 784 * 9000
 
 
 @dataclass(frozen=True)
-class ConstrainedAttack:
-    """Descent on c * f+(x + delta) + similarity(x, x + delta), with f <= 0 where the attack succeeds.
-
-    For an unsupervised model the similarity is the per-sample mutual information, which is minimised;
-    f = loss(x_adv, x) - loss(x, x) + kappa. For a supervised one, `maximize_mi` turns its sign and
-    f is the classifier's margin plus kappa. With `mi=None` the loss itself is maximised.
-
-    eps: bound on |delta| per feature.  steps: T.  alpha: step of delta.
-    kappa: margin of the criterion.  c0: first value of c.
-    init: `zeros` (Algorithm 1) or `noise` (the released code: Glorot-uniform).
-    keep: of the successes, the `best` (smallest similarity) or the `last`.
-    on_failure: `original` replicates the sample (section 5.1); `best` keeps the iterate with the
-        smallest f (the released code).
-    mi_floor: iterates with an MI at or below do not count as the best (the released code: 0).
-    bounds: the range of the data. Examples keep to it and to eps within the rounding of their dtype.
-    batch_size: samples at a time; None fits them to the device. It changes no result.
-
-    On a CPU each thread that PyTorch may use attacks a batch of its own, with a deep copy of the loss,
-    where that says `threaded` (`uae.losses`).
-    """
-
-    eps: float = 1.0
-    steps: int = 40
-    alpha: float = 0.01
-    kappa: float = 0.0
-    mi: MINE | None = field(default_factory=MINE)
-    maximize_mi: bool = False
-    c0: float = 0.0
-    init: Literal["zeros", "noise"] = "zeros"
-    keep: Literal["best", "last"] = "best"
-    on_failure: Literal["original", "best"] = "original"
-    mi_floor: float | None = None
-    bounds: tuple[float, float] = (0.0, 1.0)
-    batch_size: int | None = None
-
-    def __post_init__(self) -> None:
-        checks.check_counts(self, "steps")
-        for name in ("eps", "alpha"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in ("kappa", "c0"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
-        for name, known in (
-            ("init", ("zeros", "noise")),
-            ("keep", ("best", "last")),
-            ("on_failure", ("original", "best")),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}: {getattr(self, name)!r} is not one of {', '.join(known)}")
-        checks.check_settings(self.bounds, self.batch_size)
-
-    @property
-    def total_steps(self) -> int:
-        return self.steps
+class ConstrainedAttack(Settings):
+    """An attack under a criterion; for its settings see `Settings`, for its call `__call__`."""
 
     def __call__(
         self,
@@ -166,7 +113,9 @@ class ConstrainedAttack:
             x = images[rows].clone()  # whatever a model does to it, the caller's stay as they are
             problem = Problem(self, part_of(own, rows), x, seed, index[rows], features, stop)
             steps = self.total_steps + 1
-            kept = Kept(problem, trace, lambda step: done(rows, (rows.stop - rows.start) * step // steps))
+            kept = Incumbents(
+                problem, trace, lambda step: done(rows, (rows.stop - rows.start) * step // steps)
+            )
             self._search(problem, kept)
             checks.check_untouched(x, images[rows])
             return kept.result()
@@ -183,7 +132,7 @@ class ConstrainedAttack:
                     due = now + taken + max(SECONDS_BETWEEN_SAVES, taken / SAVING_SHARE)
         return parts
 
-    def _search(self, problem: Problem, kept: Kept) -> None:
+    def _search(self, problem: Problem, kept: Incumbents) -> None:
         raise NotImplementedError
 
     def _digest(self, images: Tensor, index: Tensor, seed: int, trace: bool) -> str:

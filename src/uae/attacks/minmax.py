@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from uae.attacks.constrained import ConstrainedAttack
-from uae.attacks.problem import Kept, Problem
+from uae.attacks.problem import Incumbents, Problem
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class MinMaxAttack(ConstrainedAttack):
         """
         return cls(**{"c0": 1e-3, "init": "noise", "on_failure": "best", "mi_floor": 0.0} | changes)
 
-    def _search(self, problem: Problem, kept: Kept) -> None:
+    def _search(self, problem: Problem, kept: Incumbents) -> None:
         delta = problem.start()
         c = problem.clean.new_full((len(delta),), self.c0)
         point = problem(delta)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from uae.attacks import checks
 from uae.attacks.constrained import ConstrainedAttack
-from uae.attacks.problem import Kept, Problem
+from uae.attacks.problem import Incumbents, Problem
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class PenaltyAttack(ConstrainedAttack):
     def total_steps(self) -> int:
         return self.searches * self.steps
 
-    def _search(self, problem: Problem, kept: Kept) -> None:
+    def _search(self, problem: Problem, kept: Incumbents) -> None:
         c, lower, upper = (
             problem.clean.new_full((len(problem.x),), value) for value in (self.c0, self.lower, self.upper)
         )

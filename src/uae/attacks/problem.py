@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,12 +13,10 @@ from torch import Tensor
 from uae import seeding
 from uae.attacks import checks, threads
 from uae.attacks.result import AttackResult
+from uae.attacks.settings import Settings
 from uae.attacks.threads import Loss
 from uae.mine import Estimator
 from uae.sampling import Features
-
-if TYPE_CHECKING:
-    from uae.attacks.constrained import ConstrainedAttack
 
 STEPS_BETWEEN_REPORTS = 500  # of a long attack's progress within a chunk of samples
 
@@ -39,7 +37,7 @@ class Problem:
 
     def __init__(
         self,
-        attack: ConstrainedAttack,
+        attack: Settings,
         loss: Loss,
         x: Tensor,
         seed: int,
@@ -56,8 +54,8 @@ class Problem:
         everyone = torch.ones(len(x), dtype=torch.bool, device=x.device)
         self.eligible = loss.eligible(x) if hasattr(loss, "eligible") else everyone
         self.threshold = self.clean if getattr(loss, "relative", True) else torch.zeros_like(self.clean)
-        self.flat = self.eligible.clone()  # whose criterion has had no gradient so far
-        self.few = False  # whether the last evaluation asked for less than half of the gradients
+        self.without_gradient = self.eligible.clone()  # whose criterion has had no gradient so far
+        self.few_gradients = False  # whether the last evaluation asked for less than half of the gradients
         self.restart()
 
     def restart(self) -> None:
@@ -123,7 +121,7 @@ class Problem:
         Nobody asks for the gradient where f <= 0, once it is known not to be zero everywhere: f+ has none
         there. While that holds for most samples, the others alone go back through the model.
         """
-        if self.few:
+        if self.few_gradients:
             with torch.no_grad():
                 value = self.loss(x_adv, self.x)
             checks.check_loss(value, len(x_adv))
@@ -132,13 +130,13 @@ class Problem:
         f = value - self.threshold + self.attack.kappa
         # Of the L2-UAE the loss is the similarity, too. On a GPU the look at f would wait for the device.
         if self.features is not None and self.x.device.type == "cpu":
-            asked = (f > 0) | self.flat
-            if self.few:
+            asked = (f > 0) | self.without_gradient
+            if self.few_gradients:
                 grad, rows = torch.zeros_like(x_adv), asked.nonzero()[:, 0]
                 if len(rows):
                     grad[rows] = _differentiate(part_of(self.loss, rows), x_adv[rows], self.x[rows])[1]
-            self.few = 2 * int(asked.sum()) < len(asked)
-        self.flat &= (grad.flatten(1) == 0).all(1)
+            self.few_gradients = 2 * int(asked.sum()) < len(asked)
+        self.without_gradient &= (grad.flatten(1) == 0).all(1)
         return f, value, grad
 
 
@@ -156,7 +154,7 @@ def _differentiate(loss: Loss, x_adv: Tensor, x: Tensor) -> tuple[Tensor, Tensor
         return value.detach(), checks.gradient(value, x_adv)
 
 
-class Kept:
+class Incumbents:
     """Each sample's best iterate so far: the success with the smallest similarity."""
 
     def __init__(self, problem: Problem, trace: bool, progress: Callable[[int], None]):
@@ -216,7 +214,7 @@ class Kept:
             step=self.step,
             index=problem.index,
             eligible=problem.eligible,
-            zero_gradient=problem.flat,
+            zero_gradient=problem.without_gradient,
             trace=None if self.trace is None else self.trace.T.contiguous(),
             stationarity=self.stationarity,
         )

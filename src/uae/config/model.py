@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 from pydantic import model_validator
 
 from uae.config.blocks import Block, Row, Run
-from uae.config.contrastive import Contrastive
 from uae.config.files import scales
 from uae.config.reconstruction import (
     Attack,
@@ -27,6 +26,7 @@ from uae.config.reconstruction import (
     check_methods,
 )
 from uae.config.robustness import Model, Robust, Robustness, Source
+from uae.config.simclr import Contrastive
 from uae.config.supervised import AttackSet, Supervised
 from uae.config.values import Count, Flag, Name, Runs, Seeds, Unique, short
 from uae.data import catalogue

@@ -16,16 +16,16 @@ from uae import locks, records, storage
 from uae.errors import BadFile, InputError
 
 # The files of `uae` that train and that attack: a state left by other code is not resumed.
-TRAINING = ("augment*.py", "contrastive.py", "models/*.py", "seed*.py", "training/*.py")
+TRAINING = ("augmentation.py", "views.py", "contrastive.py", "models/*.py", "*seed*.py", "training/*.py")
 ATTACK = (
     "attacks/*.py",
-    "augmentations.py",
+    "views.py",
     "contrastive.py",
     "losses.py",
     "mine/*.py",
     "models/*.py",
     "sampling.py",
-    "seed*.py",
+    "*seed*.py",
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from uae import augment, checkpoints, identity, models, records, seeding, storage, training, upstream
+from uae import augmentation, checkpoints, identity, models, records, seeding, storage, training, upstream
 from uae.attacks import AttackResult
 from uae.data import prepared
 from uae.errors import InputError
@@ -115,10 +115,10 @@ def augmented(
     if method.name == "original":
         return x, None
     if method.sigma is not None:
-        return augment.augmented(x, augment.gaussian(x, method.sigma, seed, draw or 0)), None
+        return augmentation.augmented(x, augmentation.gaussian(x, method.sigma, seed, draw or 0)), None
     extra = sets or [x] * method.rounds
-    targets = augment.augmented(x, *[x] * len(extra)) if method.clean_target else None
-    return augment.augmented(x, *extra), targets
+    targets = augmentation.augmented(x, *[x] * len(extra)) if method.clean_target else None
+    return augmentation.augmented(x, *extra), targets
 
 
 def _noted(progress: Progress, epochs: int):

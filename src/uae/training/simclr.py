@@ -7,12 +7,12 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from uae.augmentations import Augmentation
 from uae.contrastive import autocast, nt_xent
 from uae.errors import Diverged
 from uae.models.simclr import SimCLR
 from uae.training import loop
 from uae.training.lars import LARS, groups, warmup_cosine
+from uae.views import Augmentation
 
 VIEWS = 2
 

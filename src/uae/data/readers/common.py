@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from uae import seeds
+from uae import subseeds
 from uae.data.catalogue import Entry
 from uae.errors import DataError
 
@@ -15,7 +15,7 @@ Split = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 def rng(purpose: str) -> np.random.Generator:
     """The generator of one choice that belongs to the data: the same in every run."""
-    return np.random.default_rng(seeds.derive(0, purpose))
+    return np.random.default_rng(subseeds.derive(0, purpose))
 
 
 def stratified(x: np.ndarray, y: np.ndarray, entry: Entry, source: str | Path) -> Split:
@@ -27,7 +27,7 @@ def stratified(x: np.ndarray, y: np.ndarray, entry: Entry, source: str | Path) -
     values, counts = np.unique(y, return_counts=True)
     if counts.min() < 2:
         raise DataError(f"{source}: class {values[counts.argmin()]} has one sample: none for a test split")
-    seed = seeds.derive(0, "split") % 2**32
+    seed = subseeds.derive(0, "split") % 2**32
     x_train, x_test, y_train, y_test = train_test_split(
         x, y, train_size=entry.train, test_size=entry.test, stratify=y, random_state=seed
     )

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from uae import augment, checkpoints, identity, records
+from uae import augmentation, checkpoints, identity, records
 from uae.attacks import AttackResult
 from uae.data import prepared
 from uae.evaluation import reconstruction as measures
@@ -64,7 +64,7 @@ def reconstruction(
         used = used | {"attack": result.metadata["attack"]}
         metrics |= describe(result, x_train.cpu())
     elif method.sigma is not None:
-        noisy = augment.gaussian(x_train, method.sigma, names.seed, names.draw or 0)
+        noisy = augmentation.gaussian(x_train, method.sigma, names.seed, names.draw or 0)
         metrics["asr"] = measures.success_rate(checkpoints.load(original, device)[0], x_train, noisy)
     provenance["evaluation"] = clock.provenance(run["settings"], records.device_name(device))
     writing.record(

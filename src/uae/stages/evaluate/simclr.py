@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from uae import checkpoints, identity, records, seeding
 from uae.attacks import PGD, AttackResult
 from uae.data import prepared
-from uae.evaluation import contrastive as measures
 from uae.evaluation import knn, robustness
+from uae.evaluation import simclr as measures
 from uae.losses import CrossEntropy
 from uae.models.simclr import SimCLR
 from uae.stages import Progress, use
@@ -36,7 +36,7 @@ def contrastive(
     """The record of one model, for Table 7 and Figure 10 (b).
 
     uae: the sets that the model was trained with.  parents: the models that these attack.
-    settings: of `config.contrastive.Contrastive.measuring`.
+    settings: of `config.simclr.Contrastive.measuring`.
     """
     use(device)
     clock, names = records.Clock(), identity.names(target)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from uae.augmentations import Augmentation
 from uae.contrastive import nt_xent
+from uae.views import Augmentation
 
 
 @torch.no_grad()

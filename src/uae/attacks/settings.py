@@ -1,0 +1,67 @@
+"""What the attacks under a criterion can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from uae.attacks import checks
+from uae.mine import MINE
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Descent on c * f+(x + delta) + similarity(x, x + delta), with f <= 0 where the attack succeeds.
+
+    For an unsupervised model the similarity is the per-sample mutual information, which is minimised;
+    f = loss(x_adv, x) - loss(x, x) + kappa. For a supervised one, `maximize_mi` turns its sign and
+    f is the classifier's margin plus kappa. With `mi=None` the loss itself is maximised.
+
+    eps: bound on |delta| per feature.  steps: T.  alpha: step of delta.
+    kappa: margin of the criterion.  c0: first value of c.
+    init: `zeros` (Algorithm 1) or `noise` (the released code: Glorot-uniform).
+    keep: of the successes, the `best` (smallest similarity) or the `last`.
+    on_failure: `original` replicates the sample (section 5.1); `best` keeps the iterate with the
+        smallest f (the released code).
+    mi_floor: iterates with an MI at or below do not count as the best (the released code: 0).
+    bounds: the range of the data. Examples keep to it and to eps within the rounding of their dtype.
+    batch_size: samples at a time; None fits them to the device. It changes no result.
+
+    On a CPU each thread that PyTorch may use attacks a batch of its own, with a deep copy of the loss,
+    where that says `threaded` (`uae.losses`).
+    """
+
+    eps: float = 1.0
+    steps: int = 40
+    alpha: float = 0.01
+    kappa: float = 0.0
+    mi: MINE | None = field(default_factory=MINE)
+    maximize_mi: bool = False
+    c0: float = 0.0
+    init: Literal["zeros", "noise"] = "zeros"
+    keep: Literal["best", "last"] = "best"
+    on_failure: Literal["original", "best"] = "original"
+    mi_floor: float | None = None
+    bounds: tuple[float, float] = (0.0, 1.0)
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        checks.check_counts(self, "steps")
+        for name in ("eps", "alpha"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        for name in ("kappa", "c0"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        for name, known in (
+            ("init", ("zeros", "noise")),
+            ("keep", ("best", "last")),
+            ("on_failure", ("original", "best")),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}: {getattr(self, name)!r} is not one of {', '.join(known)}")
+        checks.check_settings(self.bounds, self.batch_size)
+
+    @property
+    def total_steps(self) -> int:
+        return self.steps
