@@ -308,6 +308,11 @@ RECORDS = {
         for panel in cfg.stationarity
         for suffix in ["safetensors", "json"]
     ],
+    "estimator": [
+        f"{RESULTS}/records/estimator/gaussian-pairs/{samples}/{attack}/seed{cfg.seeds[0]}.json"
+        for samples in cfg.estimator.models
+        for attack in cfg.estimator.attacks
+    ],
     "contrastive": [
         f"{files('records/contrastive', row)}/{method}/seed{seed}.json"
         for row in cfg.contrastive_rows

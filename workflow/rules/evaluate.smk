@@ -103,3 +103,26 @@ for panel in cfg.stationarity:
             " --dataset {params.dataset} --model {params.model} --method {params.method}"
             " --seed {wildcards.seed} --settings {params.settings:q} --samples {params.samples} --steps {params.steps}"
             " --made {params.made:q} --device {resources.device} > {log} 2>&1"
+
+
+# On the CPU: all of it is small, and a GPU's estimates would differ in the last digits alone.
+rule try_estimator:
+    input:
+        code=sources("uae.stages.estimator"),
+    output:
+        RECORDS["estimator"],
+    log:
+        f"logs/{cfg.name}/estimator.log",
+    benchmark:
+        f"benchmarks/jobs/{cfg.name}/estimator.tsv"
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    params:
+        settings=as_json(cfg.trial),
+        seed=cfg.seeds[0],
+        folder=f"{RESULTS}/records/estimator/gaussian-pairs",
+    message:
+        "Try the estimator on pairs whose mutual information is known"
+    shell:
+        "uae estimator --settings {params.settings:q} --records {params.folder} --seed {params.seed} > {log} 2>&1"

@@ -71,6 +71,19 @@ def examples(
 
 
 @app.command(rich_help_panel=STAGES)
+def estimator(
+    settings: Settings,
+    records: Annotated[Path, typer.Option(help="The folder of the trial's records.")],
+    seed: Seed = 0,
+) -> None:
+    """Try per-sample MINE on pairs whose mutual information is known, on the CPU."""
+    from uae.stages import estimator as stage
+
+    with bar("estimator") as progress:
+        stage.estimator(records, **json.loads(settings), seed=seed, progress=progress)
+
+
+@app.command(rich_help_panel=STAGES)
 def stationarity(
     data: Data,
     checkpoint: Checkpoint,

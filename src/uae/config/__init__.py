@@ -25,6 +25,7 @@ from uae.config.reconstruction import (
     Panel,
     Recipe,
     Stationarity,
+    Trial,
     check_fit,
     check_methods,
     check_rounds,
@@ -83,6 +84,7 @@ class Config(Block):
     reconstruction: dict[Name, DatasetBlock]
     figure5: Annotated[list[Panel], Unique]
     theorem1: Stationarity
+    estimator: Trial
     contrastive: Contrastive
     supervised: Supervised
     robustness: Robustness
@@ -139,6 +141,13 @@ class Config(Block):
                 raise ValueError(f"{name}: no {panel.model} on {panel.dataset} under `reconstruction`")
             if panel.method not in self.attacks:
                 raise ValueError(f"{name}: {panel.method} is not one of `attacks`")
+        for samples, model in self.estimator.models.items():
+            kind = "random" if samples == "random-sampling" else "convolution"
+            if getattr(self.models.get(model), "samples", None) != kind:
+                raise ValueError(f"estimator.models.{samples}: {model!r} is no model with `samples: {kind}`")
+        for name in self.estimator.attacks:
+            if name not in self.attacks or self.attacks[name].objective != "mi":
+                raise ValueError(f"estimator.attacks: {name!r} is none of `attacks` that takes MINE")
         return self
 
     @property
@@ -307,6 +316,22 @@ class Config(Block):
             "lr": preset.critic_lr,
         }
         return settings
+
+    @property
+    def trial(self) -> dict[str, Any]:
+        """The settings of the estimator's trial."""
+        block = self.estimator
+        attacks = {
+            samples: {name: self.attacking(model, name) for name in block.attacks}
+            for samples, model in block.models.items()
+        }
+        return {
+            "attacks": attacks,
+            "truths": block.nats,
+            "pairs": block.pairs,
+            "vectors": block.vectors.model_dump(),
+            "maps": block.maps.model_dump(),
+        }
 
     # The supervised experiments
 

@@ -128,6 +128,33 @@ class Stationarity(Block):
     steps: Count
 
 
+class Vectors(Block):
+    """What random sampling compresses in the estimator's trial."""
+
+    size: Count
+    norm: Positive
+
+
+class Maps(Block):
+    """What stands for a convolution's output in the estimator's trial."""
+
+    count: Several
+    height: Several
+    width: Several
+    std: Positive
+
+
+class Trial(Block):
+    """The estimator on trial: Gaussian pairs with a known mutual information (`uae.stages.estimator`)."""
+
+    attacks: Annotated[list[Name], Unique]
+    models: dict[Literal["random-sampling", "convolution-output"], Name]  # whose samples MINE sees
+    nats: Annotated[list[NotNegative], Field(min_length=1, max_length=100), Unique]
+    pairs: Several
+    vectors: Vectors
+    maps: Maps
+
+
 def check_methods(key: str, methods: list[str], attacks: dict[str, Attack]) -> None:
     """Raise ValueError naming a method that is none, and the key where it stands."""
     for name in methods:
