@@ -35,11 +35,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--inner", type=int, nargs="+", default=INNER)
     parser.add_argument("--rates", type=float, nargs="+", default=RATES)
+    parser.add_argument("--samples", nargs="+", default=list(SAMPLINGS), choices=SAMPLINGS)
     given = parser.parse_args()
     nats = torch.tensor(TRUTHS, dtype=torch.float64).repeat_interleave(given.pairs)
     heads = ["samples", "inner steps", "rate", *(f"{t:g}" for t in TRUTHS), "0, halfway", "qualifies"]
     print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
-    for name, sampling in SAMPLINGS.items():
+    for name, sampling in ((name, SAMPLINGS[name]) for name in given.samples):
         for inner in given.inner:
             for rate in given.rates:
                 mine = uae.MINE(inner_steps=inner, lr=rate)
