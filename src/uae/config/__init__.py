@@ -297,7 +297,7 @@ class Config(Block):
     def attacking(self, model: str, attack: str) -> dict[str, Any]:
         """The settings of one UAE generation."""
         preset = self.attacks[Method(attack).base]
-        mine_keys = {"critic", "inner_steps", "critic_lr", "random_sampling", "after_activation"}
+        mine_keys = {"critic", "inner_steps", "critic_lr", "random_sampling", "after_activation", "samples"}
         settings = {
             "attack": preset.model_dump(exclude=mine_keys | {"squared", "objective"}),
             "squared": preset.squared,
@@ -306,7 +306,7 @@ class Config(Block):
         if preset.objective == "l2":
             return settings
         recipe = self.models[model]
-        if recipe.samples == "random":
+        if (preset.samples or recipe.samples) == "random":
             settings["random_sampling"] = preset.random_sampling.model_dump()
         else:
             settings["layer"] = recipe.activation if preset.after_activation else None

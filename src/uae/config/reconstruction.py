@@ -103,6 +103,7 @@ class Attack(Block):
     inner_steps: Count
     critic_lr: Positive
     random_sampling: RandomSampling
+    samples: Literal["convolution", "random"] | None = None  # what MINE sees, in place of the model's own
 
 
 class DatasetBlock(Block):
