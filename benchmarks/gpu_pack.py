@@ -1,0 +1,162 @@
+"""What a run of benchmarks/gpu.py needs beside the checkout, in a folder that travels.
+
+    make gpu-pack                                                # into gpu-pack/
+    python benchmarks/gpu_pack.py --mirror DATA --wheels 3.12    # packages for a Python that lacks them, too
+
+    mirror/    raw data, as `data_mirror` takes them
+    results/   checkpoints of the scale that are done
+    wheels/    packages, installed without a network where Snakemake or this package is missing
+
+The checkout and the folder together take at most 64 MiB: what comes later in the list stays out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata, util
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACK = ROOT / "gpu-pack"
+MOST = 64 * 2**20  # bytes, of the checkout and the pack
+# What a machine for deep learning has, or no run imports
+THERE = {"torch", "torchvision", "triton", "numpy", "scipy", "pandas", "scikit-learn", "matplotlib", "numba"}
+THERE |= {"llvmlite", "fonttools", "pillow", "kiwisolver", "contourpy", "narwhals", "pygments", "sqlalchemy"}
+NEVER_IMPORTED = {"pulp", "sqlalchemy", "sqlmodel", "greenlet"}  # of Snakemake: other schedulers and logs
+
+
+def pack(given: argparse.Namespace) -> None:
+    """Fill the pack in the list's order, as far as it fits."""
+    from benchmarks.gpu import entries, records
+    from uae.data import catalogue
+
+    for part in ("mirror", "results"):
+        shutil.rmtree(given.pack / part, ignore_errors=True)
+    if given.wheels:
+        _wheels(given.pack / "wheels", given.wheels)
+    size = sum((ROOT / path).stat().st_size for path in _tracked())
+    size += sum(path.stat().st_size for path in (given.pack / "wheels").glob("*.whl"))
+    print(f"checkout{' and wheels' * (given.pack / 'wheels').is_dir()}: {size / 2**20:.1f} MiB")
+    listed = entries(given.list)
+    wanted = [(target, _raw(target, given.mirror)) for target in _data(listed, catalogue)]
+    results = ROOT / "results" / Path(given.scale).stem
+    done = [path.replace("records/reconstruction", "checkpoints", 1) for e in listed for path in records(e)]
+    done = ["metadata.json.gz", *(path.replace(".json", ".safetensors") for path in done)]
+    wanted += [(Path("results") / path, results / path) for path in done if (results / path).is_file()]
+    for target, source in wanted:
+        target, more = given.pack / target, source.stat().st_size
+        if target.exists() or size + more > MOST:
+            print(
+                f"{target.relative_to(given.pack)}: left out, no room" if not target.exists() else "", end=""
+            )
+            continue
+        size += more
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
+    print(f"{given.pack}: {size / 2**20:.1f} of {MOST / 2**20:.0f} MiB, with the checkout")
+
+
+def _data(listed: list[dict], catalogue) -> Iterator[Path]:
+    """The raw files of the entries' data sets, where a mirror has them."""
+    for name in dict.fromkeys(name for entry in listed for name in entry["data"]):
+        entry, _ = catalogue.lookup(name)
+        for file in entry.files:
+            yield Path("mirror") / (entry.mirror_folder or catalogue.folder(name)) / file
+
+
+def _raw(target: Path, mirrors: list[Path]) -> Path:
+    places = [mirror / target.relative_to("mirror") for mirror in mirrors]
+    found = next((path for path in places if path.is_file()), None)
+    if found is None:
+        sys.exit(
+            f"{target.relative_to('mirror')}: in none of {', '.join(map(str, mirrors))}; give its --mirror"
+        )
+    return found
+
+
+def _wheels(folder: Path, python: str) -> None:
+    """Download what Snakemake and this package need and such a machine lacks, in the versions here."""
+    from packaging.requirements import Requirement
+
+    names, waiting = set(), ["snakemake", "uae-repro", "mlxtend", "pooch", "pytest", "pyyaml"]
+    while waiting:
+        name = waiting.pop().lower().replace("_", "-")
+        if name in names | THERE | NEVER_IMPORTED:
+            continue
+        names.add(name)
+        needs = map(Requirement, metadata.requires(name) or [])
+        waiting += [r.name for r in needs if r.marker is None or r.marker.evaluate({"extra": ""})]
+    pins = [f"{name}=={metadata.version(name)}" for name in sorted(names - {"uae-repro"})]
+    platforms = [f"manylinux{v}_x86_64" for v in ("_2_28", "_2_27", "_2_17", "2014", "1")]
+    command = ["pip", "download", "-q", "--no-deps", "--only-binary=:all:", "--python-version", python]
+    command += ["--implementation", "cp", *(f"--platform={p}" for p in platforms), "-d", str(folder), *pins]
+    shutil.rmtree(folder, ignore_errors=True)
+    subprocess.run([shutil.which("python3") or sys.executable, "-m", *command], check=True)
+
+
+def _tracked() -> list[str]:
+    run = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [path for path in run.stdout.splitlines() if (ROOT / path).is_file()]
+
+
+def restore(pack: Path, results: Path) -> None:
+    """Put what was done elsewhere where it was, but for what is there."""
+    for source in (pack / "results").rglob("*"):
+        target = results / source.relative_to(pack / "results")
+        if source.is_file() and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+
+
+def environment(pack: Path) -> dict[str, str]:
+    """The environment of a run's commands: this Python's packages, or the pack's where some are missing."""
+    out = os.environ | {"PYTHONUNBUFFERED": "1"}
+    if util.find_spec("snakemake") and _installed("uae-repro"):
+        return out
+    site, wheels = pack / "site", sorted((pack / "wheels").glob("*.whl"))
+    if not site.is_dir():
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--no-index",
+            "--no-deps",
+            "--no-build-isolation",
+        ]
+        subprocess.run([*pip, "--target", str(site), *map(str, wheels), str(ROOT)], check=True)
+    shutil.rmtree(site / "uae", ignore_errors=True)  # the package is that of src; its name and version stay
+    paths = [str(ROOT / "src"), str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
+    binaries = [str(site / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
+    return out | {"PYTHONPATH": os.pathsep.join(paths), "PATH": os.pathsep.join(binaries)}
+
+
+def _installed(name: str) -> bool:
+    try:
+        return bool(metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return False
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    mirror = [Path(path) for path in [os.environ.get("UAE_DATA_MIRROR") or "data/raw"]]
+    parser.add_argument("--pack", type=Path, default=PACK)
+    parser.add_argument("--mirror", type=Path, nargs="+", default=mirror, help="folders with the raw data")
+    parser.add_argument("--wheels", metavar="VERSION", help="also packages, for this version of Python")
+    parser.add_argument("--scale", default="paper")
+    parser.add_argument("--list", type=Path, default=ROOT / "benchmarks" / "gpu.yaml")
+    pack(parser.parse_args())
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    main()
