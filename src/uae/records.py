@@ -46,6 +46,11 @@ METRICS = {
     "knn_accuracy": "accuracy of weighted nearest neighbours on the encoder's features, test set, in [0, 1]",
     "width": "channels of the first stage of ResNet-18: 64 in full, fewer in a narrow one",
     "slope": "exponent of the power law fitted to Theorem 1's best ||L||^2 up to a step",
+    "slope_falling": "exponent of a power law in T fitted to best_falling",
+    "slope_frozen": "exponent of a power law in T fitted to best_frozen",
+    "best_falling": "mean over samples of Theorem 1's best ||L||^2 in T steps (@T), with a step size and a "
+    "critic's rate that fall with 1/sqrt(T)",
+    "best_frozen": "the same with the critic frozen after a warm-up",
     "attack_steps": "attack steps, T",
     "features": "selected features",
     "certainty": "mean over the selected features of their selection's probability, 1 where all is settled",

@@ -75,7 +75,7 @@ def test_a_rehearsal_on_the_cpu(tmp_path):
     assert [step["ended"] for step in stopped["steps"]][-1] in ("stopped, out of time", "no time left")
     assert sum(step["records"] for step in stopped["steps"]) < 6
 
-    found = go(workspace)
+    found = go(workspace, "--minutes", "60")
     assert [(step["what"], step["ended"]) for step in found["steps"]] == [
         ("GPU tests", "done"),
         ("speed", "done"),
@@ -91,7 +91,7 @@ def test_a_rehearsal_on_the_cpu(tmp_path):
     with tarfile.open(workspace.folder / "gpu-results" / "records.tar.gz") as archive:
         assert {f"results/preview/{path}" for path in errors} <= set(archive.getnames())
 
-    again = go(workspace, "--skip", "tests", "speed")
+    again = go(workspace, "--minutes", "60", "--skip", "tests", "speed")
     assert [step["ended"] for step in again["steps"]] == ["done", "done"]
     made = workspace.files("results/preview/records")
 
@@ -102,7 +102,7 @@ def test_a_rehearsal_on_the_cpu(tmp_path):
     before = (
         there.folder / "gpu-pack/results/checkpoints/mnist/dense/matched/seed0.safetensors"
     ).read_bytes()
-    assert go(there, "--skip", "tests", "speed", "2")["steps"][0]["records"] == 4
+    assert go(there, "--minutes", "60", "--skip", "tests", "speed", "2")["steps"][0]["records"] == 4
     after = there.folder / "results/preview/checkpoints/mnist/dense/matched/seed0.safetensors"
     assert after.read_bytes() == before
     log = (there.folder / "gpu-results" / "1.log").read_text()

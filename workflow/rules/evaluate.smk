@@ -93,6 +93,7 @@ for panel in cfg.stationarity:
             settings=as_json(cfg.attacking(panel.model, panel.method)),
             samples=panel.samples,
             steps=panel.steps,
+            theorem=" ".join([f"--horizon {t}" for t in panel.horizons] + [f"--warm-up {panel.warm_up}"]),
             dataset=panel.dataset,
             model=panel.model,
             method=panel.method,
@@ -102,6 +103,7 @@ for panel in cfg.stationarity:
             "uae stationarity --data {input.data} --checkpoint {input.checkpoint} --out {output.along}"
             " --dataset {params.dataset} --model {params.model} --method {params.method}"
             " --seed {wildcards.seed} --settings {params.settings:q} --samples {params.samples} --steps {params.steps}"
+            " {params.theorem}"
             " --made {params.made:q} --device {resources.device} > {log} 2>&1"
 
 

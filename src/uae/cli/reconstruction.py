@@ -94,6 +94,10 @@ def stationarity(
     method: Annotated[str, typer.Option(help="The attack's name in the record.")],
     samples: Annotated[int, typer.Option(help="Training samples, from the first.")],
     steps: Annotated[int, typer.Option(help="Attack steps.")],
+    horizon: Annotated[
+        list[int] | None, typer.Option(help="Also T steps under the theorem's conditions; several times.")
+    ] = None,
+    warm_up: Annotated[int, typer.Option(help="Attack steps until the critic is frozen there.")] = 40,
     seed: Seed = 0,
     device: Device = "cpu",
     made: Made = "{}",
@@ -108,6 +112,8 @@ def stationarity(
         settings=json.loads(settings),
         samples=samples,
         steps=steps,
+        horizons=horizon or [],
+        warm_up=warm_up,
         dataset=dataset,
         model_name=model,
         method=method,

@@ -127,6 +127,10 @@ class Stationarity(Block):
     method: Name
     samples: Count
     steps: Count
+    horizons: Annotated[list[Count], Field(max_length=100), Unique] = Field(
+        []
+    )  # under the theorem's conditions
+    warm_up: Count = 40
 
 
 class Vectors(Block):
