@@ -97,9 +97,10 @@ class Run:
     def left(self) -> float:
         return 60 * self.given.minutes - (time.monotonic() - self.start)
 
-    def call(self, name: str, command: list[str], log: str, most: float = 1e9) -> str:
-        """Run a command with a log in --out, at most as long as there is time; how it ended."""
-        seconds, start = min(most, self.left() - TO_STOP), time.monotonic()
+    def call(self, name: str, command: list[str], log: str, share: float = 1.0) -> str:
+        """Run a command with a log in --out, for a share of all time at most; how it ended."""
+        start = time.monotonic()
+        seconds = min(share * 60 * self.given.minutes, self.left() - TO_STOP)
         if seconds <= 0:
             ended = "no time left"
         else:
@@ -114,18 +115,14 @@ class Run:
         return ended
 
     def tests(self) -> None:
-        self.call(
-            "GPU tests",
-            [sys.executable, "-m", "pytest", "-q", "-n", "0", *self.given.tests],
-            "tests.log",
-            120,
-        )
+        command = [sys.executable, "-m", "pytest", "-q", "-n", "0", *self.given.tests]
+        self.call("GPU tests", command, "tests.log", share=0.2)
 
     def speed(self) -> None:
         """The attack's time and its share of the roofline, as benchmarks/uae_generation.py measures them."""
         command = [sys.executable, "benchmarks/uae_generation.py", "--device", self.given.device]
         command += ["--samples", str(self.given.samples), "--repeats", "2", "--attack-only"]
-        self.call("speed", command, "speed.log", 120)
+        self.call("speed", command, "speed.log", share=0.2)
 
     def entry(self, number: int, entry: dict[str, Any]) -> None:
         given, wanted = self.given, records(entry)
