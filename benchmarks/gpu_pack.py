@@ -4,7 +4,7 @@
     python benchmarks/gpu_pack.py --mirror DATA --wheels 3.12    # packages for a Python that lacks them, too
 
     mirror/    raw data, as `data_mirror` takes them
-    results/   checkpoints of the scale that are done
+    results/   checkpoints that are done, and UAE sets where these are small: all of MNIST's take 190 MB
     wheels/    packages, installed without a network where Snakemake or this package is missing
 
 The checkout and the folder together take at most 64 MiB: what comes later in the list stays out.
@@ -45,8 +45,9 @@ def pack(given: argparse.Namespace) -> None:
     listed = entries(given.list)
     wanted = [(target, _raw(target, given.mirror)) for target in _data(listed, catalogue)]
     results = ROOT / "results" / Path(given.scale).stem
-    done = [path.replace("records/reconstruction", "checkpoints", 1) for e in listed for path in records(e)]
-    done = ["metadata.json.gz", *(path.replace(".json", ".safetensors") for path in done)]
+    runs = [path.partition("/reconstruction/")[2] for e in listed for path in records(e)]
+    runs = [path.replace(".json", ".safetensors") for path in runs if path]
+    done = ["metadata.json.gz", *(f"{kind}/{path}" for kind in ("checkpoints", "uae") for path in runs)]
     wanted += [(Path("results") / path, results / path) for path in done if (results / path).is_file()]
     for target, source in wanted:
         target, more = given.pack / target, source.stat().st_size

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from uae import records
-from uae.paper.figures import COLORS, MARKERS, TWO_COLUMNS, panels, title
+from uae.paper.figures import COLORS, MARKERS, NARROW, TWO_COLUMNS, panels, title
 from uae.paper.names import name_of
 
 WIDTH = TWO_COLUMNS
@@ -32,7 +33,8 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
     for axis, (samples, panel) in zip(axes, table.groupby("samples", sort=False), strict=False):
         truths = sorted(set(panel["truth"]))
         k, d = int(panel["k"].max()), int(panel["d"].max())
-        axis.plot(truths, truths, color="black", lw=0.8, label="truth")
+        exact = np.concatenate([np.linspace(0, 1, 20), np.geomspace(1, max(truths[-1], 2), 50)])
+        axis.plot(exact, exact, color="black", lw=0.8, label="truth")
         axis.axhline(math.log(k), color="black", ls=":", lw=0.8, label=r"$\log K$")
         for number, method in enumerate(SHOWN):
             line = panel[panel["method"] == method].groupby("truth")[["estimate", "std"]].mean()
@@ -50,11 +52,13 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
                 label=SHOWN[method],
             )
         axis.set_xscale("symlog", linthresh=1, linscale=0.5)
-        axis.set(xlim=(-0.1, 1.15 * truths[-1]), ylim=(-2, 1.35 * math.log(k)))
+        axis.set_yscale("symlog", linthresh=1, linscale=0.5)
+        axis.set(xlim=(-0.1, 1.3 * exact[-1]), ylim=(-3, 1.3 * exact[-1]))
         axis.set(xlabel="true mutual information (nats)", ylabel="estimate (nats)")
         title(axis, f"{name_of(samples)}: K = {k}, D = {d}, {int(panel['pairs'].max())} pairs each")
-    if axes:
-        axes[0].legend(frameon=False, fontsize=6.5)
+    handles, labels = axes[0].get_legend_handles_labels()
+    columns = 3 if width > NARROW * 2 else 1
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=6.5)
     return figure, table
 
 
