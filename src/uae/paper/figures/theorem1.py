@@ -41,7 +41,7 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
         "best_std": best_so_far(along).std(0),
     }
     numbers = pd.DataFrame({"attack": "as it is"} | columns).assign(slope=slope(best))
-    figure, axes = panels(width, 1 + bool(arrays), columns=2)
+    figure, axes = panels(width, 1 + bool(arrays), columns=1 + bool(arrays))
     axes[0].loglog(step, along.mean(0), color=COLORS[5], lw=0.6, label=r"at step $t$")
     axes[0].loglog(step, best, color=COLORS[0], label=rf"best up to $T$ (slope ${slope(best):.2g}$)")
     _bound(axes[0], step, best)
@@ -77,6 +77,8 @@ def _under_conditions(axis: Axes, arrays: dict[str, np.ndarray]) -> pd.DataFrame
             for t, values in zip(horizons, last, strict=True)
         ]
     _bound(axis, np.array(horizons), mean)
+    axis.set_xticks(horizons, map(str, horizons))
+    axis.minorticks_off()
     return pd.DataFrame(rows)
 
 
