@@ -128,19 +128,15 @@ class Run:
         given, wanted = self.given, records(entry)
         file = self.out / f"{number}.yaml"
         file.write_text(yaml.safe_dump(settings(entry), sort_keys=False), encoding="utf-8")
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--cores",
-            str(given.cores),
-            "--resources",
-            f"gpu={given.jobs}",
-        ]
-        command += ["--keep-going", "--nolock", "--configfile", str(file)]
+        command = [sys.executable, "-m", "snakemake", "--cores", str(given.cores)]
+        command += ["--resources", f"gpu={given.jobs}", "--keep-going", "--nolock", "--configfile", str(file)]
         command += ["--config", f"scale={given.scale}", f"device={given.device}", "records=live"]
         if given.pack.is_dir():
             command.append(f"data_mirror={given.pack / 'mirror'}")
+        # Data first: what was made from them elsewhere would be made again, were they made in the same run.
+        data = [f"data/prepared/{name}.safetensors" for name in entry["data"]]
+        if not all((ROOT / path).exists() for path in data):
+            self.call(f"{entry['name']}: data", [*command, "--", *data], f"{number}.log")
         targets = [str((self.results / path).relative_to(ROOT)) for path in wanted]
         self.call(entry["name"], [*command, "--", *targets], f"{number}.log")
         there = [path for path in wanted if (self.results / path).exists()]

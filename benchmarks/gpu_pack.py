@@ -27,6 +27,7 @@ MOST = 64 * 2**20  # bytes, of the checkout and the pack
 # What a machine for deep learning has, or no run imports
 THERE = {"torch", "torchvision", "triton", "numpy", "scipy", "pandas", "scikit-learn", "matplotlib", "numba"}
 THERE |= {"llvmlite", "fonttools", "pillow", "kiwisolver", "contourpy", "narwhals", "pygments", "sqlalchemy"}
+SOURCE_ALONE = {"connection-pool"}  # pure Python, published without a wheel
 NEVER_IMPORTED = {"pulp", "sqlalchemy", "sqlmodel", "greenlet"}  # of Snakemake: other schedulers and logs
 
 
@@ -43,7 +44,7 @@ def pack(given: argparse.Namespace) -> None:
     size += sum(path.stat().st_size for path in (given.pack / "wheels").glob("*.whl"))
     print(f"checkout{' and wheels' * (given.pack / 'wheels').is_dir()}: {size / 2**20:.1f} MiB")
     listed = entries(given.list)
-    wanted = [(target, _raw(target, given.mirror)) for target in _data(listed, catalogue)]
+    wanted = [(target, _raw(target, given.mirror)) for target in dict.fromkeys(_data(listed, catalogue))]
     results = ROOT / "results" / Path(given.scale).stem
     runs = [path.partition("/reconstruction/")[2] for e in listed for path in records(e)]
     runs = [path.replace(".json", ".safetensors") for path in runs if path]
@@ -51,10 +52,8 @@ def pack(given: argparse.Namespace) -> None:
     wanted += [(Path("results") / path, results / path) for path in done if (results / path).is_file()]
     for target, source in wanted:
         target, more = given.pack / target, source.stat().st_size
-        if target.exists() or size + more > MOST:
-            print(
-                f"{target.relative_to(given.pack)}: left out, no room" if not target.exists() else "", end=""
-            )
+        if size + more > MOST:
+            print(f"{target.relative_to(given.pack)}: left out, no room")
             continue
         size += more
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -92,12 +91,19 @@ def _wheels(folder: Path, python: str) -> None:
         names.add(name)
         needs = map(Requirement, metadata.requires(name) or [])
         waiting += [r.name for r in needs if r.marker is None or r.marker.evaluate({"extra": ""})]
-    pins = [f"{name}=={metadata.version(name)}" for name in sorted(names - {"uae-repro"})]
+    names -= {"uae-repro"}
+    pins = {name: f"{name}=={metadata.version(name)}" for name in sorted(names)}
     platforms = [f"manylinux{v}_x86_64" for v in ("_2_28", "_2_27", "_2_17", "2014", "1")]
-    command = ["pip", "download", "-q", "--no-deps", "--only-binary=:all:", "--python-version", python]
-    command += ["--implementation", "cp", *(f"--platform={p}" for p in platforms), "-d", str(folder), *pins]
+    ready = ["--only-binary=:all:", "--python-version", python, "--implementation", "cp"]
+    ready += [f"--platform={platform}" for platform in platforms]
+    built = [pins[name] for name in SOURCE_ALONE & names]
+    pip = [shutil.which("python3") or sys.executable, "-m", "pip"]
     shutil.rmtree(folder, ignore_errors=True)
-    subprocess.run([shutil.which("python3") or sys.executable, "-m", *command], check=True)
+    subprocess.run(
+        [*pip, "download", "-q", "--no-deps", *ready, "-d", str(folder), *(set(pins.values()) - set(built))],
+        check=True,
+    )
+    subprocess.run([*pip, "wheel", "-q", "--no-deps", "-w", str(folder), *built], check=True)
 
 
 def _tracked() -> list[str]:

@@ -16,13 +16,14 @@ from uae import config
 RELEASED = {"robustness": {"uaes": {"mnist": {"method": "mine-uae-released"}}}}
 METHODS = ["original", "matched", "mine-uae-released", "ga-0.01"]
 TINY = [
-    {"name": "autoencoders", "rows": ["mnist/dense"], "methods": METHODS},
+    {"name": "autoencoders", "rows": ["mnist/dense"], "methods": METHODS, "data": ["mnist-5k@60"]},
     {
         "name": "robust",
         "experiment": "robustness",
         "rows": ["mnist/classifier"],
         "methods": ["original", "matched"],
         "settings": RELEASED,
+        "data": ["mnist-5k@60"],
     },
 ]
 
@@ -73,16 +74,14 @@ def test_a_rehearsal_on_the_cpu(tmp_path):
     workspace = prepared(tmp_path / "here")
     stopped = go(workspace, "--minutes", "0.35", "--skip", "tests", "speed")  # a second or so for jobs
     assert [step["ended"] for step in stopped["steps"]][-1] in ("stopped, out of time", "no time left")
-    assert sum(step["records"] for step in stopped["steps"]) < 6
+    assert sum(step.get("records", 0) for step in stopped["steps"]) < 6
 
     found = go(workspace, "--minutes", "60")
-    assert [(step["what"], step["ended"]) for step in found["steps"]] == [
-        ("GPU tests", "done"),
-        ("speed", "done"),
-        ("autoencoders", "done"),
-        ("robust", "done"),
-    ]
-    assert [(step["records"], step["of"]) for step in found["steps"][2:]] == [(4, 4), (2, 2)]
+    ended = {step["what"]: step["ended"] for step in found["steps"]}
+    assert set(ended) >= {"GPU tests", "speed", "autoencoders", "robust"}
+    assert set(ended.values()) == {"done"}
+    counts = [(step["records"], step["of"]) for step in found["steps"] if "of" in step]
+    assert counts == [(4, 4), (2, 2)]
     assert found["speed"]["attack"]["milliseconds_per_image"]["fast"] > 0
     errors = {row["record"]: row["metrics"]["test_error"] for row in found["records"][:4]}
     assert set(errors) == set(gpu.records(gpu.entries(workspace.folder / "tiny-list.yaml")[0]))
@@ -102,11 +101,12 @@ def test_a_rehearsal_on_the_cpu(tmp_path):
     before = (
         there.folder / "gpu-pack/results/checkpoints/mnist/dense/matched/seed0.safetensors"
     ).read_bytes()
-    assert go(there, "--minutes", "60", "--skip", "tests", "speed", "2")["steps"][0]["records"] == 4
+    assert go(there, "--minutes", "60", "--skip", "tests", "speed", "2")["steps"][-1]["records"] == 4
     after = there.folder / "results/preview/checkpoints/mnist/dense/matched/seed0.safetensors"
     assert after.read_bytes() == before
     log = (there.folder / "gpu-results" / "1.log").read_text()
-    assert "Train original" not in log and set(there.files("results/preview/records")) <= set(made)
+    assert "Prepare mnist-5k@60" in log and "Train" not in log
+    assert set(there.files("results/preview/records")) <= set(made)
 
 
 def test_the_list_asks_for_records_that_the_paper_scale_has():

@@ -308,10 +308,12 @@ RECORDS = {
         for panel in cfg.stationarity
         for suffix in ["safetensors", "json"]
     ],
+    # Of no row: when all rows are asked for
     "estimator": [
         f"{RESULTS}/records/estimator/gaussian-pairs/{samples}/{attack}/seed{cfg.seeds[0]}.json"
         for samples in cfg.estimator.models
         for attack in cfg.estimator.attacks
+        if cfg.only == "*"
     ],
     "contrastive": [
         f"{files('records/contrastive', row)}/{method}/seed{seed}.json"

@@ -112,7 +112,11 @@ rule try_estimator:
     input:
         code=sources("uae.stages.estimator"),
     output:
-        RECORDS["estimator"],
+        [
+            update(f"{RESULTS}/records/estimator/gaussian-pairs/{samples}/{attack}/seed{cfg.seeds[0]}.json")
+            for samples in cfg.estimator.models
+            for attack in cfg.estimator.attacks
+        ],
     log:
         f"logs/{cfg.name}/estimator.log",
     benchmark:
