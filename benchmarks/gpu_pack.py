@@ -17,6 +17,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from importlib import metadata, util
 from pathlib import Path
@@ -26,9 +27,9 @@ PACK = ROOT / "gpu-pack"
 MOST = 64 * 2**20  # bytes, of the checkout and the pack
 # What a machine for deep learning has, or no run imports
 THERE = {"torch", "torchvision", "triton", "numpy", "scipy", "pandas", "scikit-learn", "matplotlib", "numba"}
-THERE |= {"llvmlite", "fonttools", "pillow", "kiwisolver", "contourpy", "narwhals", "pygments", "sqlalchemy"}
+THERE |= {"llvmlite", "fonttools", "pillow", "kiwisolver", "contourpy", "narwhals", "pygments"}
 SOURCE_ALONE = {"connection-pool"}  # pure Python, published without a wheel
-NEVER_IMPORTED = {"pulp", "sqlalchemy", "sqlmodel", "greenlet"}  # of Snakemake: other schedulers and logs
+NEVER_IMPORTED = {"pulp"}  # of Snakemake's other scheduler
 
 
 def pack(given: argparse.Namespace) -> None:
@@ -126,22 +127,26 @@ def environment(pack: Path) -> dict[str, str]:
     if util.find_spec("snakemake") and _installed("uae-repro"):
         return out
     site, wheels = pack / "site", sorted((pack / "wheels").glob("*.whl"))
-    if not site.is_dir():
-        pip = [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "-q",
-            "--no-index",
-            "--no-deps",
-            "--no-build-isolation",
-        ]
-        subprocess.run([*pip, "--target", str(site), *map(str, wheels), str(ROOT)], check=True)
-    shutil.rmtree(site / "uae", ignore_errors=True)  # the package is that of src; its name and version stay
+    if wheels and not site.is_dir():
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--target", str(site)]
+        subprocess.run([*pip, *map(str, wheels)], check=True)
+    _register(site)
     paths = [str(ROOT / "src"), str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
     binaries = [str(site / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
     return out | {"PYTHONPATH": os.pathsep.join(paths), "PATH": os.pathsep.join(binaries)}
+
+
+def _register(site: Path) -> None:
+    """This package, as if it were installed there: its version, and its command, which runs src."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    name, version = project["name"], project["version"]
+    about = site / f"{name.replace('-', '_')}-{version}.dist-info" / "METADATA"
+    about.parent.mkdir(parents=True, exist_ok=True)
+    about.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+    command = site / "bin" / "uae"
+    command.parent.mkdir(exist_ok=True)
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m uae.cli "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
 
 
 def _installed(name: str) -> bool:
