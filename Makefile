@@ -1,11 +1,12 @@
 # make        sets up .venv and runs the preview
 # make test   runs the tests
+# make gpu  runs the list of benchmarks/gpu.yaml on a GPU within ten minutes; make gpu-pack makes what it takes along
 # make figures renders the committed records: a small set of packages, no PyTorch
 PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := preview
-.PHONY: preview figures test lint clean
+.PHONY: preview figures test gpu gpu-pack lint clean
 
 preview: .venv/installed
 	$(BIN)/snakemake --cores all --resources gpu=1
@@ -17,6 +18,14 @@ figures: $(if $(wildcard .venv/installed),,.venv-render/installed)
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile -rs
+
+# With .venv, or else any Python that has PyTorch: GPU_ARGS="--minutes 4" and the like.
+GPU_PYTHON = $(if $(wildcard .venv/installed),$(BIN)/python,$(PYTHON))
+gpu:
+	$(GPU_PYTHON) benchmarks/gpu.py $(GPU_ARGS)
+
+gpu-pack: .venv/installed
+	$(BIN)/python benchmarks/gpu_pack.py $(GPU_ARGS)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

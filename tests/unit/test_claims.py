@@ -112,11 +112,73 @@ def test_a_spread_of_the_records_own_counts_too():
     given = [record("mine-uae", kid=0.02, kid_std=0.03), record("original", kid=0.06, kid_std=0.04)]
     found = verdict(given, cells={"metric": "kid"})
     assert found.rows[0].spread == pytest.approx(0.05) and found.verdict == claims.INCONCLUSIVE
-    given = [record("mine-uae", seed, kid=kid, kid_std=0.04) for seed, kid in ((0, 0.17), (1, 0.23))]
-    given += [record("original", seed, kid=0.5, kid_std=0.0) for seed in (0, 1)]
+    assert found.rows[0].resolution == pytest.approx(1.96 * 0.05)
+    runs = enumerate([0.17, 0.23, 0.17, 0.23])
+    given = [record("mine-uae", seed, kid=kid, kid_std=0.04) for seed, kid in runs]
+    given += [record("original", seed, kid=0.5, kid_std=0.0) for seed in range(4)]
     found = verdict(given, cells={"metric": "kid"})
-    assert found.rows[0].spread == pytest.approx((2 * 0.03**2 + 0.04**2) ** 0.5)
+    assert found.rows[0].spread == pytest.approx((4 * 0.03**2 / 3 + 0.04**2) ** 0.5)
+    assert found.verdict == claims.REPRODUCED and found.caveats == []
+
+
+T = {1: 12.706, 2: 4.3027, 3: 3.1824}  # Student's t at 97.5 %, from a printed table
+
+
+@pytest.mark.parametrize(
+    ("uae", "original", "expected", "resolution"),
+    [
+        # The seeds move both alike: the pairs see what the single spreads would hide
+        ([0.30, 0.40, 0.50], [0.31, 0.411, 0.512], claims.REPRODUCED, T[2] * 0.001 / 3**0.5),
+        ([0.30, 0.40, 0.50], [0.302, 0.40, 0.504], claims.INCONCLUSIVE, T[2] * 0.002 / 3**0.5),
+        # Two seeds see little: their interval is 12.7 standard errors wide
+        ([0.30, 0.32], [0.40, 0.44], claims.INCONCLUSIVE, T[1] * 0.02 / 2),
+        ([0.30, 0.32, 0.30, 0.32], [0.40, 0.44, 0.40, 0.44], claims.REPRODUCED, T[3] * 0.02 / 3**0.5 / 2),
+        # A single seed on both sides: from the spread of one side's other runs, on each of the two
+        ([0.30, 0.31], [0.55], claims.REPRODUCED, T[1] * 0.005 * 2),
+        ([0.30, 0.31], [0.40], claims.INCONCLUSIVE, T[1] * 0.005 * 2),
+        ([0.30], [0.40], claims.REPRODUCED, None),
+    ],
+)
+def test_the_smallest_difference_that_the_runs_could_have_seen(uae, original, expected, resolution):
+    loaded = [record("mine-uae", seed=i, test_error=v) for i, v in enumerate(uae)]
+    loaded += [record("original", seed=i, test_error=v) for i, v in enumerate(original)]
+    found = verdict(loaded)
+    assert found.rows[0].resolution == (resolution and pytest.approx(resolution, rel=1e-3))
+    assert found.verdict == expected
+    assert found.caveats == (["spread unknown"] if resolution is None else [])
+
+
+def test_a_single_seed_borrows_the_spread_of_other_methods():
+    loaded = [record("mine-uae", test_error=0.30), record("original", test_error=0.33)]
+    loaded += [record("matched", seed=i, test_error=v) for i, v in enumerate([0.2, 0.3, 0.25])]
+    row = verdict(loaded).rows[0]
+    assert row.state == "inconclusive" and row.spread is None
+    assert row.resolution == pytest.approx(T[2] * 0.05 * 2**0.5, rel=1e-3)
+    away = [r if r.method != "matched" else r.model_copy(update={"variant": "mnist@10"}) for r in loaded]
+    assert verdict(away).rows[0].resolution is None  # not of other data
+
+
+@pytest.mark.parametrize(("images", "expected"), [(1000, claims.REPRODUCED), (5, claims.INCONCLUSIVE)])
+def test_a_rate_is_as_uncertain_as_its_images_are_few(images, expected):
+    """All of five images are between 57 and 100 % (Wilson)."""
+    given = [record("mine-uae", asr=1.0, n_attacked=float(images))]
+    found = verdict(given, cells={"metric": "asr"}, than=1.0, tolerance=0.01, **{"is": "at least"})
+    assert found.verdict == expected and found.rows[0].few == (images < 100)
+
+
+def test_a_verdict_on_few_images_says_so():
+    given = [
+        record("mine-uae", mi_mean=9.0, n_attacked=99.0),
+        record("original", mi_mean=1.0, n_attacked=1e3),
+    ]
+    found = verdict(given, cells={"metric": "mi_mean"}, **{"is": "higher"})
     assert found.verdict == claims.REPRODUCED
+    assert verdicts.verdict_text(found) == "reproduced; fewer than 100 images; spread unknown"
+    assert verdicts.row_text(found.claim, found.rows[0]).endswith("99 and 1,000 images: few)")
+    assert found.as_dict()["caveats"] == found.caveats
+    gain = verdict(given, cells={"metric": "mi_mean"}, quantity="gain", base={"method": "original"},
+                   than=1.0, tolerance=0, **{"is": "at least"})  # fmt: skip
+    assert gain.rows[0].few
 
 
 def test_a_row_says_how_many_images_were_attacked():
@@ -234,11 +296,11 @@ def test_every_claim_follows_from_the_papers_own_cells():
 
 def test_how_verdicts_read():
     """The same words in the report and in `uae verify`; our own claims are not among the paper's."""
-    row = claims.Row("mnist/dense", "mnist@500", "holds", 0.9, 0.8, 0.05, 3, 0.7, 0.6, 20, 1000)
+    row = claims.Row("mnist/dense", "mnist@500", "holds", 0.9, 0.8, 0.05, 3, 0.7, 0.6, 20, 1000, 0.02)
     missing = claims.Row("svhn/dense", "", claims.NOT_RUN, paper=0.5, paper_other=0.4)
     one = claim(**{"is": "at least"}, tolerance=0.1)
     assert verdicts.row_text(one, row) == (
-        "✓ mnist/dense: 0.9 ≥ 0.8 (± 0.05) (mnist@500, 3 runs, 20 and 1,000 images)"
+        "✓ mnist/dense: 0.9 ≥ 0.8 (± 0.05, sees 0.02) (mnist@500, 3 runs, 20 and 1,000 images: few)"
     )
     assert verdicts.row_text(one, missing) == "– svhn/dense: not run"
     assert verdicts.paper_texts(one, [row, missing]) == ["0.7 ≥ 0.6", "0.5 ≥ 0.4"]
@@ -247,13 +309,13 @@ def test_how_verdicts_read():
     assert "tolerance 0.1" in verdicts.where(one)
     found = [
         claims.Verdict(one, claims.REPRODUCED, [row]),
-        claims.Verdict(one, claims.REPRODUCED, [replace(row, images=None)]),
+        claims.Verdict(one, claims.REPRODUCED, [replace(row, images=None, resolution=None)]),
         claims.Verdict(one, claims.NOT_RUN, [missing]),
         claims.Verdict(one.model_copy(update={"ours": True}), claims.REPRODUCED, [row]),
     ]
     assert verdicts.counts(found) == (
         "2 reproduced, 0 partly, 0 inconclusive, 0 not reproduced, 0 no perturbation, 1 not run; "
-        "1 of the reproduced rest on fewer than 100 images"
+        "1 of the reproduced rest on fewer than 100 images; 1 of them on runs whose spread is unknown"
     )
 
 
@@ -322,7 +384,7 @@ def test_verify_as_json_and_markdown(results):
     rows = {v["id"]: v for v in found["released"]}["reconstruction-better"]["rows"]
     assert [(r["state"], r["ours"], r["paper"]) for r in rows if r["ours"]] == [("fails", 0.005, 0.00256)]
     text = run(results, "--format", "markdown").stdout
-    assert "| partly | Retraining with MINE-UAEs lowers" in text and "### Not run" in text
+    assert "| partly; spread unknown | Retraining with MINE-UAEs lowers" in text and "### Not run" in text
 
 
 def test_strict_passes_where_every_claim_reproduced(results, monkeypatch):

@@ -13,17 +13,20 @@ from uae.paper.layouts import items
 
 RESULTS = Path(__file__).parents[2] / "results" / "reduced"
 SHOWN = [
-    name for name, item in items()["figures"].items() if (RESULTS / "records" / item["records"]).exists()
+    (name, results)
+    for results in (RESULTS, RESULTS.with_name("paper"))
+    for name, item in items()["figures"].items()
+    if (results / "records" / item["records"]).exists()
 ]
 
 
 @pytest.mark.parametrize("width", [figures.ONE_COLUMN, figures.TWO_COLUMNS])
-@pytest.mark.parametrize("name", SHOWN)
+@pytest.mark.parametrize(("name", "results"), SHOWN, ids=lambda value: getattr(value, "name", value))
 @pytest.mark.parametrize("face", ["paper", "ieee"])
-def test_a_figure_has_the_width_asked_for_and_all_of_it_is_inside(name, width, face):
+def test_a_figure_has_the_width_asked_for_and_all_of_it_is_inside(name, results, width, face):
     with style.context([figures.STYLE, figures.STYLES / f"{face}.mplstyle"]):
         draw = importlib.import_module(f"uae.paper.figures.{name}").draw
-        figure, _ = draw(render.records_of(name, RESULTS), width)
+        figure, _ = draw(render.records_of(name, results), width)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         box = figure.get_tightbbox(canvas.get_renderer())

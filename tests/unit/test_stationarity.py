@@ -5,7 +5,9 @@ import pytest
 import torch
 
 import uae
-from uae.evaluation.stationarity import best_so_far, slope
+from uae.evaluation.stationarity import best_so_far, rate, slope
+from uae.mine import Estimator
+from uae.stages.evaluate.stationarity import keeping
 
 
 @pytest.mark.parametrize("power", [-0.5, -1.0, 0.0])
@@ -41,3 +43,40 @@ def test_the_measure_against_the_definition():
     expected = moved.flatten(1).square().sum(1) + loss.clamp(min=0) ** 2
     torch.testing.assert_close(found[:, 0], expected)
     assert found.shape == (4, 1)
+
+
+def test_the_rate_over_horizons():
+    horizons = [50, 100, 400]
+    assert rate(horizons, [3.0 * t**-0.7 for t in horizons]) == pytest.approx(-0.7)
+    assert np.isnan(rate([50], [1.0])) and np.isnan(rate(horizons, [1.0, 0.5, 0.0]))
+
+
+@pytest.mark.parametrize("engine", ["auto", "portable"])
+@pytest.mark.parametrize("critic", ["vanilla", "released"])
+def test_a_frozen_critic_is_a_function_of_its_samples(engine, critic):
+    """After the warm-up an estimate depends on no call before it; until then the critic trains."""
+    generator = torch.Generator().manual_seed(0)
+    x, z, other = torch.randn(3, 2, 6, 9, generator=generator)
+    trained, frozen = (
+        Estimator(uae.MINE(critic, 3, 1e-2, warm_up=warm_up, engine=engine), x, None, 0, torch.arange(2))
+        for warm_up in (None, 2)
+    )
+    first = [[e.estimate(x, z)[0] for _ in range(2)] for e in (trained, frozen)]
+    assert torch.equal(torch.stack(first[0]), torch.stack(first[1]))
+    value, gradient = frozen.estimate(x, z)
+    assert not torch.allclose(frozen.estimate(x, other)[0], value)
+    again, same = frozen.estimate(x, z)
+    assert torch.equal(again, value) and torch.equal(same, gradient)
+    assert not torch.allclose(trained.estimate(x, z)[0], value)
+
+
+def test_step_size_and_rate_fall_with_the_horizon():
+    attack = uae.MinMaxAttack(steps=40, alpha=0.01, mi=uae.MINE(lr=1e-3))
+    falling, frozen = keeping(attack, 160, warm_up=7)
+    assert (falling.steps, falling.alpha, falling.mi.lr, falling.mi.warm_up) == (160, 0.005, 5e-4, None)
+    assert (frozen.steps, frozen.alpha, frozen.mi.lr, frozen.mi.warm_up) == (167, 0.005, 1e-3, 7)
+
+
+def test_a_warm_up_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="warm_up must be at least 1"):
+        uae.MINE(warm_up=0)

@@ -19,8 +19,8 @@ rule attack:
         gpu=GPU,
         device=DEVICE,
     params:
-        jobs=jobs,
-        made=made,
+        jobs=jobs_of(EXAMPLES),
+        made=made_with(EXAMPLES),
     message:
         "Attack {wildcards.dataset}/{wildcards.model}, {wildcards.method}, {wildcards.run}"
     shell:

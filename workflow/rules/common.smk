@@ -74,16 +74,21 @@ def inputs_of(pattern):
     return lambda wildcards: job_of(pattern.format(**wildcards)).files
 
 
-def jobs(wildcards, output):
-    """What `uae run` is given: a parameter, so that a change makes the files again."""
-    return json.dumps([job_of(path)._asdict() for path in output], sort_keys=True)
+# Two parameters, so that a change makes the files again. Snakemake compares those that depend on wildcards alone.
 
 
-def made(wildcards, output):
-    """What everything behind the files was made with: a change counts also where it was deleted."""
-    for path in output:
-        job_of(path)
-    return json.dumps(plan.made(PLAN, output), sort_keys=True)
+def jobs_of(*patterns):
+    """What `uae run` is given, by the patterns of the rule's outputs."""
+    return lambda wildcards: json.dumps(
+        [job_of(pattern.format(**wildcards))._asdict() for pattern in patterns], sort_keys=True
+    )
+
+
+def made_with(*patterns):
+    """The settings of everything behind the files: a change counts also where that was deleted."""
+    return lambda wildcards: json.dumps(
+        plan.made(PLAN, [job_of(pattern.format(**wildcards)).output for pattern in patterns]), sort_keys=True
+    )
 
 
 # The records of each experiment, and what is rendered from them
@@ -137,11 +142,10 @@ def files_of(name):
     else:
         data = name.removeprefix("raw_")
         found = [f"data/raw/{data}/{file}" for file in catalogue.entries()[data].files]
-    if not found and cfg.records == "live":
-        raise WorkflowError(f"{name}: this configuration runs nothing of it")
+    absent = f"there are no records of it under {RESULTS}/records; run it with records=live"
     if not found:
         raise WorkflowError(
-            f"{name}: there are no records of it under {RESULTS}/records; run it with records=live"
+            f"{name}: {'this configuration runs nothing of it' if cfg.records == 'live' else absent}"
         )
     return found
 

@@ -22,8 +22,8 @@ rule evaluate:
         gpu=GPU,
         device=DEVICE,
     params:
-        jobs=jobs,
-        made=made,
+        jobs=jobs_of(RECORD),
+        made=made_with(RECORD),
     message:
         "Evaluate {wildcards.dataset}/{wildcards.model}, {wildcards.method}, {wildcards.run}: {wildcards.experiment}"
     shell:
@@ -50,8 +50,8 @@ rule figure_data:
         gpu=GPU,
         device=DEVICE,
     params:
-        jobs=jobs,
-        made=made,
+        jobs=jobs_of(SHOWN),
+        made=made_with(SHOWN),
     message:
         "Compute the images or curves of {wildcards.experiment}: {wildcards.row}, {wildcards.run}"
     shell:

@@ -28,8 +28,8 @@ for name, group in plan.together(PLAN).items():
             gpu=GPU,
             device=DEVICE,
         params:
-            jobs=jobs,
-            made=made,
+            jobs=jobs_of(*[job.output for job in group]),
+            made=made_with(*[job.output for job in group]),
         message:
             f"Train, attack and evaluate {name}"
         shell:

@@ -21,8 +21,8 @@ rule train:
         gpu=GPU,
         device=DEVICE,
     params:
-        jobs=jobs,
-        made=made,
+        jobs=jobs_of(CHECKPOINT),
+        made=made_with(CHECKPOINT),
     message:
         "Train {wildcards.dataset}/{wildcards.model}, {wildcards.method}, {wildcards.run}"
     shell:

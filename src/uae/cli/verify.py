@@ -76,7 +76,9 @@ def _print(by_settings: dict[str, list[Any]], scale: str) -> None:
             table.add_column(head, overflow="fold")
         for v in ran:
             claim = Text(v.claim.statement).append("\n" + verdicts.where(v.claim), style="dim")
-            table.add_row(Text(v.verdict, style=COLOURS[v.verdict]), claim, *map(Text, _shown(v)))
+            table.add_row(
+                Text(verdicts.verdict_text(v), style=COLOURS[v.verdict]), claim, *map(Text, _shown(v))
+            )
         console.print(table)
         console.print(f"The paper's claims: {verdicts.counts(found)}.")
     if absent := [v.claim for v in by_settings["paper"] if v.verdict == claims.NOT_RUN]:
@@ -104,7 +106,7 @@ def markdown(by_settings: dict[str, list[Any]]) -> str:
         for v in ran:
             ours, paper = (text.replace("|", r"\|").replace("\n", "<br>") for text in _shown(v))
             claim = f"{v.claim.statement} ({verdicts.where(v.claim)})"
-            lines.append(f"| {v.verdict} | {claim} | {ours} | {paper} |")
+            lines.append(f"| {verdicts.verdict_text(v)} | {claim} | {ours} | {paper} |")
         lines += ["", verdicts.LEGEND, ""]
     absent = [v.claim for v in by_settings["paper"] if v.verdict == claims.NOT_RUN]
     if absent:

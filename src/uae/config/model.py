@@ -21,9 +21,11 @@ from uae.config.reconstruction import (
     Panel,
     Recipe,
     Stationarity,
+    Trial,
     check_budget,
     check_fit,
     check_methods,
+    check_trial,
 )
 from uae.config.robustness import Model, Robust, Robustness, Source
 from uae.config.simclr import Contrastive
@@ -51,6 +53,7 @@ class Config(Block):
     reconstruction: dict[Name, DatasetBlock]
     figure5: Annotated[list[Panel], Unique]
     theorem1: Stationarity
+    estimator: Trial
     contrastive: Contrastive
     supervised: Supervised
     robustness: Robustness
@@ -99,6 +102,7 @@ class Config(Block):
                 raise ValueError(f"{name}: no {panel.model} on {panel.dataset} under `reconstruction`")
             if panel.method not in self.attacks:
                 raise ValueError(f"{name}: {panel.method} is not one of `attacks`")
+        check_trial(self.estimator, self.models, self.attacks)
         return self
 
     @property
@@ -211,7 +215,7 @@ class Config(Block):
     def attacking(self, model: str, attack: str) -> dict[str, Any]:
         """The settings of one UAE generation."""
         preset = self.attacks[Method(attack).base]
-        mine_keys = {"critic", "inner_steps", "critic_lr", "random_sampling", "after_activation"}
+        mine_keys = {"critic", "inner_steps", "critic_lr", "random_sampling", "after_activation", "samples"}
         settings = {
             "attack": preset.model_dump(exclude=mine_keys | {"squared", "objective"}),
             "squared": preset.squared,
@@ -220,7 +224,7 @@ class Config(Block):
         if preset.objective == "l2":
             return settings
         recipe = self.models[model]
-        if recipe.samples == "random":
+        if (preset.samples or recipe.samples) == "random":
             settings["random_sampling"] = preset.random_sampling.model_dump()
         else:
             settings["layer"] = recipe.activation if preset.after_activation else None

@@ -103,6 +103,7 @@ class Attack(Block):
     inner_steps: Count
     critic_lr: Positive
     random_sampling: RandomSampling
+    samples: Literal["convolution", "random"] | None = None  # what MINE sees, in place of the model's own
 
 
 class DatasetBlock(Block):
@@ -126,6 +127,37 @@ class Stationarity(Block):
     method: Name
     samples: Count
     steps: Count
+    horizons: Annotated[list[Count], Field(max_length=100), Unique] = Field(
+        []
+    )  # under the theorem's conditions
+    warm_up: Count = 40
+
+
+class Vectors(Block):
+    """What random sampling compresses in the estimator's trial."""
+
+    size: Count
+    norm: Positive
+
+
+class Maps(Block):
+    """What stands for a convolution's output in the estimator's trial."""
+
+    count: Several
+    height: Several
+    width: Several
+    std: Positive
+
+
+class Trial(Block):
+    """The estimator on trial: Gaussian pairs with a known mutual information (`uae.stages.evaluate.estimator`)."""
+
+    attacks: Annotated[list[Name], Unique]
+    models: dict[Literal["random-sampling", "convolution-output"], Name]  # whose samples MINE sees
+    nats: Annotated[list[NotNegative], Field(min_length=1, max_length=100), Unique]
+    pairs: Several
+    vectors: Vectors
+    maps: Maps
 
 
 def check_methods(key: str, methods: list[str], attacks: dict[str, Attack]) -> None:
@@ -174,3 +206,14 @@ def check_budget(
                 f"{where}: {method.name!r} attacks the model of {method.base!r}, which is not one of the "
                 f"row's methods: {', '.join(methods)}"
             )
+
+
+def check_trial(trial: Trial, models: dict[str, Recipe], attacks: dict[str, Attack]) -> None:
+    """Raise ValueError naming a model or an attack that the estimator's trial can not take."""
+    for samples, model in trial.models.items():
+        kind = "random" if samples == "random-sampling" else "convolution"
+        if getattr(models.get(model), "samples", None) != kind:
+            raise ValueError(f"estimator.models.{samples}: {model!r} is no model with `samples: {kind}`")
+    for name in trial.attacks:
+        if name not in attacks or attacks[name].objective != "mi":
+            raise ValueError(f"estimator.attacks: {name!r} is none of `attacks` that takes MINE")

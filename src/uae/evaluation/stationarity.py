@@ -21,3 +21,10 @@ def slope(value: np.ndarray) -> float:
     if late.sum() < 2:
         return float("nan")
     return float(np.polyfit(np.log(step[late]), np.log(value[late]), 1)[0])
+
+
+def rate(horizons: list[int], value: list[float]) -> float:
+    """The exponent of a power law in the horizon T fitted to the values that attacks of T steps reach."""
+    if len(horizons) < 2 or min(value) <= 0:
+        return float("nan")
+    return float(np.polyfit(np.log(horizons), np.log(value), 1)[0])

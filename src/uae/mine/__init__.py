@@ -36,6 +36,8 @@ class MINE:
     samples: how a sample becomes K compressed samples. None: the output of the model's first
         convolution where it has one, otherwise random sampling, as section 3.1 advises. A function of one's
         own takes samples (N, *shape) to (N, K, D), differentiably and each by itself.
+    warm_up: after so many evaluations the critic stays as it is, and the estimate takes one permutation from
+        then on: a function of the sample alone, as Theorem 1 assumes. None: it trains as long as the attack.
     engine: `auto` takes the compiled kernels, numba's on the CPU and Triton's on CUDA, where there are any;
         `portable` forces batched products. All give the same numbers.
 
@@ -49,6 +51,7 @@ class MINE:
     lr: float = 1.5e-5
     hidden: int = 10
     samples: ConvolutionOutput | RandomSampling | Callable[[Tensor], Tensor] | None = None
+    warm_up: int | None = None
     engine: Literal["auto", "portable"] = "auto"
 
     def __post_init__(self) -> None:
@@ -56,6 +59,8 @@ class MINE:
             raise ValueError(f"critic: {self.critic!r} is not one of 'vanilla', 'released'")
         if self.inner_steps < 1 or self.hidden < 1 or not self.lr > 0:
             raise ValueError(f"inner_steps and hidden must be at least 1 and lr above 0: {self}")
+        if self.warm_up is not None and self.warm_up < 1:
+            raise ValueError(f"warm_up must be at least 1 evaluation, or None; got {self.warm_up}")
         if self.samples is not None and not hasattr(self.samples, "bind") and not callable(self.samples):
             raise ValueError(
                 f"samples: {self.samples!r} is none of ConvolutionOutput('layer'), RandomSampling(), or a "
@@ -126,16 +131,17 @@ class Estimator:
                 self.train = partial(triton_kernel.train, self.critics)
 
     def estimate(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Train `inner_steps` steps on (x, z), both (N, K, D); the bound (N,) and its gradient by z."""
+        """Train `inner_steps` steps on (x, z), both (N, K, D), none after the warm-up; the bound (N,) and its
+        gradient by z."""
         for samples in (x, z):
             if samples.shape != self.shape:
                 raise ValueError(
                     f"compressed samples have shape {tuple(samples.shape)}: these critics are for "
                     f"{tuple(self.shape)}"
                 )
-        perms = seeding.permutations(
-            self.seed, self.index, f"permutation/{self.calls}", self.mine.inner_steps + 1, self.count
-        )
+        frozen = self.mine.warm_up is not None and self.calls >= self.mine.warm_up
+        call, steps = (self.mine.warm_up, 0) if frozen else (self.calls, self.mine.inner_steps)
+        perms = seeding.permutations(self.seed, self.index, f"permutation/{call}", steps + 1, self.count)
         self.calls += 1
         with torch.cuda.device_of(z):  # Triton launches on the current device
             value, grad = self.train(x.detach().to(self.dtype), z.detach().to(self.dtype), perms)

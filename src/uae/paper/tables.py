@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from uae.data import catalogue
+from uae.intervals import half_width
 from uae.paper.layouts import layouts, wanted
 from uae.paper.names import complete, data_of, name_of, plain
 from uae.paper.perturbation import NO_PERTURBATION, OF_THE_ATTACK, unperturbed
@@ -29,7 +30,8 @@ def tidy(table: str, records: list[Record]) -> pd.DataFrame:
 
     A run is a seed, and for Gaussian augmentation a draw of the noise; `n_seeds` counts the seeds
     alone, and `std` is empty for a single run. The rows follow the paper's order. In a table of
-    `differences` the cells are paired differences to the matched control, and `p` is that of a t-test.
+    `differences` the cells are paired differences to the matched control, `p` is that of a t-test, and `sees`
+    the smallest difference that the seeds could have seen: half of the 95 % interval.
     For what is shown and not written: `unperturbed` (see `uae.paper.perturbation`), and but for
     `differences` `seeds` and `base`, the original's mean over these seeds.
     """
@@ -107,8 +109,9 @@ def _differences(measured: pd.DataFrame) -> pd.DataFrame:
     for key, part in both.groupby(KEYS):
         difference = part["value"] - part["control"]
         p = stats.ttest_rel(part["value"], part["control"]).pvalue if len(part) > 1 else float("nan")
-        rows.append((*key, difference.mean(), difference.std(), len(part), p))
-    return pd.DataFrame(rows, columns=[*COLUMNS[:-2], "p"])
+        sees = half_width([*difference]) if len(part) > 1 else float("nan")
+        rows.append((*key, difference.mean(), difference.std(), len(part), sees, p))
+    return pd.DataFrame(rows, columns=[*COLUMNS[:-2], "sees", "p"])
 
 
 def _number(value: float, kind: str) -> str:
@@ -133,7 +136,7 @@ def _cell(row: pd.Series, kind: str) -> dict[str, Any]:
     if pd.notna(row["std"]) and "spread" in form:
         spread = _spread(row["std"], form)
     if pd.notna(row.get("p")):
-        spread += f", p = {row['p']:.2g}, n = {row['n_seeds']}"
+        spread += f", sees {_spread(row['sees'], form)[2:]}, p = {row['p']:.2g}, n = {row['n_seeds']}"
     if row["unperturbed"] and form.get("change"):
         change = NO_PERTURBATION
     paper, against = NONE, ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from uae.paper.claims import NOT_RUN, REPRODUCED, VERDICTS, Claim, Row, Verdict, shown
+from uae.paper.claims import FEW, NOT_RUN, REPRODUCED, VERDICTS, Claim, Row, Verdict
+from uae.paper.comparison import shown
 from uae.paper.perturbation import NO_PERTURBATION
 
 MARKS = {"holds": "✓", "fails": "✗", "inconclusive": "~", NO_PERTURBATION: "○", NOT_RUN: "–"}
@@ -14,12 +15,18 @@ SETTINGS = {
     "released": "UAEs with the authors' settings",
 }
 LEGEND = (
-    "✓ holds, ✗ fails, ~ within the spread or the digits shown, ○ no perturbation: the median change of the "
-    "UAEs that the model was trained with is below one grey level, so the comparison tests nothing; ±: the "
-    "spread of both sides together, over runs (KID: and over its subsets). Partly: some rows hold, or not "
-    "all were run."
+    "✓ holds, ✗ fails, ~ below what the runs could have seen or beyond the digits shown, ○ no perturbation: "
+    "the median change of the UAEs that the model was trained with is below one grey level, so the "
+    "comparison tests nothing; ±: the standard deviation of both sides together, over runs (KID: and over "
+    "its subsets); sees: the smallest difference that the runs could have seen, half of the 95 % interval, "
+    "by a paired t over seeds, or for one seed from the spread of other methods' runs. Partly: some rows "
+    "hold, or not all were run."
 )
-FEW = 100  # attacked images, below which a verdict says little
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """The verdict and what weakens it."""
+    return "; ".join([verdict.verdict, *verdict.caveats])
 
 
 def row_text(claim: Claim, row: Row) -> str:
@@ -28,9 +35,11 @@ def row_text(claim: Claim, row: Row) -> str:
         return f"{MARKS[row.state]} {row.label}: not run"
     if row.state == NO_PERTURBATION:
         return f"{MARKS[row.state]} {row.label}: {NO_PERTURBATION} ({row.basis})"
-    spread = f" (± {row.spread:.2g})" if row.spread is not None else ""
-    compared = f"{shown(row.ours)} {SIGNS[claim.direction]} {shown(row.ours_other)}{spread}"
-    return f"{MARKS[row.state]} {row.label}: {compared} ({row.basis})"
+    spread = [f"± {row.spread:.2g}"] if row.spread is not None else []
+    seen = "spread unknown" if row.resolution is None else f"sees {row.resolution:.2g}"
+    compared = f"{shown(row.ours)} {SIGNS[claim.direction]} {shown(row.ours_other)}"
+    few = ": few" if row.few else ""
+    return f"{MARKS[row.state]} {row.label}: {compared} ({', '.join([*spread, seen])}) ({row.basis}{few})"
 
 
 def paper_texts(claim: Claim, rows: list[Row]) -> list[str]:
@@ -47,13 +56,10 @@ def where(claim: Claim) -> str:
 
 
 def counts(verdicts: Iterable[Verdict]) -> str:
-    """How many of the paper's own claims have each verdict, and how many of them rest on few images."""
+    """How many of the paper's own claims have each verdict, and how many that reproduced are weak."""
     found = [v for v in verdicts if not v.claim.ours]
     text = ", ".join(f"{sum(v.verdict == name for v in found)} {name}" for name in VERDICTS)
-    few = sum(v.verdict == REPRODUCED and _few(v) for v in found)
-    return text + (f"; {few} of the reproduced rest on fewer than {FEW} images" if few else "")
-
-
-def _few(verdict: Verdict) -> bool:
-    images = [n for row in verdict.rows for n in (row.images, row.images_other) if n is not None]
-    return min(images, default=FEW) < FEW
+    good = [caveat for v in found if v.verdict == REPRODUCED for caveat in v.caveats]
+    few, unknown = (good.count(caveat) for caveat in (f"fewer than {FEW} images", "spread unknown"))
+    text += f"; {few} of the reproduced rest on fewer than {FEW} images" * bool(few)
+    return text + f"; {unknown} of them on runs whose spread is unknown" * bool(unknown)

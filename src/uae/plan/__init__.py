@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from uae import identity
 from uae.config import Config
+from uae.plan.classifiers import supervised
 from uae.plan.experiments import Job, Plan
 
 __all__ = ["Job", "made", "plan", "seed_of", "settings", "summary", "together"]
@@ -22,8 +23,9 @@ def plan(cfg: Config, seed: int | None = None) -> dict[str, Job]:
     """The jobs by output, paths relative to the project's folder; seed: in place of all seeds asked for."""
     found = Plan(cfg, seed)
     found.reconstruction()
+    found.estimator()
     found.contrastive()
-    found.supervised()
+    supervised(found)
     found.robustness()
     return found.jobs
 

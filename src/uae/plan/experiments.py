@@ -86,7 +86,7 @@ class Plan:
     def reconstruction(self) -> None:
         cfg = self.cfg
         for row in cfg.made_rows:
-            data, original = _prepared(cfg.data_name(row)), Run("original", None)
+            data, original = prepared(cfg.data_name(row)), Run("original", None)
             for seed in self.row_seeds(row):
                 for method, draw in [original, *cfg.runs(row)]:
                     self.add(
@@ -124,13 +124,13 @@ class Plan:
             seed = self.first(cfg.row_seeds(panel))
             along = self.shown("theorem1", panel, seed, panel.method)
             settings = {"attack": cfg.attacking(panel.model, panel.method)}
-            settings |= panel.model_dump(include={"samples", "steps"})
+            settings |= panel.model_dump(include={"samples", "steps", "horizons", "warm_up"})
             self.add("evaluate", along, settings, **self.attacked(panel, seed))
             self.add("evaluate", self.record("theorem1", panel, panel.method, seed), {}, along=along)
 
     def attacked(self, row: Any, seed: int) -> Inputs:
         """A row's data and the model that is attacked."""
-        data = _prepared(self.cfg.data_name(Row(row.dataset, row.model)))
+        data = prepared(self.cfg.data_name(Row(row.dataset, row.model)))
         return {"data": data, "checkpoint": self.checkpoint(row, "original", seed)}
 
     def first(self, seeds: list[int]) -> int:
@@ -140,9 +140,19 @@ class Plan:
     def seeds(self, seeds: list[int]) -> list[int]:
         return seeds if self.seed is None else [self.seed]
 
+    def estimator(self) -> None:
+        """The trial of the estimator is of no row: it is asked for with all rows."""
+        block, seed = self.cfg.estimator, self.first(self.cfg.seeds)
+        known = block.model_dump(include={"nats", "pairs", "vectors", "maps"})
+        for samples, model in block.models.items():
+            for attack in block.attacks if self.cfg.only == "*" else []:
+                settings = known | {"attack": self.cfg.attacking(model, attack)}
+                target = self.record("estimator", Row("gaussian-pairs", samples), attack, seed)
+                self.add("evaluate", target, settings)
+
     def contrastive(self) -> None:
         block = self.cfg.contrastive
-        data = _prepared(self.cfg.limited(block.data, block.train_limit))
+        data = prepared(self.cfg.limited(block.data, block.train_limit))
         for row in self.cfg.contrastive_rows:
             for seed in self.seeds(self.cfg.seeds):
                 original = self.checkpoint(row, "original", seed)
@@ -163,106 +173,10 @@ class Plan:
                         uae=uae,
                     )
 
-    def supervised(self) -> None:
-        cfg = self.cfg
-        for row in cfg.classifiers:
-            data = _prepared(cfg.classifier_data(row))
-            for number, seed in enumerate(self.seeds(cfg.seeds)):
-                checkpoint = self.checkpoint(row, "original", seed)
-                self.add("train", checkpoint, cfg.supervised.classifier(row.dataset), data=data)
-                for attack in cfg.supervised_sets(row):
-                    target = self.uae(row, attack.name, seed, attack.draw)
-                    self.add("attack", target, attack.settings, data=data, checkpoint=checkpoint)
-                for item in cfg.supervised_items(row):
-                    files = {"data": data, "checkpoint": checkpoint}
-                    getattr(self, f"_{item}")(row, seed, not number, files)
-
-    def _table1(self, row: Row, seed: int, first: bool, files: Inputs) -> None:
-        block = self.cfg.supervised
-        estimator = block.estimator.model_dump()
-        estimator["random_sampling"] = block.table2.random_sampling.model_dump()
-        self.add(
-            "evaluate",
-            self.record("table1", row, "supervised-example", seed),
-            {"estimator": estimator},
-            **files,
-            uae=self.uae(row, f"minmax@{max(block.figure3.eps):g}", seed),
-        )
-        panel = block.table1
-        for method, name in zip(panel.methods, panel.names, strict=True):
-            self.add(
-                "evaluate",
-                self.record("table1", panel, name, seed),
-                {"estimator": estimator, "method": method},
-                **self.attacked(panel, seed),
-                uae=self.uae(panel, method, seed),
-            )
-
-    def _table2(self, row: Row, seed: int, first: bool, files: Inputs) -> None:
-        block, table2 = self.cfg.supervised, self.cfg.supervised.table2
-        files_too = files | ({"inception": file} if (file := block.inception_file) else {})
-        small, runs = f"@{table2.eps[1]:g}", block.runs()
-        any_set = self.uae(row, runs[0][0], seed, runs[0][1])
-        settings = {"inception": block.inception}
-        self.add(
-            "evaluate", self.record("table2", row, "unattacked", seed), settings, **files_too, uae=any_set
-        )
-        pictured = [(method, draw) for method, draw in runs if not draw and method in table2.pictured]
-        for method, draw in runs:
-            target = self.record("table2", row, method, seed, draw)
-            uae = self.uae(row, method, seed, draw)
-            also = [self.uae(row, method + small, seed, draw)] if (method, draw) in pictured else []
-            asked = settings | {"eps": table2.eps[1]}
-            self.add("evaluate", target, asked, **files_too, uae=uae, smaller=also)
-        for figure, eps, suffix in zip(("figure1", "figure4"), table2.eps, ("", small), strict=True):
-            uae = [self.uae(row, method + suffix, seed, draw) for method, draw in pictured]
-            methods = [method for method, _ in pictured]
-            shown = {"eps": eps, "methods": methods, "shown": table2.shown}
-            if first:
-                self.add("evaluate", self.shown(figure, row, seed), shown, **files, uae=uae)
-
-    def _table3(self, row: Row, seed: int, first: bool, files: Inputs) -> None:
-        block = self.cfg.supervised
-        methods, settings = block.compared_methods(row.dataset), {"estimator": block.estimator.model_dump()}
-        for method in methods:
-            asked = block.compared[method]
-            paired = (
-                [  # what the penalty attack is compared with: MinMax with the same critic
-                    other
-                    for other in methods[: methods.index(method)]
-                    if block.compared[other].attack == "minmax"
-                    and block.compared[other].critic == asked.critic
-                ]
-                * (asked.attack != "minmax")
-            )
-            self.add(
-                "evaluate",
-                self.record("table3", row, method, seed),
-                settings,
-                **files,
-                uae=self.uae(row, method, seed),
-                paired=[self.uae(row, other, seed) for other in paired[:1]],
-            )
-        if first:
-            uae = [self.uae(row, method, seed) for method in methods]
-            self.add("evaluate", self.shown("figure2", row, seed), {"methods": methods}, **files, uae=uae)
-
-    def _figure3(self, row: Row, seed: int, first: bool, files: Inputs) -> None:
-        block = self.cfg.supervised.figure3
-        found: list[str] = []
-        for method in ("minmax", "pgd"):
-            uae = [self.uae(row, f"{method}@{eps:g}", seed) for eps in block.eps]
-            found += uae
-            target = self.record("bounds", row, method, seed)
-            self.add("evaluate", target, {"eps": block.eps}, **files, uae=uae)
-        if first:
-            shown = block.model_dump(include={"eps", "shown"})
-            self.add("evaluate", self.shown("figure3", row, seed), shown, **files, uae=found)
-
     def robustness(self) -> None:
         cfg = self.cfg
         for row in cfg.robust_made:
-            data = _prepared(cfg.robust_data(row))
+            data = prepared(cfg.robust_data(row))
             for seed in self.seeds(cfg.robustness.seeds):
                 for run in cfg.robust_runs(row):
                     settings, inputs = cfg.robustness.training(run), {"data": data, "uae": []}
@@ -274,7 +188,7 @@ class Plan:
                     target = self.robust_checkpoint(row, run.method, seed)
                     self.add("train", target, settings, **inputs)
         for row in cfg.robust_rows:
-            data, model = _prepared(cfg.robust_data(row)), cfg.robust_model(row)
+            data, model = prepared(cfg.robust_data(row)), cfg.robust_model(row)
             settings = cfg.robustness.attacking(*row)
             common = {key: settings[key] for key in ("eps", "images", "pgd")}
             for number, seed in enumerate(self.seeds(cfg.robustness.seeds)):
@@ -299,5 +213,5 @@ def _run(seed: int, draw: int | None = None) -> str:
     return f"seed{seed}" + (f"-draw{draw}" if draw is not None else "")
 
 
-def _prepared(data: str) -> str:
+def prepared(data: str) -> str:
     return f"data/prepared/{data}.safetensors"

@@ -6,41 +6,84 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from uae import storage
-from uae.evaluation.stationarity import best_so_far, slope
-from uae.paper.figures import COLORS, ONE_COLUMN, panels, title
+from uae.evaluation.stationarity import best_so_far, rate, slope
+from uae.paper.figures import COLORS, MARKERS, TWO_COLUMNS, panels, title
 from uae.paper.names import data_of, name_of
 
-WIDTH = ONE_COLUMN
+WIDTH = TWO_COLUMNS
+KINDS = {
+    "falling": r"$\alpha$ and the critic's rate $\propto 1/\sqrt{T}$",
+    "frozen": "the same, critic frozen",
+}
+GAP = r"$\|\mathcal{L}(\delta_t, c_t)\|^2$"
 
 
 def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
-    """||L(delta_t, c_t)||^2 along the attack and its best value up to T, means over samples, log axes.
+    """||L(delta_t, c_t)||^2 of the attack as it is, and what attacks under the theorem's conditions reach.
 
-    The slope is fitted to the best values (see `uae.evaluation.stationarity`), beside the theorem's -1/2.
+    Left: along the attack and its best value up to T, means over samples, log axes, with the fitted slope
+    (see `uae.evaluation.stationarity`) beside the theorem's -1/2. Right, where they were run: the best value
+    of attacks of T steps whose step size and critic's rate fall with T, or whose critic is frozen.
     """
     source = next(path for path in inputs if path.suffix == ".safetensors")
     arrays, metadata = storage.read_tensors(source, "stationarity")
-    along = arrays["stationarity"].astype(np.float64)
-    best = best_so_far(along)
+    along = arrays.pop("stationarity").astype(np.float64)
+    best = best_so_far(along).mean(0)
     step = np.arange(1, along.shape[1] + 1)
-    numbers = pd.DataFrame(
-        {"T": step, "value_mean": along.mean(0), "best_mean": best.mean(0), "best_std": best.std(0)}
-    )
-    fitted = slope(best.mean(0))
-    figure, (axes,) = panels(width)
-    axes.loglog(step, along.mean(0), color=COLORS[5], lw=0.6, label=r"at step $t$")
-    axes.loglog(step, best.mean(0), color=COLORS[0], label=rf"best up to $T$ (slope ${fitted:.2g}$)")
+    columns = {
+        "T": step,
+        "value_mean": along.mean(0),
+        "best_mean": best,
+        "best_std": best_so_far(along).std(0),
+    }
+    numbers = pd.DataFrame({"attack": "as it is"} | columns).assign(slope=slope(best))
+    figure, axes = panels(width, 1 + bool(arrays), columns=1 + bool(arrays))
+    axes[0].loglog(step, along.mean(0), color=COLORS[5], lw=0.6, label=r"at step $t$")
+    axes[0].loglog(step, best, color=COLORS[0], label=rf"best up to $T$ (slope ${slope(best):.2g}$)")
+    _bound(axes[0], step, best)
+    what = f"{name_of(metadata['dataset'])} (data: {data_of(metadata['variant'])}), {len(along)} samples"
+    title(axes[0], f"{what}\nthe attack as it is")
+    if arrays:
+        numbers = pd.concat([numbers, _under_conditions(axes[1], arrays)])
+        title(axes[1], f"{what}\nunder the theorem's conditions")
+    for axis in axes:
+        axis.set(xlabel="attack steps", ylabel=GAP)
+        axis.legend(frameon=False, fontsize=6.5)
+    return figure, numbers
+
+
+def _under_conditions(axis: Axes, arrays: dict[str, np.ndarray]) -> pd.DataFrame:
+    """A line for each kind of attack: what it reaches in T steps."""
+    horizons = sorted({int(name.rpartition("-")[2]) for name in arrays})
+    rows = []
+    for number, (kind, label) in enumerate(KINDS.items()):
+        last = [best_so_far(arrays[f"{kind}-{t}"])[:, -1] for t in horizons]
+        mean = np.array([values.mean() for values in last])
+        fitted = rate(horizons, mean.tolist())
+        axis.loglog(
+            horizons,
+            mean,
+            color=COLORS[number],
+            marker=MARKERS[number],
+            ms=3,
+            label=f"{label} (slope {fitted:.2g})",
+        )
+        rows += [
+            {"attack": kind, "T": t, "best_mean": values.mean(), "best_std": values.std(), "slope": fitted}
+            for t, values in zip(horizons, last, strict=True)
+        ]
+    _bound(axis, np.array(horizons), mean)
+    axis.set_xticks(horizons, map(str, horizons))
+    axis.minorticks_off()
+    return pd.DataFrame(rows)
+
+
+def _bound(axis: Axes, step: np.ndarray, value: np.ndarray) -> None:
+    """The theorem's rate through the middle of a line."""
     half = len(step) // 2
-    bound = best.mean(0)[half] * (step / step[half]) ** -0.5
-    axes.loglog(step, bound, color="black", ls="--", lw=0.8, label=r"Theorem 1: slope $-1/2$")
-    axes.set_xlabel("attack step")
-    axes.set_ylabel(r"$\|\mathcal{L}(\delta_t, c_t)\|^2$")
-    title(
-        axes,
-        f"{name_of(metadata['dataset'])} (data: {data_of(metadata['variant'])}), {len(along)} samples",
-    )
-    axes.legend(frameon=False, fontsize=6.5)
-    return figure, numbers.assign(slope=fitted)
+    bound = value[half] * (step / step[half]) ** -0.5
+    axis.loglog(step, bound, color="black", ls="--", lw=0.8, label=r"Theorem 1: slope $-1/2$")

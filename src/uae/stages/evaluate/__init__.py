@@ -13,6 +13,7 @@ MODULES = {
     "reconstruction": "autoencoders",
     "figure5": "autoencoders",
     "theorem1": "stationarity",
+    "estimator": "estimator",
     "contrastive": "simclr",
     "table1": "classifiers",
     "table2": "classifiers",

@@ -1,14 +1,28 @@
-"""Theorem 1's measure along a long attack."""
+"""Theorem 1's measure along a long attack, and along attacks that keep the theorem's conditions.
+
+The theorem takes a horizon T, a step size alpha and an error eta of the estimate that both fall with
+1/sqrt(T), where eta bounds how much training moves the estimate in one attack step. Two kinds of attack keep
+that:
+
+    falling    the critic trains on, with a learning rate that falls with 1/sqrt(T), as alpha does
+    frozen     the critic trains for some steps and then stays as it is: eta is 0
+
+Both start at the settings' values for the settings' number of steps. The steps of the warm-up do not count.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from uae import checkpoints, identity, records, storage
+from uae.attacks import AttackResult, MinMaxAttack
 from uae.data import prepared
-from uae.evaluation.stationarity import best_so_far, slope
+from uae.evaluation.stationarity import best_so_far, rate, slope
 from uae.losses import Reconstruction
 from uae.stages import Progress, use
 from uae.stages.attack import attack_from
@@ -29,32 +43,47 @@ def _curve(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
-    """||L(delta_t, c_t)||^2 of Theorem 1 along an attack on the first training samples, float32 (N, T).
+    """||L(delta_t, c_t)||^2 of Theorem 1 along the attack, for the first training samples.
 
-    settings: `attack`, of `Config.attacking`, and its number of `samples` and `steps`.
+    Writes `stationarity`, float32 (samples, steps), and for each of the `horizons` T `falling-<T>` and
+    `frozen-<T>`, (samples, T).
+    settings: `attack`, of `Config.attacking`, the number of `samples` and `steps`, the `horizons`, and
+    `warm_up`, attack steps.
     """
     use(device)
     clock, names = records.Clock(), identity.names(target)
     source = prepared.load(data)
     model, run = checkpoints.load(checkpoint, device)
-    attack = settings["attack"]
-    result = dataclasses.replace(attack_from(attack), steps=settings["steps"])(
-        Reconstruction(model, squared=attack["squared"]),
-        source.unit("train")[: settings["samples"]].to(device),
-        seed=names.seed,
-        trace=True,
-        progress=progress and (lambda done, total: progress(done, total, "samples")),
-    )
+    asked = settings["attack"]
+    attack, x = attack_from(asked), source.unit("train")[: settings["samples"]].to(device)
+
+    def follow(changed: MinMaxAttack, note: str) -> AttackResult:
+        return changed(
+            Reconstruction(model, squared=asked["squared"]),
+            x,
+            seed=names.seed,
+            trace=True,
+            progress=progress and (lambda done, total: progress(done, total, f"samples, {note}")),
+        )
+
+    result = follow(dataclasses.replace(attack, steps=settings["steps"]), "stationarity")
+    found = {"stationarity": result.stationarity.cpu().numpy()}
+    for horizon in settings["horizons"]:
+        kinds = zip(("falling", "frozen"), keeping(attack, horizon, settings["warm_up"]), strict=True)
+        for kind, changed in kinds:
+            along = follow(changed, f"T = {horizon}, {kind}").stationarity.cpu().numpy()
+            found[f"{kind}-{horizon}"] = along[:, -horizon:]  # without the warm-up
     writing.arrays(
         target,
-        {"stationarity": result.stationarity.cpu().numpy()},
+        found,
         source.metadata,
         {data: source.metadata, checkpoint: run},
         model=names.model,
         method=names.method,
         attack=result.metadata["attack"],
         training=run["provenance"],
-        provenance=clock.provenance(attack, records.device_name(device)).model_dump(),
+        warm_up=settings["warm_up"],
+        provenance=clock.provenance(asked, records.device_name(device)).model_dump(),
     )
 
 
@@ -68,15 +97,31 @@ def _record(
 ) -> None:
     arrays, found = storage.read_tensors(along, "stationarity")
     curve = arrays["stationarity"]
+    metrics = {
+        "slope": slope(best_so_far(curve).mean(0)),
+        "n_attacked": len(curve),
+        "attack_steps": curve.shape[1],
+    }
+    for kind in ("falling", "frozen"):
+        horizons = sorted(int(name.rpartition("-")[2]) for name in arrays if name.startswith(f"{kind}-"))
+        reached = {t: float(best_so_far(arrays[f"{kind}-{t}"])[:, -1].mean()) for t in horizons}
+        metrics |= {f"best_{kind}@{t}": value for t, value in reached.items()}
+        if np.isfinite(fitted := rate(list(reached), list(reached.values()))):
+            metrics[f"slope_{kind}"] = fitted
     writing.record(
         target,
         data=found,
-        metrics={
-            "slope": slope(best_so_far(curve).mean(0)),
-            "n_attacked": len(curve),
-            "attack_steps": curve.shape[1],
-        },
-        settings={"attack": found["attack"]},
+        metrics=metrics,
+        settings={"attack": found["attack"], "warm_up": found["warm_up"]},
         provenance={"training": found["training"], "attack": found["provenance"]},
         files={along: found},
     )
+
+
+def keeping(attack: MinMaxAttack, horizon: int, warm_up: int) -> tuple[MinMaxAttack, MinMaxAttack]:
+    """The attack over so many steps with a falling rate, and with a critic that is frozen after a warm-up."""
+    fall = math.sqrt(attack.steps / horizon)
+    step = dataclasses.replace(attack, steps=horizon, alpha=fall * attack.alpha)
+    falling = dataclasses.replace(step, mi=dataclasses.replace(attack.mi, lr=fall * attack.mi.lr))
+    still = dataclasses.replace(attack.mi, warm_up=warm_up)
+    return falling, dataclasses.replace(step, steps=warm_up + horizon, mi=still)

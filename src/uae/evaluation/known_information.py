@@ -1,0 +1,72 @@
+"""Pairs of Gaussian samples whose mutual information is known, and what per-sample MINE says of them.
+
+Where each of D coordinates of x is correlated with the same one of z by rho, and with no other,
+
+    I(x, z) = -D/2 log(1 - rho^2)   nats.
+
+Random sampling makes such pairs of any two samples: over its Gaussian matrices M, the coordinates of M x
+and M z are independent of one another and correlated by the cosine of x and z. So what per-sample MINE has to
+estimate there has a closed form. The feature maps of a convolution have none; Gaussian ones of their number
+and size take their place.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from uae.mine import MINE, Estimator
+from uae.sampling import RandomSampling
+
+STATES = 2**30  # bytes of critics at a time
+
+
+def information(rho: Tensor, dim: int) -> Tensor:
+    """Mutual information in nats of two samples with `dim` coordinates, correlated by rho in (-1, 1)."""
+    return -dim / 2 * torch.log1p(-rho.square())
+
+
+def correlation(nats: Tensor, dim: int) -> Tensor:
+    """The correlation, at least 0, at which `dim` coordinates have so much mutual information."""
+    return (-torch.expm1(-2 * nats / dim)).sqrt()
+
+
+def vectors(rho: Tensor, size: int, norm: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Pairs of vectors x, z, each (N, size) and of one norm, whose cosines are rho (N,)."""
+    generator = torch.Generator().manual_seed(seed)
+    x, other = torch.randn(2, len(rho), size, generator=generator, dtype=torch.float64)
+    x = x / x.norm(dim=1, keepdim=True)
+    other = other - (other * x).sum(1, keepdim=True) * x
+    other = other / other.norm(dim=1, keepdim=True)
+    rho = rho.double()[:, None]
+    return (norm * x).float(), (norm * (rho * x + (1 - rho.square()).sqrt() * other)).float()
+
+
+def maps(rho: Tensor, count: int, dim: int, std: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Pairs of `count` independent Gaussian samples, each (N, count, dim), correlated by rho (N,)."""
+    generator = torch.Generator().manual_seed(seed)
+    x, other = torch.randn(2, len(rho), count, dim, generator=generator)
+    rho = rho.view(-1, 1, 1)
+    return std * x, std * (rho * x + (1 - rho.square()).sqrt() * other)
+
+
+def of_vectors(mine: MINE, sampling: RandomSampling, x: Tensor, z: Tensor, steps: int, seed: int) -> Tensor:
+    """The estimates (steps + 1, N) in an attack of `steps` that leaves z as it is, by random sampling."""
+    features = sampling.bind(None, x, seed)
+    estimator, values = None, []
+    for step in range(steps + 1):
+        of_x, of_z = (features.compute(side, step).contiguous() for side in (x, z))
+        if estimator is None:
+            estimator = Estimator(mine, of_x, None, seed, torch.arange(len(x)))
+        values.append(estimator.estimate(of_x, of_z)[0])
+    return torch.stack(values)
+
+
+def of_maps(mine: MINE, shape: tuple[int, int], x: Tensor, z: Tensor, steps: int, seed: int) -> Tensor:
+    """The same of compressed samples x and z, (N, K, D), that are maps of a shape (height, width)."""
+    at_once = max(1, STATES // mine.state_bytes(x.shape[2], shape, x.itemsize))
+    parts = []
+    for rows in torch.arange(len(x)).split(at_once):
+        estimator = Estimator(mine, x[rows], shape, seed, rows)
+        parts.append(torch.stack([estimator.estimate(x[rows], z[rows])[0] for _ in range(steps + 1)]))
+    return torch.cat(parts, 1)

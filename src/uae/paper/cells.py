@@ -1,0 +1,151 @@
+"""Measured numbers by what was measured: a cell's runs, their spread, and the paper's own cells."""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import functools
+import itertools
+import math
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean, stdev, variance
+
+import yaml
+
+from uae.paper.perturbation import OF_THE_ATTACK, unperturbed
+from uae.records import Record
+
+REFERENCE = Path(__file__).parent / "reference"
+AXES = ("experiment", "dataset", "model", "method", "metric")
+Key = tuple[str, str, str, str, str]  # the axes
+
+_AT_EPS = re.compile(r"(\w+)@([0-9.e-]+)(?:/([0-9]+))?")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A measured number: mean and standard deviation (None where there is none) over `runs`.
+
+    values: the runs of each seed, several where noise is drawn several times.
+    images: how many were attacked for it, where the records say so.
+    within: a standard deviation that each run has by itself (KID's over its subsets).
+    """
+
+    mean: float
+    std: float | None = None
+    runs: int = 1
+    values: dict[int, list[float]] = field(default_factory=dict)
+    images: int | None = None
+    within: float | None = None
+
+    @classmethod
+    def of(
+        cls, values: dict[int, list[float]], within: float | None = None, images: int | None = None
+    ) -> Cell:
+        runs = list(itertools.chain(*values.values()))
+        stds = ([stdev(runs)] if len(runs) > 1 else []) + ([] if within is None else [within])
+        return cls(fmean(runs), math.hypot(*stds) if stds else None, len(runs), values, images, within)
+
+    def among(self, seeds: set[int]) -> Cell:
+        """The mean over some of the seeds; the spread stays that of all runs."""
+        part = Cell.of({seed: runs for seed, runs in self.values.items() if seed in seeds})
+        return replace(part, std=self.std, images=self.images, within=self.within)
+
+    def of_seed(self, seed: int) -> float:
+        return fmean(self.values[seed])
+
+
+@functools.cache
+def quantities() -> dict[str, float]:
+    """The numbers of the paper's text by name."""
+    with (REFERENCE / "text.csv").open(encoding="utf-8") as file:
+        return {row["quantity"]: float(row["value"]) for row in csv.DictReader(file)}
+
+
+def _metric(name: str) -> str:
+    """One spelling of a metric at an eps: asr@16/255 and asr@0.062745 are the same."""
+    match = _AT_EPS.fullmatch(name)
+    return name if match is None else f"{match[1]}@{float(match[2]) / float(match[3] or 1):.3g}"
+
+
+def _eps(key: Key) -> float:
+    match = _AT_EPS.fullmatch(key[-1])
+    return float(match[2]) if match else math.inf
+
+
+class Measured:
+    """Cells by variant of the data and key."""
+
+    def __init__(self) -> None:
+        self.cells: dict[str, dict[Key, Cell]] = {}
+        self.unperturbed: set[tuple[str, ...]] = set()  # see `uae.paper.perturbation`
+
+    def tests_nothing(self, key: Key, variant: str) -> bool:
+        """Whether a cell is of a model that was trained with UAEs which are their originals."""
+        *where, metric = key
+        return (where[0], variant, *where[1:]) in self.unperturbed and metric not in OF_THE_ATTACK
+
+    def usual_spread(self, key: Key, variant: str) -> tuple[float, int] | None:
+        """The standard deviation of a single run of this data, model and metric, and its degrees of freedom.
+
+        Pooled over the methods that have several runs; None where there are none.
+        """
+        several = [
+            list(itertools.chain(*cell.values.values()))
+            for other, cell in self.cells[variant].items()
+            if (*other[:3], other[4]) == (*key[:3], key[4]) and cell.runs > 1
+        ]
+        freedom = sum(len(runs) - 1 for runs in several)
+        squares = sum(variance(runs) * (len(runs) - 1) for runs in several)
+        return (math.sqrt(squares / freedom), freedom) if freedom else None
+
+    def variants(self, key: Key) -> list[str]:
+        return sorted(variant for variant, cells in self.cells.items() if key in cells)
+
+    def matching(self, key: Key) -> list[Key]:
+        """The keys that a metric with a wildcard stands for, in the order of their eps."""
+        if "*" not in key[-1]:
+            return [(*key[:-1], _metric(key[-1]))]
+        found = {
+            other
+            for cells in self.cells.values()
+            for other in cells
+            if other[:-1] == key[:-1] and fnmatch.fnmatchcase(other[-1], key[-1])
+        }
+        return sorted(found, key=_eps) or [key]
+
+
+def measured(records: list[Record]) -> Measured:
+    """The cells of records: mean and standard deviation over seeds, and draws of noise."""
+    found: dict[tuple[str, Key], list[tuple[Record, str]]] = {}
+    for r in records:
+        for metric in r.metrics:
+            key = (r.experiment, r.dataset, r.model, r.method, _metric(metric))
+            found.setdefault((r.variant, key), []).append((r, metric))
+    out = Measured()
+    out.unperturbed = unperturbed(records)
+    for (variant, key), behind in found.items():
+        values: dict[int, list[float]] = {}
+        for r, metric in behind:
+            values.setdefault(r.seed, []).append(r.metrics[metric])
+        within = [r.metrics[f"{metric}_std"] for r, metric in behind if f"{metric}_std" in r.metrics]
+        images = [int(r.metrics["n_attacked"]) for r, _ in behind if "n_attacked" in r.metrics]
+        out.cells.setdefault(variant, {})[key] = Cell.of(
+            values, fmean(within) if within else None, min(images, default=None)
+        )
+    return out
+
+
+@functools.cache
+def printed() -> Measured:
+    """The paper's own cells, without their spreads: what its tables show."""
+    sources = yaml.safe_load((REFERENCE / "sources.yaml").read_text(encoding="utf-8"))
+    out = Measured()
+    for table, entry in sources.items():
+        with (REFERENCE / f"{table}.csv").open(encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                key = (entry["experiment"], *(row[axis] for axis in AXES[1:]))
+                out.cells.setdefault("paper", {})[key] = Cell.of({0: [float(row["value"])]})
+    return out

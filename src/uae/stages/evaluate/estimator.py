@@ -1,0 +1,63 @@
+"""Per-sample MINE on trial: its estimates of a mutual information that is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from uae import identity, records
+from uae.evaluation import known_information as known
+from uae.stages import Progress, use
+from uae.stages.attack import attack_from
+from uae.stages.evaluate import writing
+
+
+def estimator(
+    target: Path, *, settings: dict[str, Any], device: str = "cpu", progress: Progress | None = None
+) -> None:
+    """The record of one attack's critic and one way to sample, which is the place's model.
+
+    settings: `attack`, of `Config.attacking`; `nats`, the mutual information of `pairs` pairs each;
+        `vectors`, the `size` and `norm` of those that random sampling compresses; `maps`, the `count`,
+        `height`, `width` and `std` of the maps that stand for a convolution's output.
+    Measured after each critic's steps of a whole attack whose perturbation stays as it is. On the CPU: it is
+    small, and a GPU's estimates would differ in the last digits alone.
+    """
+    use("cpu")
+    clock, names = records.Clock(), identity.names(target)
+    attack, maps, truths = attack_from(settings["attack"]), settings["maps"], settings["nats"]
+    nats = torch.tensor(truths, dtype=torch.float64).repeat_interleave(settings["pairs"])
+    if names.model == "random-sampling":
+        count, dim = attack.mi.samples.count, attack.mi.samples.dim
+        both = known.vectors(known.correlation(nats, dim), **settings["vectors"], seed=names.seed)
+        found = known.of_vectors(attack.mi, attack.mi.samples, *both, attack.steps, names.seed)
+    else:
+        shape = maps["height"], maps["width"]
+        count, dim = maps["count"], shape[0] * shape[1]
+        rho = known.correlation(nats, dim).float()
+        both = known.maps(rho, count, dim, maps["std"], names.seed)
+        found = known.of_maps(attack.mi, shape, *both, attack.steps, names.seed)
+    asked = settings["attack"]
+    metrics = _metrics(found.unflatten(1, (len(truths), settings["pairs"])), truths)
+    metrics |= {"pairs": settings["pairs"], "compressed_samples": count, "compressed_size": dim}
+    writing.record(
+        target,
+        data={"variant": names.dataset, "title": "pairs of correlated Gaussian samples"},
+        metrics=metrics | {"attack_steps": attack.steps},
+        settings={"attack": asked, "vectors": settings["vectors"], "maps": maps},
+        provenance={"evaluation": clock.provenance(asked, records.device_name("cpu"))},
+        files={},
+    )
+
+
+def _metrics(found: torch.Tensor, truths: list[float]) -> dict[str, float]:
+    """Of estimates (steps + 1, truths, pairs): at the last step, and halfway."""
+    last, half = found[-1], found[len(found) // 2]
+    metrics = {}
+    for i, truth in enumerate(truths):
+        metrics[f"mi_estimate@{truth:g}"] = float(last[i].mean())
+        metrics[f"mi_estimate_std@{truth:g}"] = float(last[i].std())
+        metrics[f"mi_estimate_half@{truth:g}"] = float(half[i].mean())
+    return metrics

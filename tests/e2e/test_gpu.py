@@ -1,0 +1,155 @@
+"""`make gpu` rehearsed on the CPU with tiny sizes: a run, a stop, going on, and a pack that travels."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+
+import pytest
+import yaml
+
+from benchmarks import gpu, gpu_pack
+from tests.workflow.conftest import ROOT, Workspace, copy
+from uae import config
+
+RELEASED = {"robustness": {"uaes": {"mnist": {"method": "mine-uae-released"}}}}
+METHODS = ["original", "matched", "mine-uae-released", "ga-0.01"]
+TINY = [
+    {"name": "autoencoders", "rows": ["mnist/dense"], "methods": METHODS, "data": ["mnist-5k@60"]},
+    {
+        "name": "robust",
+        "experiment": "robustness",
+        "rows": ["mnist/classifier"],
+        "methods": ["original", "matched"],
+        "settings": RELEASED,
+        "data": ["mnist-5k@60"],
+    },
+]
+
+
+def prepared(folder) -> Workspace:
+    """A workspace with the benchmark, its tiny list and one quick test file."""
+    workspace = copy(folder)
+    shutil.copytree(
+        ROOT / "benchmarks", folder / "benchmarks", ignore=shutil.ignore_patterns("jobs", "*.pyc")
+    )
+    (folder / "tests" / "unit").mkdir(parents=True)
+    for name in ("__init__.py", "conftest.py", "naive.py", "unit/__init__.py", "unit/test_seeding.py"):
+        shutil.copy(ROOT / "tests" / name, folder / "tests" / name)
+    (folder / "tiny-list.yaml").write_text(yaml.safe_dump(TINY))
+    workspace.run("git", "init", "-q")
+    workspace.run("git", "add", "-A")
+    return workspace
+
+
+def go(workspace: Workspace, *arguments: str) -> dict:
+    command = [
+        "python",
+        "benchmarks/gpu.py",
+        "--scale",
+        "preview",
+        "--device",
+        "cpu",
+        "--cores",
+        "2",
+        "--jobs",
+        "2",
+    ]
+    command += [
+        "--list",
+        "tiny-list.yaml",
+        "--tests",
+        "tests/unit/test_seeding.py",
+        "--samples",
+        "2",
+        *arguments,
+    ]
+    workspace.run(*command)
+    return json.loads((workspace.folder / "gpu-results" / "summary.json").read_text())
+
+
+@pytest.mark.xdist_group("gpu")
+def test_a_rehearsal_on_the_cpu(tmp_path):
+    workspace = prepared(tmp_path / "here")
+    stopped = go(workspace, "--minutes", "0.35", "--skip", "tests", "speed")  # a second or so for jobs
+    assert [step["ended"] for step in stopped["steps"]][-1] in ("stopped, out of time", "no time left")
+    assert sum(step.get("records", 0) for step in stopped["steps"]) < 6
+
+    found = go(workspace, "--minutes", "60")
+    ended = {step["what"]: step["ended"] for step in found["steps"]}
+    assert set(ended) >= {"GPU tests", "speed", "autoencoders", "robust"}
+    assert set(ended.values()) == {"done"}
+    counts = [(step["records"], step["of"]) for step in found["steps"] if "of" in step]
+    assert counts == [(4, 4), (2, 2)]
+    assert found["speed"]["attack"]["milliseconds_per_image"]["fast"] > 0
+    errors = {row["record"]: row["metrics"]["test_error"] for row in found["records"][:4]}
+    assert set(errors) == set(gpu.records(gpu.entries(workspace.folder / "tiny-list.yaml")[0]))
+    text = (workspace.folder / "gpu-results" / "summary.md").read_text()
+    assert all(path in text for path in errors) and "of the critic's limit" in text
+    with tarfile.open(workspace.folder / "gpu-results" / "records.tar.gz") as archive:
+        assert {f"results/preview/{path}" for path in errors} <= set(archive.getnames())
+
+    again = go(workspace, "--minutes", "60", "--skip", "tests", "speed", "2")
+    assert [step["ended"] for step in again["steps"]] == ["done"]
+    made = workspace.files("results/preview/records")
+
+    # The pack has what is done, and a checkout elsewhere goes on from it
+    workspace.run("python", "benchmarks/gpu_pack.py", "--scale", "preview", "--list", "tiny-list.yaml")
+    there = prepared(tmp_path / "there")
+    shutil.copytree(workspace.folder / "gpu-pack", there.folder / "gpu-pack")
+    before = (
+        there.folder / "gpu-pack/results/checkpoints/mnist/dense/matched/seed0.safetensors"
+    ).read_bytes()
+    assert go(there, "--minutes", "60", "--skip", "tests", "speed", "2")["steps"][-1]["records"] == 4
+    after = there.folder / "results/preview/checkpoints/mnist/dense/matched/seed0.safetensors"
+    assert after.read_bytes() == before
+    log = (there.folder / "gpu-results" / "1.log").read_text()
+    assert "Prepare mnist-5k@60" in log and "Train" not in log
+    assert set(there.files("results/preview/records")) <= set(made)
+
+
+def test_the_list_asks_for_records_that_the_paper_scale_has():
+    """Every entry's settings make a configuration, and its rows and methods are in it."""
+    for entry in gpu.entries(gpu.LIST):
+        cfg = config.load({"scale": "paper", **gpu.settings(entry)})
+        assert {"/".join(row) for row in [*cfg.rows, *cfg.robust_rows]} >= set(entry["rows"]), entry["name"]
+        for row in entry["rows"] if entry["experiment"] == "reconstruction" else []:
+            methods = cfg.row_methods(config.Row(*row.split("/")))
+            assert set(methods) == set(entry["methods"]) - {"original"}, row
+
+
+def test_a_pack_takes_what_fits_in_the_lists_order(tmp_path, monkeypatch, capsys):
+    mirror = tmp_path / "mirror"
+    for folder, name in (("svhn", "svhn-test-first10k.npz"), ("isolet", "isolet.npz")):
+        (mirror / folder).mkdir(parents=True)
+        (mirror / folder / name).write_bytes(bytes(3000))
+    listed = tmp_path / "list.yaml"
+    entry = {"name": "x", "rows": ["isolet/concrete"], "methods": ["original"]}
+    listed.write_text(yaml.safe_dump([entry | {"data": ["isolet-npz"]}, entry | {"data": ["svhn-10k"]}]))
+    checkout = sum((ROOT / path).stat().st_size for path in gpu_pack._tracked())
+    monkeypatch.setattr(gpu_pack, "MOST", checkout + 5000)
+    arguments = [
+        "gpu_pack.py",
+        "--pack",
+        str(tmp_path / "pack"),
+        "--mirror",
+        str(mirror),
+        "--list",
+        str(listed),
+    ]
+    monkeypatch.setattr("sys.argv", arguments)
+    gpu_pack.main()
+    assert (tmp_path / "pack" / "mirror" / "isolet" / "isolet.npz").exists()
+    assert not (tmp_path / "pack" / "mirror" / "svhn").exists()
+    assert "svhn-test-first10k.npz: left out" in capsys.readouterr().out
+    (mirror / "isolet" / "isolet.npz").unlink()
+    with pytest.raises(SystemExit, match=r"isolet/isolet\.npz: in none of"):
+        gpu_pack.main()
+
+
+def test_an_unknown_key_of_the_list_is_named(tmp_path):
+    path = tmp_path / "list.yaml"
+    path.write_text(yaml.safe_dump([{"name": "x", "row": ["mnist/dense"]}]))
+    with pytest.raises(SystemExit, match="'x' has the unknown key row"):
+        gpu.entries(path)
