@@ -24,11 +24,10 @@ class Tiny:
 
     def __init__(self, folder: Path, **over: Any):
         self.folder, self.results, self.data = folder, folder / "results" / "tiny", folder / "data"
-        base = config.read_yaml(config.ROOT / "config" / "config.yaml")
         own = {"scale": str(TINY), "device": "cpu", "only": ",".join(WANTED)}
         own["methods"] = ["mine-uae", "l2-uae-released", "ga-0.01", "matched"]
         own["reconstruction"] = {"mnist": {"models": {"dense": {"seeds": [0, 1]}}}}
-        self.cfg = config.load(config.merge(config.merge(base, own), over))
+        self.cfg = config.load(config.merge(own, over))
         self.plan = plan.plan(self.cfg)
 
     def path(self, place: str) -> Path:
