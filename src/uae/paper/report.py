@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import html
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup
 
 from uae import records, storage
-from uae.paper import claims, filling, names, tables, verdicts
+from uae.paper import cells, claims, escape, filling, names, tables, verdicts
 from uae.paper.layouts import items
 
 HERE = Path(__file__).parent
@@ -58,35 +60,31 @@ def _tables(found: dict[Path, records.Record]) -> list[dict[str, Any]]:
     for name, layout in tables.layouts()["tables"].items():
         own = {path: r for path, r in found.items() if path.parts[0] == items()["tables"][name]}
         loaded = list(own.values())
-        cells = tables.tidy(name, loaded)
-        if cells.empty:
+        numbers = tables.tidy(name, loaded)
+        if numbers.empty:
             continue
         by_key: dict[tuple[str, ...], list[Path]] = {}
         for path, r in own.items():
             by_key.setdefault((r.dataset, r.variant, r.model, r.method), []).append(path)
-        groups, blocks = tables.columns(name, cells), tables.body(name, cells)
-        for cell in filter(None, (c for block in blocks for row in block["rows"] for c in row["cells"])):
+        parts = cells.parts(name, numbers)
+        rows = [row for part in parts for block in part["blocks"] for row in block["rows"]]
+        for cell in filter(None, (cell for row in rows for cell in row["cells"])):
             runs = by_key[cell["key"]]
             cell["anchor"], cell["from"] = _anchor(runs[0]), _provenance([own[path] for path in runs])
+        over = layout["rows"] != "method"
+        for part in parts:
+            part["plain"] = cells.plain_heads(part)
+            part["over"] = [(names.plain(title), count) for title, _, count in cells.titles(part)] * over
         shown.append(
             {
                 "id": name,
                 "label": tables.label(name),
                 "title": layout["title"],
-                "caption": tables.caption(name, loaded),
+                "caption": Markup(tables.caption(name, loaded, html.escape, escape.html)),
                 "head": layout["head"],
-                "groups": [group | {"title": names.plain(group["title"])} for group in groups]
-                if layout["rows"] != "method"
-                else [],
-                "heads": tables.plain_heads(groups),
-                "blocks": blocks,
-                "best": any(
-                    cell and cell["best"]
-                    for block in blocks
-                    for row in block["rows"]
-                    for cell in row["cells"]
-                ),
-                "paper": any(row["in_paper"] for block in blocks for row in block["rows"]),
+                "parts": parts,
+                "best": any(cell and cell["best"] for row in rows for cell in row["cells"]),
+                "paper": any(row["in_paper"] for row in rows),
             }
         )
     return shown
