@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.test_paper import RECORDS, record
 from uae.errors import InputError
-from uae.paper import cells, escape, formats
+from uae.paper import escape, formats, parts
 from uae.paper.layouts import layouts
 
 TABLES = Path(__file__).parents[2] / "results" / "paper" / "tables"
@@ -114,13 +114,15 @@ def test_compact_has_the_papers_own_columns(tmp_path, table, heads):
         values = {"asr": 1.0, "mi_mean": 3.0, "l2_mean": 1.0, "n_attacked": 5}
         methods = ("minmax", "penalty", "penalty-vanilla")
         loaded = [record(method, **values).model_copy(update=change) for method in methods]
-    parts = cells.parts(table, formats.tidy(table, loaded), compact=True)
-    groups = [group for part in parts for group in part["groups"]]
+    divided = parts.divide(table, formats.tidy(table, loaded), compact=True)
+    groups = [group for part in divided for group in part["groups"]]
     assert [method or group["metric"] for group in groups for method in group["methods"]] == heads
     formats.render(table, loaded, tmp_path / "all")
     formats.render(table, loaded, tmp_path / "compact", compact=True)
     whole, compact = ((tmp_path / kind / f"{table}.tex").read_text() for kind in ("all", "compact"))
-    assert re.search(r"Matched|vanilla\)", whole) and not re.search(r"Matched|vanilla\)|released", compact)
+    assert re.search(r"Matched|vanilla critic\)", whole) and not re.search(
+        r"Matched|vanilla critic\)|released\)", compact
+    )
     csv = f"{table}.csv"
     assert (tmp_path / "all" / csv).read_bytes() == (tmp_path / "compact" / csv).read_bytes()
 
@@ -139,13 +141,13 @@ def test_compact_needs_numbers_of_the_paper(tmp_path):
     ],
 )  # fmt: skip
 def test_a_number_never_reads_as_a_zero_that_it_is_not(value, spec, text):
-    assert cells.written(value, spec) == text
+    assert parts.written(value, spec) == text
 
 
 def test_the_units_of_short_numbers():
     kinds = layouts()["formats"]
-    assert cells.short(0.00294, "error") == "2.94" and cells.short(3.4e-5, "error", "spread") == "0.03"
-    assert cells.short(0.5, "percent") == "50.00" and kinds["error"]["power"] == -3
+    assert parts.short(0.00294, "error") == "2.94" and parts.short(3.4e-5, "error", "spread") == "0.03"
+    assert parts.short(0.5, "percent") == "50.00" and kinds["error"]["power"] == -3
 
 
 def test_our_texts_in_latex():

@@ -10,7 +10,7 @@ import pytest
 
 from uae import records, storage
 from uae.errors import BadFile, InputError
-from uae.paper import cells, formats, names, render, report, tables
+from uae.paper import formats, names, parts, render, report, tables
 
 STAGE = {
     "commit": "0" * 12, "settings_hash": "x", "packages": {"torch": "2"}, "python": "3.11",
@@ -95,7 +95,7 @@ def test_a_cell_is_compared_with_the_original_of_its_own_seeds():
         record("mine-uae", seed=1, test_error=0.005),
     ]
     loaded += [record("l2-uae", seed=1, test_error=0.0036)]
-    row = cells.body("table4", tables.tidy("table4", loaded))[0]["rows"][0]["cells"]
+    row = parts.body("table4", tables.tidy("table4", loaded))[0]["rows"][0]["cells"]
     found = {cell["ours"]: cell for cell in row if cell}
     assert found["0.00400"]["change"] == "↑ 20.0%" and found["0.00400"]["best"]
     assert found["0.00360"]["change"] == "↑ 40.0%" and not found["0.00360"]["best"]
@@ -128,9 +128,9 @@ def test_what_the_paper_does_not_know_is_shown_last():
     ]
     numbers = tables.tidy("table4", [*RECORDS, *own])
     assert numbers.dataset.iloc[-1] == "mine" and numbers.model.iloc[-1] == "unet"
-    groups = cells.columns("table4", numbers)
+    groups = parts.columns("table4", numbers)
     assert [g["methods"][-1] for g in groups] == ["ga-0.05", "ga-0.05"]
-    row = cells.body("table4", numbers)[0]["rows"][0]
+    row = parts.body("table4", numbers)[0]["rows"][0]
     assert row["cells"][len(groups[0]["methods"]) - 1]["ours"] == "0.00300"
 
 
@@ -247,6 +247,6 @@ def test_the_best_is_one_of_those_shown():
     steps = ["mine-uae", "alpha-0.05-beta-0.5", "inner-steps-100"]
     found = [record(name, test_error=e) for name, e in zip(steps, (0.003, 0.004, 0.001), strict=True)]
     numbers = tables.tidy("table4", found).assign(dataset="mnist-ablation")
-    (row,) = cells.body("table9", numbers)[0]["rows"]
+    (row,) = parts.body("table9", numbers)[0]["rows"]
     assert [cell["best"] for cell in row["cells"] if cell] == [True, False]
     assert names.plain(r"$\alpha$ = 0.01") == "α = 0.01"

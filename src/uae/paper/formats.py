@@ -8,9 +8,9 @@ from typing import Any
 from uae import storage
 from uae.errors import InputError
 from uae.paper import escape, latex
-from uae.paper.cells import NONE, Part, parts, titles
 from uae.paper.layouts import layouts
 from uae.paper.names import name_of, plain
+from uae.paper.parts import NONE, Part, divide, titles
 from uae.paper.tables import caption, label, tidy
 from uae.records import Record
 
@@ -24,7 +24,7 @@ def render(table: str, records: list[Record], folder: Path, compact: bool = Fals
     cells = tidy(table, records)
     if compact and not cells["paper_value"].notna().any():
         raise InputError(f"{table}: the paper has none of its numbers; leave out --compact")
-    divided = parts(table, cells, compact)
+    divided = divide(table, cells, compact)
     notes = {
         "tex": caption(table, records, escape.latex, escape.tex),
         "md": caption(table, records, escape.markdown),

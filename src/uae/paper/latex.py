@@ -11,9 +11,9 @@ import re
 from typing import Any
 
 from uae.paper import escape
-from uae.paper.cells import NONE, Part, short, titles
 from uae.paper.layouts import layouts
 from uae.paper.names import name_of, plain
+from uae.paper.parts import NONE, Part, short, titles
 from uae.paper.perturbation import NO_PERTURBATION
 
 HEAD = 11  # letters that a line of a head has room for
@@ -42,7 +42,7 @@ END = r"""\bottomrule
 
 
 def text(table: str, divided: list[Part], caption: str) -> str:
-    """The parts of a table (see `cells.parts`); caption: its notes, in LaTeX."""
+    """The parts of a table (see `parts.divide`); caption: its notes, in LaTeX."""
     lines = ["% Needs \\usepackage{booktabs,graphicx}."]
     for number, part in enumerate(divided):
         lines += _part(table, part, number, caption)

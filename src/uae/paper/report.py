@@ -12,7 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from uae import records, storage
-from uae.paper import cells, claims, escape, filling, names, tables, verdicts
+from uae.paper import claims, escape, filling, names, parts, tables, verdicts
 from uae.paper.layouts import items
 
 HERE = Path(__file__).parent
@@ -66,15 +66,15 @@ def _tables(found: dict[Path, records.Record]) -> list[dict[str, Any]]:
         by_key: dict[tuple[str, ...], list[Path]] = {}
         for path, r in own.items():
             by_key.setdefault((r.dataset, r.variant, r.model, r.method), []).append(path)
-        parts = cells.parts(name, numbers)
-        rows = [row for part in parts for block in part["blocks"] for row in block["rows"]]
+        divided = parts.divide(name, numbers)
+        rows = [row for part in divided for block in part["blocks"] for row in block["rows"]]
         for cell in filter(None, (cell for row in rows for cell in row["cells"])):
             runs = by_key[cell["key"]]
             cell["anchor"], cell["from"] = _anchor(runs[0]), _provenance([own[path] for path in runs])
         over = layout["rows"] != "method"
-        for part in parts:
-            part["plain"] = cells.plain_heads(part)
-            part["over"] = [(names.plain(title), count) for title, _, count in cells.titles(part)] * over
+        for part in divided:
+            part["plain"] = parts.plain_heads(part)
+            part["over"] = [(names.plain(title), count) for title, _, count in parts.titles(part)] * over
         shown.append(
             {
                 "id": name,
@@ -82,7 +82,7 @@ def _tables(found: dict[Path, records.Record]) -> list[dict[str, Any]]:
                 "title": layout["title"],
                 "caption": Markup(tables.caption(name, loaded, html.escape, escape.html)),
                 "head": layout["head"],
-                "parts": parts,
+                "parts": divided,
                 "best": any(cell and cell["best"] for row in rows for cell in row["cells"]),
                 "paper": any(row["in_paper"] for row in rows),
             }

@@ -1,6 +1,6 @@
 """The numbers and the caption of a table: ours beside the paper's in every cell.
 
-`tables.yaml` has the layouts, `cells.py` makes texts of the numbers.
+`tables.yaml` has the layouts, `parts.py` makes texts of the numbers.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ Block = dict[str, Any]  # rows of one data set
 Part = dict[str, Any]
 
 
-def parts(table: str, cells: pd.DataFrame, compact: bool = False) -> list[Part]:
+def divide(table: str, cells: pd.DataFrame, compact: bool = False) -> list[Part]:
     """The table's parts: `titles` (none where there is one part), `groups`, `heads` and `blocks`.
 
     compact: the columns that the paper has, and where methods are rows its rows.
