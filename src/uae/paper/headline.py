@@ -78,5 +78,5 @@ def drawing(found: list[Gain]) -> dict[str, Any]:
     for mark, text in marks.items():
         if text:
             legend.append((mark, left + 6, text))
-            left += 30 + round(5.9 * len(text))
+            left += 32 + round(6.6 * len(text))
     return {"width": WIDTH, "height": height, "top": TOP, "rows": rows, "ticks": ticks, "legend": legend}

@@ -13,11 +13,11 @@ import pandas as pd
 from markupsafe import Markup
 
 from uae import records, storage
-from uae.config import ROOT
 from uae.paper import claims, escape, filling, headline, names, parts, reasons, story, tables, verdicts
 from uae.paper.layouts import items, pictures
 
 HERE = Path(__file__).parent
+CITATION = HERE.parents[2] / "CITATION.cff"
 PAGE, STYLE = "report.html.jinja", "report.css.jinja"
 PREVIEW = "preview"  # the scale whose numbers say nothing of the paper
 
@@ -70,8 +70,7 @@ def write(
 
 def _links() -> dict[str, str]:
     """The addresses of the paper and the repository, as CITATION.cff has them."""
-    path = ROOT / "CITATION.cff"
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    text = CITATION.read_text(encoding="utf-8") if CITATION.is_file() else ""
     arxiv = re.search(r"arXiv:(\d{4}\.\d{4,5})", text)
     code = re.search(r"^repository-code: *[\"']?(https://[^\s\"']+)", text, re.MULTILINE)
     found = {"Paper": arxiv and f"https://arxiv.org/abs/{arxiv[1]}", "Repository": code and code[1]}

@@ -31,7 +31,9 @@ def summary(
 
     preview: without what only records of some size can say.
     """
-    outcome = [] if preview else _outcome([v for v in verdicts if not v.claim.ours])
+    if preview:
+        return [_ran(records)]
+    outcome = _outcome([v for v in verdicts if not v.claim.ours])
     return [text for text in (_ran(records), *outcome, _flat(changed), _steps(gains)) if text]
 
 
