@@ -58,7 +58,8 @@ def verify(
         print(markdown(by_settings))
     else:
         _print(by_settings, scale)
-    console.print(f"{len(loaded)} records: {said}", highlight=False)
+    small = "; it shows that the pipeline works, not what reproduces" if scale == "preview" else ""
+    console.print(f"{len(loaded)} records: {said}{small}", highlight=False)
     bad = [v for v in by_settings["paper"] if not v.claim.ours and v.verdict != claims.REPRODUCED]
     if strict and bad:
         raise typer.Exit(1)
