@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.test_escape import NAMES
 from tests.unit.test_paper import RECORDS, record
 from uae.errors import InputError
 from uae.paper import escape, formats, parts
@@ -81,6 +82,15 @@ def test_a_wide_table_shrinks_to_the_page(tmp_path):
     """A user's own levels of noise: as many columns as one likes."""
     many = [record(f"ga-0.{n:03}", draw=0, test_error=0.002, asr=0.1) for n in range(1, 30)]
     formats.render("table4", [*RECORDS, *many], tmp_path)
+    assert "Overfull" not in compiled(tmp_path / "table4.tex", "twocolumn", tmp_path)[1]
+
+
+@needs_tex
+def test_names_of_others_compile(tmp_path):
+    """As models, as data and as methods."""
+    loaded = [record("original", model=name, variant=name, test_error=0.1) for name in [*NAMES, "ж", "数"]]
+    loaded += [record(f"ga-{name}", model="m", test_error=0.1) for name in NAMES[:9]]
+    formats.render("table4", loaded, tmp_path)
     assert "Overfull" not in compiled(tmp_path / "table4.tex", "twocolumn", tmp_path)[1]
 
 

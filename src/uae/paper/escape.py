@@ -14,6 +14,7 @@ LATEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     **{character: f"\\{character}" for character in "{}$&#%_"},
+    **{character: f"{{{character}}}" for character in "[]*"},  # behind a row's end they would be its options
 }
 MARKDOWN = {
     **{"<": "&lt;", ">": "&gt;", "&": "&amp;", "|": "&#124;"},
