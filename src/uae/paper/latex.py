@@ -18,6 +18,7 @@ from uae.paper.perturbation import NO_PERTURBATION
 
 HEAD = 11  # letters that a line of a head has room for
 ROW, WIDE, MANY = 26, 36, 6  # and of a row's name, beside many columns or few
+MOST = 8  # columns, beside which a spread has room
 FLAT = r"$^\circ$"  # behind a number that no perturbation is behind
 TOKEN = re.compile(r"(?:\$[^$]*\$|[^\s$])+(?: = \S+)?")  # a word, with its value; a formula is one
 
@@ -26,7 +27,7 @@ BEGIN = r"""\begin{table*}[t]
 \caption{%s}
 \label{tab:%s}
 \footnotesize
-\setlength{\tabcolsep}{2.5pt}
+\setlength{\tabcolsep}{2pt}
 \resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%%
 \begin{tabular}{l%s}
 \toprule"""
@@ -62,7 +63,7 @@ def _part(table: str, part: Part, number: int, caption: str) -> list[str]:
             data = rf"\texttt{{{escape.latex(block['variant'])}}}"
             lines.append(rf"\multicolumn{{{1 + len(kinds)}}}{{l}}{{\textbf{{{names}}} (data: {data})}} \\")
         for row in block["rows"]:
-            lines += _row(row, kinds)
+            lines += _row(row, kinds, layout["rows"] == "method")
     return [*lines, END % _notes(table, part, number, caption, kinds)]
 
 
@@ -121,14 +122,28 @@ def _unit(kind: str) -> str:
     return escape.tex(f"({form['unit']})") if "unit" in form else ""
 
 
-def _row(row: dict[str, Any], kinds: list[str]) -> list[str]:
-    """A row's lines: ours with its spread, the change, the paper's."""
+def _row(row: dict[str, Any], kinds: list[str], by_method: bool) -> list[str]:
+    """A row's lines: ours with its spread, below it the change, then the paper's.
+
+    Where methods are rows the change stands beside the number, and beside very many columns the spread below.
+    """
     ours, below, paper = [], [], []
+    stacked = len(kinds) > MOST
     for cell, kind in zip(row["cells"], kinds, strict=True):
-        ours.append(_ours(cell, kind))
-        flat = not cell or cell["change"] == NO_PERTURBATION
-        below.append("" if flat else escape.tex(cell["change"].replace(" ", "") or cell["paired"]))
-        paper.append(_number(cell, kind, "paper_") if cell and cell["paper"] != NONE else "--")
+        if cell is None or cell["nothing"]:
+            ours.append("--" if cell is None else r"$\circ$")
+            below.append("")
+        else:
+            flat = cell["change"] == NO_PERTURBATION
+            number, spread = _number(cell, kind)
+            change = "" if flat else escape.tex(cell["change"].replace(" ", ""))
+            text = number if stacked else number + spread
+            text = (rf"\textbf{{{text}}}" if cell["best"] else text) + (FLAT if flat else "")
+            ours.append(f"{text} {change}".strip() if by_method else text)
+            second = [spread if stacked else "", "" if by_method else change, escape.tex(cell["paired"])]
+            below.append(" ".join(filter(None, second)))
+        printed = cell and cell["paper"] != NONE
+        paper.append("".join(_number(cell, kind, "paper_")) if printed else "--")
     name = _name(row["name"])
     if row["name"] in layouts()["names"]:
         name = _stacked(name, ROW if len(kinds) > MANY else WIDE, "l")
@@ -143,23 +158,13 @@ def _row(row: dict[str, Any], kinds: list[str]) -> list[str]:
     return lines
 
 
-def _ours(cell: dict[str, Any] | None, kind: str) -> str:
-    if cell is None:
-        return "--"
-    if cell["nothing"]:
-        return r"$\circ$"
-    number = _number(cell, kind)
-    number = rf"\textbf{{{number}}}" if cell["best"] else number
-    return number + (FLAT if cell["change"] == NO_PERTURBATION else "")
-
-
-def _number(cell: dict[str, Any], kind: str, whose: str = "") -> str:
+def _number(cell: dict[str, Any], kind: str, whose: str = "") -> tuple[str, str]:
     """The number and its spread, without the unit and the power of ten that the head has."""
     numbers, spread = cell["numbers"], ""
     std = numbers[f"{whose}std"]
     if std == std and "spread" in layouts()["formats"][kind]:  # not NaN
-        spread = rf"\,$\pm$\,{escape.tex(short(std, kind, 'spread'))}"
-    return escape.tex(short(numbers[f"{whose}value"], kind)) + spread
+        spread = rf"$\pm${escape.tex(short(std, kind, 'spread'))}"
+    return escape.tex(short(numbers[f"{whose}value"], kind)), spread
 
 
 def _notes(table: str, part: Part, number: int, caption: str, kinds: list[str]) -> str:
