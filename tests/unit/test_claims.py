@@ -302,6 +302,10 @@ def test_how_verdicts_read():
     assert verdicts.row_text(one, row) == (
         "✓ mnist/dense: 0.9 ≥ 0.8 (± 0.05, sees 0.02) (mnist@500, 3 runs, 20 and 1,000 images: few)"
     )
+    failed = claim(**{"is": "at most"}, than=0.1, tolerance=0)
+    assert "✗ mnist/dense: 0.599 > 0.1" in verdicts.row_text(
+        failed, replace(row, state="fails", ours=0.599, ours_other=0.1)
+    )
     assert verdicts.row_text(one, missing) == "– svhn/dense: not run"
     assert verdicts.paper_texts(one, [row, missing]) == ["0.7 ≥ 0.6", "0.5 ≥ 0.4"]
     told = one.model_copy(update={"paper": "a figure"})

@@ -10,7 +10,7 @@ import pytest
 
 from uae import records, storage
 from uae.errors import BadFile, InputError
-from uae.paper import formats, names, render, report, tables
+from uae.paper import formats, names, parts, render, report, tables
 
 STAGE = {
     "commit": "0" * 12, "settings_hash": "x", "packages": {"torch": "2"}, "python": "3.11",
@@ -52,12 +52,12 @@ def saved(tmp_path):
 
 
 def test_the_tidy_table():
-    cells = tables.tidy("table4", RECORDS)
+    numbers = tables.tidy("table4", RECORDS)
     columns = (
         "dataset,variant,model,method,metric,value,std,n_seeds,seeds,base,unperturbed,paper_value,paper_std"
     )
-    assert ",".join(cells.columns) == columns
-    errors = cells[cells.metric == "test_error"].set_index("method")
+    assert ",".join(numbers.columns) == columns
+    errors = numbers[numbers.metric == "test_error"].set_index("method")
     assert errors.loc["original", "value"] == pytest.approx(0.005)
     assert errors.loc["original", "std"] == pytest.approx(np.std([0.004, 0.006], ddof=1))
     assert errors.loc["original", "n_seeds"] == 2 and errors.loc["ga-0.01", "n_seeds"] == 1
@@ -65,7 +65,7 @@ def test_the_tidy_table():
     assert errors.loc["mine-uae", "paper_value"] == 0.00256
     assert errors.loc["ga-0.01", "paper_std"] > 0 and np.isnan(errors.loc["mine-uae", "paper_std"])
     assert np.isnan(errors.loc["mine-uae", "std"]) and np.isnan(errors.loc["matched", "paper_value"])
-    asr = cells[cells.metric == "asr"].set_index("method")
+    asr = numbers[numbers.metric == "asr"].set_index("method")
     assert asr.loc["ga-0.01", "value"] == 0.5 and asr.loc["mine-uae", "paper_value"] == 0.9986
 
 
@@ -80,8 +80,8 @@ def test_the_papers_number_stands_beside_both_readings_of_the_data_and_both_accu
             ("mice-protein-as-published", "mice-protein-as-published-csv"),
         ]
     ]
-    cells = tables.tidy("table6", runs)
-    assert len(cells) == 4 and set(cells["paper_value"]) == {0.8981}  # as the paper prints it
+    numbers = tables.tidy("table6", runs)
+    assert len(numbers) == 4 and set(numbers["paper_value"]) == {0.8981}  # as the paper prints it
     formats.render("table6", runs, tmp_path)
     text = (tmp_path / "table6.md").read_text()
     assert "Mice Protein as published" in text and "mice-protein-as-published-csv" in text
@@ -95,7 +95,7 @@ def test_a_cell_is_compared_with_the_original_of_its_own_seeds():
         record("mine-uae", seed=1, test_error=0.005),
     ]
     loaded += [record("l2-uae", seed=1, test_error=0.0036)]
-    row = tables.body("table4", tables.tidy("table4", loaded))[0]["rows"][0]["cells"]
+    row = parts.body("table4", tables.tidy("table4", loaded))[0]["rows"][0]["cells"]
     found = {cell["ours"]: cell for cell in row if cell}
     assert found["0.00400"]["change"] == "↑ 20.0%" and found["0.00400"]["best"]
     assert found["0.00360"]["change"] == "↑ 40.0%" and not found["0.00360"]["best"]
@@ -126,11 +126,11 @@ def test_what_the_paper_does_not_know_is_shown_last():
         record("ga-0.05", draw=0, test_error=0.003, asr=0.1),
         record("original", test_error=0.004).model_copy(update={"dataset": "mine", "model": "unet"}),
     ]
-    cells = tables.tidy("table4", [*RECORDS, *own])
-    assert cells.dataset.iloc[-1] == "mine" and cells.model.iloc[-1] == "unet"
-    groups = tables.columns("table4", cells)
+    numbers = tables.tidy("table4", [*RECORDS, *own])
+    assert numbers.dataset.iloc[-1] == "mine" and numbers.model.iloc[-1] == "unet"
+    groups = parts.columns("table4", numbers)
     assert [g["methods"][-1] for g in groups] == ["ga-0.05", "ga-0.05"]
-    row = tables.body("table4", cells)[0]["rows"][0]
+    row = parts.body("table4", numbers)[0]["rows"][0]
     assert row["cells"][len(groups[0]["methods"]) - 1]["ours"] == "0.00300"
 
 
@@ -205,7 +205,7 @@ def test_the_report_is_one_page_on_its_own(saved, tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert "0.00294" in page and "mnist-5k@500" in page and "not the complete data set" in page
     assert "data:image/png;base64" in page
-    assert not re.findall(r'(?:src|href)="(?!#|data:)', page)
+    assert not re.findall(r'src="(?!data:)|href="(?!#|https://)', page)  # links lead elsewhere, no part comes
     links = set(re.findall(r'href="#([^"]+)"', page))
     assert links <= set(re.findall(r'id="([^"]+)"', page)) and {"table4", "table8", "figure5"} <= links
 
@@ -220,7 +220,7 @@ def test_two_folders_may_have_records_of_one_method(tmp_path):
         r.save(tmp_path / "records" / folder / "seed0.json")
     report.write(tmp_path, tmp_path / "report.html", "preview")
     page = (tmp_path / "report.html").read_text()
-    assert '<a href="#table3-seed0"' in page and ">2</a>" in page and ">51</a>" not in page
+    assert '<a href="#table3-seed0"' in page and ">2</span>" in page and ">51</span>" not in page
     assert {"table3-seed0", "bounds-seed0"} <= set(re.findall(r'id="([^"]+)"', page))
 
 
@@ -246,7 +246,7 @@ def test_the_best_is_one_of_those_shown():
     """Table 9's rows have the ablation's methods, too: a better one of those is not in the table."""
     steps = ["mine-uae", "alpha-0.05-beta-0.5", "inner-steps-100"]
     found = [record(name, test_error=e) for name, e in zip(steps, (0.003, 0.004, 0.001), strict=True)]
-    cells = tables.tidy("table4", found).assign(dataset="mnist-ablation")
-    (row,) = tables.body("table9", cells)[0]["rows"]
+    numbers = tables.tidy("table4", found).assign(dataset="mnist-ablation")
+    (row,) = parts.body("table9", numbers)[0]["rows"]
     assert [cell["best"] for cell in row["cells"] if cell] == [True, False]
     assert names.plain(r"$\alpha$ = 0.01") == "α = 0.01"

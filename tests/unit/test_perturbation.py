@@ -6,7 +6,7 @@ import torch
 from tests.unit.test_claims import record as plain
 from tests.unit.test_claims import verdict
 from uae.attacks import AttackResult
-from uae.paper import claims, perturbation, tables
+from uae.paper import claims, parts, perturbation, tables
 from uae.stages.evaluate.autoencoders import describe
 
 GREY = 1 / 255
@@ -53,14 +53,14 @@ def test_verdicts_and_tables_say_no_perturbation(metrics, on_failure, flat):
     found = verdict(loaded)
     assert found.verdict == (claims.NO_PERTURBATION if flat else claims.REPRODUCED)
     assert {row.state for row in found.rows} == {claims.NO_PERTURBATION if flat else "holds"}
-    rows = tables.body("table4", tables.tidy("table4", loaded))[0]["rows"]
+    rows = parts.body("table4", tables.tidy("table4", loaded))[0]["rows"]
     cell = next(c for c in rows[0]["cells"] if c and c["key"][-1] == "mine-uae")
     assert cell["change"] == (perturbation.NO_PERTURBATION if flat else "↑ 20.0%")
     assert cell["ours"] == "0.40000" and cell["best"] is not flat
     assert (perturbation.NO_PERTURBATION.capitalize() in tables.caption("table4", loaded)) is flat
-    paired = tables.body("seeds", tables.tidy("seeds", loaded))[0]["rows"][0]["cells"]
+    paired = parts.body("seeds", tables.tidy("seeds", loaded))[0]["rows"][0]["cells"]
     cell = next(c for c in paired if c)
-    assert cell["ours"] == (perturbation.NO_PERTURBATION if flat else "-5.0e-02")
+    assert cell["ours"] == (perturbation.NO_PERTURBATION if flat else "−0.05000")
 
 
 def test_what_the_attack_says_of_itself_is_judged_all_the_same():

@@ -43,8 +43,11 @@ def same(found, expected):
 
 def test_table2_shows_runs_beside_the_paper_and_names_the_features(tmp_path):
     named = {"extractor": "Inception-v3", "resize": "299 × 299"}
+    low = {"asr@0.03": 0.5}
     for draw, fid in enumerate((300.0, 320.0)):
-        supervised(tmp_path, "random-sampling", draw=draw, settings=named, fid=fid, kid=0.5, n_attacked=9)
+        supervised(
+            tmp_path, "random-sampling", draw=draw, settings=named, fid=fid, kid=0.5, n_attacked=9, **low
+        )
     supervised(tmp_path, "convolution-output", settings=named, fid=310.0, kid=0.25, n_attacked=9)
     render.render("table2", [tmp_path], tmp_path)
     text = (tmp_path / "table2.md").read_text()

@@ -9,11 +9,24 @@ from typing import Annotated
 
 import typer
 
+from uae.cli import scales
 from uae.cli.common import USERS, Fill, Out, app, filling_scale
 from uae.errors import InputError
 
+Scale = Annotated[
+    str | None,
+    typer.Option(help="Whose records. Default: the largest scale that has some; the answer names it."),
+]
 
-@app.command(rich_help_panel=USERS)
+
+@app.command(
+    rich_help_panel=USERS,
+    epilog="Examples:\n\n"
+    "uae render table4\n\n"
+    "uae render table4 --compact --out my-paper\n\n"
+    "uae render figure5 --out my-paper --width 3.25 --style ieee\n\n"
+    "uae render table4 results/preview/records/reconstruction",
+)
 def render(
     what: Annotated[str, typer.Argument(help="A table or a figure: table4, figure5, …")],
     inputs: Annotated[
@@ -21,37 +34,75 @@ def render(
         typer.Argument(help="A table's records or their folder, a figure's files; else those of the scale."),
     ] = None,
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path(),
-    scale: Annotated[str, typer.Option(help="Whose records, where none are named.")] = "paper",
+    scale: Scale = None,
     fill: Fill = None,
     width: Annotated[float | None, typer.Option(help="Width of a figure in inches.")] = None,
     style: Annotated[str | None, typer.Option(help="A matplotlib style, or its file, for a figure.")] = None,
+    compact: Annotated[
+        bool, typer.Option("--compact", help="A table with the paper's own columns only, for a paper.")
+    ] = False,
 ) -> None:
     """Render a table or a figure in all its formats."""
+    from uae.paper import committed
     from uae.paper import render as rendering
-    from uae.paper.layouts import layouts
+    from uae.paper.layouts import items
 
-    if what in layouts()["tables"] and (width, style) != (None, None):
+    is_table = what in items()["tables"]
+    if is_table and (width, style) != (None, None):
         raise InputError(f"{what} is a table: --width and --style are for figures")
+    if what in items()["figures"] and compact:
+        raise InputError(f"{what} is a figure: --compact is for tables")
+    if inputs:
+        rendered = rendering.render(what, inputs, out, width, style, compact)
+        print(f"{_listed(rendered)} in {out}")
+        return
+    if what not in items()["tables"] | items()["figures"]:
+        raise rendering.unknown(what, items()["tables"] | items()["figures"])
+    scale, filler, said = scales.chosen(Path("results"), scale, fill)
     results = Path("results") / scale
-    inputs = inputs or rendering.records_of(what, results, filling_scale(results, fill))
-    rendering.render(what, inputs, out, width, style)
+    found = rendering.records_of(what, results, filler)
+    rendered = rendering.render(what, found, out, width, style, compact)
+    same = ""
+    if (width, style, compact) == (None, None, False):
+        same = committed.answer(rendered, results / ("tables" if is_table else "figures"))
+    print(f"{_listed(rendered)} in {out}: {said}{same and f'; {same}'}")
 
 
-@app.command(rich_help_panel=USERS)
+def _listed(paths: list[Path]) -> str:
+    return ", ".join(path.name for path in paths)
+
+
+@app.command(
+    rich_help_panel=USERS,
+    epilog="Examples:\n\n"
+    "uae report results/paper --out report.html\n\n"
+    "uae report results/preview --out report.html",
+)
 def report(
-    results: Annotated[Path, typer.Argument(help="The scale's folder: its records and figures.")],
+    results: Annotated[Path, typer.Argument(help="The scale's folder, results/<scale>.")],
     out: Out,
-    scale: str = "preview",
+    scale: Annotated[str | None, typer.Option(help="Its name, if not the folder's.")] = None,
     fill: Fill = None,
-    captions: Annotated[Path | None, typer.Option(help="Folder of captions, <name>.rst.")] = None,
+    captions: Annotated[
+        Path | None, typer.Option(help="Folder of captions, <name>.rst. Default: the workflow's.")
+    ] = None,
 ) -> None:
     """Write the report: one self-contained page."""
+    from uae.config import ROOT
     from uae.paper import report as reporting
 
-    reporting.write(results, out, scale, captions, filling_scale(results, fill))
+    name = scale or results.resolve().name
+    filler = filling_scale(results, fill)
+    captions = captions or ROOT / "workflow" / "report"
+    count = reporting.write(results, out, name, captions if captions.is_dir() else None, filler)
+    filled = f", what it lacks from {filler}" if filler else ""
+    print(f"{out}: the report of {count} record{'s' * (count != 1)}, scale {name}{filled}")
 
 
-@app.command(rich_help_panel=USERS)
+@app.command(
+    rich_help_panel=USERS,
+    epilog="Examples:\n\nuae config --scale paper\n\nuae config --scale reduced --configfile mine.yaml",
+)
 def config(
     scale: Annotated[
         str | None, typer.Option(help="preview, reduced, paper, or a scale file; else what the files say.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from uae.cli.common import USERS, Fill, app, filling_scale
+from uae.cli import scales
+from uae.cli.common import USERS, Fill, app, console
+from uae.cli.render import Scale
 from uae.errors import InputError
 
 COLOURS = {
@@ -23,9 +26,15 @@ COLOURS = {
 }
 
 
-@app.command(rich_help_panel=USERS)
+@app.command(
+    rich_help_panel=USERS,
+    epilog="Examples:\n\n"
+    "uae verify\n\n"
+    "uae verify --scale preview\n\n"
+    "uae verify --scale paper --strict --format markdown",
+)
 def verify(
-    scale: Annotated[str, typer.Option(help="Whose records: results/<scale>/records.")] = "preview",
+    scale: Scale = None,
     results: Annotated[Path, typer.Option(help="The folder of all scales.")] = Path("results"),
     fill: Fill = None,
     strict: Annotated[
@@ -37,8 +46,11 @@ def verify(
     from uae.paper import claims, filling, verdicts
 
     if output not in ("table", "json", "markdown"):
-        raise InputError(f"--format {output!r} is none of table, json, markdown")
-    loaded = [*filling.load(results / scale, filling_scale(results / scale, fill)).values()]
+        close = difflib.get_close_matches(output, ("table", "json", "markdown"), n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise InputError(f"--format {output!r} is none of table, json, markdown{hint}")
+    scale, filler, said = scales.chosen(results, scale, fill)
+    loaded = [*filling.load(results / scale, filler).values()]
     by_settings = {name: claims.evaluate(loaded, settings=name) for name in verdicts.SETTINGS}
     if output == "json":
         print(json.dumps({s: [v.as_dict() for v in found] for s, found in by_settings.items()}, indent=1))
@@ -46,6 +58,8 @@ def verify(
         print(markdown(by_settings))
     else:
         _print(by_settings, scale)
+    small = "; it shows that the pipeline works, not what reproduces" if scale == "preview" else ""
+    console.print(f"{len(loaded)} records: {said}{small}", highlight=False)
     bad = [v for v in by_settings["paper"] if not v.claim.ours and v.verdict != claims.REPRODUCED]
     if strict and bad:
         raise typer.Exit(1)
@@ -65,7 +79,7 @@ def _shown(verdict: Any) -> tuple[str, str]:
 def _print(by_settings: dict[str, list[Any]], scale: str) -> None:
     from uae.paper import claims, verdicts
 
-    console = Console()
+    out = Console()
     for settings, found in by_settings.items():
         ran = [v for v in found if v.verdict != claims.NOT_RUN]
         if settings != "paper" and not ran:
@@ -79,12 +93,12 @@ def _print(by_settings: dict[str, list[Any]], scale: str) -> None:
             table.add_row(
                 Text(verdicts.verdict_text(v), style=COLOURS[v.verdict]), claim, *map(Text, _shown(v))
             )
-        console.print(table)
-        console.print(f"The paper's claims: {verdicts.counts(found)}.")
+        out.print(table)
+        out.print(f"The paper's claims: {verdicts.counts(found)}.")
     if absent := [v.claim for v in by_settings["paper"] if v.verdict == claims.NOT_RUN]:
-        console.print("\nNot run:")
+        out.print("\nNot run:")
         lines = [f"- {claim.statement} ({verdicts.where(claim)})" for claim in absent]
-        console.print(Text("\n".join(lines), style="dim"))
+        out.print(Text("\n".join(lines), style="dim"))
 
 
 def markdown(by_settings: dict[str, list[Any]]) -> str:

@@ -150,7 +150,7 @@ class Maps(Block):
 
 
 class Trial(Block):
-    """The estimator on trial: Gaussian pairs with a known mutual information (`uae.stages.evaluate.estimator`)."""
+    """The estimator on trial: Gaussian pairs of known mutual information (`stages.evaluate.estimator`)."""
 
     attacks: Annotated[list[Name], Unique]
     models: dict[Literal["random-sampling", "convolution-output"], Name]  # whose samples MINE sees

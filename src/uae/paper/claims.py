@@ -116,7 +116,7 @@ class Row:
     def basis(self) -> str:
         """What ours was measured on: data, runs, and attacked images where the records say so."""
         counts = [f"{n:,}" for n in dict.fromkeys((self.images, self.images_other)) if n is not None]
-        images = [f"{' and '.join(counts)} images"] if counts else []
+        images = [f"{' and '.join(counts)} image{'s' * (counts != ['1'])}"] if counts else []
         return ", ".join([self.variant, f"{self.runs} run{'s' * (self.runs > 1)}", *images])
 
 

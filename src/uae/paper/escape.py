@@ -1,8 +1,9 @@
-"""Names of others, as text in LaTeX, Markdown and CSV: a name is no command, markup or formula."""
+"""Text in LaTeX, Markdown, HTML and CSV: a name of others is no command, markup or formula in any of them."""
 
 from __future__ import annotations
 
 import re
+from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,11 +14,21 @@ LATEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     **{character: f"\\{character}" for character in "{}$&#%_"},
+    **{character: f"{{{character}}}" for character in "[]*"},  # behind a row's end they would be its options
 }
 MARKDOWN = {
     **{"<": "&lt;", ">": "&gt;", "&": "&amp;", "|": "&#124;"},
     **{character: f"\\{character}" for character in "\\`*_[]#$~"},
 }
+# Unicode of our own texts, and of numbers, in LaTeX
+SIGNS = {
+    **{"±": r"\pm", "↑": r"\uparrow", "↓": r"\downarrow", "−": "-", "×": r"\times", "≤": r"\le", "≥": r"\ge"},
+    **{"≈": r"\approx", "‖": r"\|", "α": r"\alpha", "β": r"\beta", "δ": r"\delta", "ε": r"\epsilon"},
+    **{"σ": r"\sigma", "○": r"\circ"},
+}
+RAISED = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+MATHS = re.compile(rf"(?:[{''.join(SIGNS)}]|[⁻⁰¹²³⁴-⁹]+|[₀-₉]+)+")
 # What a spreadsheet takes for a formula, in full width too
 FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")
 # What code in Markdown may hold: all that data names are made of
@@ -29,7 +40,39 @@ def _line(text: str) -> str:
 
 
 def latex(text: str) -> str:
-    return "".join(LATEX.get(c, c) for c in _line(text))
+    """A name of others; a letter that LaTeX does not know by itself as its number in Unicode."""
+    return "".join(_letter(c) for c in _line(text))
+
+
+def _letter(c: str) -> str:
+    if c in SIGNS:
+        return f"${SIGNS[c]}$"
+    return LATEX.get(c, c if c < "\u0180" else f"U+{ord(c):04X}")
+
+
+def tex(text: str) -> str:
+    """A text of our own, with formulas between dollars, Unicode, and code as in Markdown."""
+    pieces = re.split(r"(`[^`]*`|\$[^$]*\$)", text)
+    for place, piece in enumerate(pieces):
+        if piece.startswith("`"):
+            pieces[place] = rf"\texttt{{{latex(piece[1:-1])}}}"
+        elif not piece.startswith("$"):
+            piece = re.sub(r"(?<!\\)[%&#_]", lambda found: "\\" + found[0], piece)
+            pieces[place] = MATHS.sub(_formula, piece).replace("–", "--").replace("’", "'")
+    return "".join(pieces)
+
+
+def _formula(found: re.Match[str]) -> str:
+    """A run of signs, with what is raised and lowered in it, as a formula."""
+    text = re.sub("[⁻⁰¹²³⁴-⁹]+", lambda part: f"^{{{part[0].translate(RAISED)}}}", found[0])
+    text = re.sub("[₀-₉]+", lambda part: f"_{{{part[0].translate(LOWERED)}}}", text)
+    text = "".join(SIGNS.get(c, c) for c in re.sub("([αβδεσ])(?=[αβδεσ])", r"\1 ", text))
+    return f"${text}$"
+
+
+def html(text: str) -> str:
+    """A text of our own, its code as an element."""
+    return re.sub("`([^`]*)`", r"<code>\1</code>", escape(text, quote=False))
 
 
 def markdown(text: str) -> str:

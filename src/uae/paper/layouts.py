@@ -1,4 +1,4 @@
-"""The items of items.yaml, the layouts of tables.yaml, and which records a table is made of."""
+"""The items, the layouts of tables and the titles of figures, and which records a table is made of."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ def layouts() -> dict[str, Any]:
 @functools.cache
 def items() -> dict[str, Any]:
     return _read("items.yaml")
+
+
+@functools.cache
+def pictures() -> dict[str, dict[str, str]]:
+    """The title and the alternative text of each figure."""
+    return _read("figures.yaml")
 
 
 def _read(name: str) -> dict[str, Any]:

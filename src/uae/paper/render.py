@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
 from uae import records
@@ -11,25 +13,38 @@ from uae.paper.layouts import items, layouts
 
 
 def render(
-    what: str, inputs: list[Path], folder: Path, width: float | None = None, style: str | None = None
-) -> None:
-    """Write `what` in all its formats to the folder.
+    what: str,
+    inputs: list[Path],
+    folder: Path,
+    width: float | None = None,
+    style: str | None = None,
+    compact: bool = False,
+) -> list[Path]:
+    """Write `what` in all its formats to the folder; returns the files.
 
     inputs: for a table its records, or a folder of them; for a figure the files it is drawn from.
-    width (inches) and style (a matplotlib style) are a figure's.
+    width (inches) and style (a matplotlib style) are a figure's, compact (the paper's own columns) a table's.
     """
     # Imported where needed: pandas and matplotlib take most of a second each.
     if what in layouts()["tables"]:
         from uae.paper import formats
 
-        formats.render(what, [record for path in inputs for record in _read(path)], folder)
-        return
+        formats.render(what, [record for path in inputs for record in _read(path)], folder, compact)
+        return [folder / f"{what}.{suffix}" for suffix in ("csv", "md", "tex")]
     from uae.paper import figures
 
     if what not in figures.names():
-        known = ", ".join([*layouts()["tables"], *figures.names()])
-        raise InputError(f"nothing to render under the name {what!r}; there are {known}")
+        raise unknown(what, [*layouts()["tables"], *figures.names()])
     figures.render(what, inputs, folder, width, style)
+    return [folder / f"{what}.{suffix}" for suffix in ("pdf", "png", items()["figures"][what]["numbers"])]
+
+
+def unknown(what: str, known: Iterable[str]) -> InputError:
+    """For a name that no item has: those that there are, and the one that was probably meant."""
+    known = list(known)
+    close = difflib.get_close_matches(what.lower().replace(" ", ""), known, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return InputError(f"nothing to render under the name {what!r}; there are {', '.join(known)}{hint}")
 
 
 def _read(path: Path) -> list[records.Record]:
@@ -40,9 +55,7 @@ def records_of(what: str, results: Path, fill: str | None = None) -> list[Path]:
     """The files that an item is made from among the results of a scale; `fill`: see `uae.paper.filling`."""
     tables, figures = items()["tables"], items()["figures"]
     if what not in tables | figures:
-        raise InputError(
-            f"nothing to render under the name {what!r}; there are {', '.join(tables | figures)}"
-        )
+        raise unknown(what, tables | figures)
     kind = tables[what] if what in tables else figures[what]["records"]
     found = [path for path in filling.files(results, fill, kind) if what in figures or path.suffix == ".json"]
     if not found:

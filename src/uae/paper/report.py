@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import base64
+import html
+import re
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup
 
 from uae import records, storage
-from uae.paper import claims, filling, names, tables, verdicts
-from uae.paper.layouts import items
+from uae.paper import claims, escape, filling, headline, names, parts, reasons, story, tables, verdicts
+from uae.paper.layouts import items, pictures
 
 HERE = Path(__file__).parent
+CITATION = HERE.parents[2] / "CITATION.cff"
+PAGE, STYLE = "report.html.jinja", "report.css.jinja"
+PREVIEW = "preview"  # the scale whose numbers say nothing of the paper
 
 
 def write(
     results: Path, target: Path, scale: str, captions: Path | None = None, fill: str | None = None
-) -> None:
-    """Write the report of the records and figures under `results`.
+) -> int:
+    """Write the report of the records and figures under `results`; returns how many records it is of.
 
     captions: a folder with <table or figure>.rst, a text each.  fill: see `uae.paper.filling`.
     """
@@ -29,26 +35,51 @@ def write(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     by_settings = {name: claims.evaluate(loaded, settings=name) for name in verdicts.SETTINGS}
-    text = environment.get_template("report.html.jinja").render(
+    paper, changed = by_settings["paper"], reasons.changes(loaded)
+    gains = headline.gains(tables.tidy("table4", _of(found, "table4")))
+    variants = _variants(loaded)
+    text = environment.get_template(PAGE).render(
+        style=STYLE,
         scale=scale,
-        by_settings={
-            name: ran
-            for name, found in by_settings.items()
-            if (ran := [v for v in found if v.verdict != claims.NOT_RUN])
-        },
-        counts={name: verdicts.counts(found) for name, found in by_settings.items()},
-        not_run=[v.claim for v in by_settings["paper"] if v.verdict == claims.NOT_RUN],
-        text=verdicts,
+        preview=scale == PREVIEW,
+        links=_links(),
+        summary=map(Markup, story.summary(loaded, paper, changed, gains, scale == PREVIEW)),
+        counts=reasons.counts([v for v in paper if not v.claim.ours]),
+        drawing=headline.drawing(gains),
+        by_settings=[
+            {"title": verdicts.SETTINGS[name], "suffix": f"-{name}" * (name != "paper"), "sections": sections}
+            for name, all_ in by_settings.items()
+            if (sections := reasons.sections(all_, changed))
+        ],
+        not_run=[v.claim for v in paper if v.verdict == claims.NOT_RUN],
+        legend=reasons.LEGEND,
+        smaller=not all(variant[-1] for variant in variants),
         tables=_tables(found),
         figures=_figures(results / "figures", captions),
         name_of=lambda key: names.name_of(key, math=False),
-        variants=_variants(loaded),
+        device=_device,
+        variants=variants,
         seconds=_seconds(loaded).to_dict("records"),
         commits=sorted({p.commit for r in loaded for p in r.provenance.values()}),
         packages=_packages(loaded),
         records=[(_anchor(path), r) for path, r in found.items()],
     )
     storage.write_text(target, text)
+    return len(loaded)
+
+
+def _links() -> dict[str, str]:
+    """The addresses of the paper and the repository, as CITATION.cff has them."""
+    text = CITATION.read_text(encoding="utf-8") if CITATION.is_file() else ""
+    arxiv = re.search(r"arXiv:(\d{4}\.\d{4,5})", text)
+    code = re.search(r"^repository-code: *[\"']?(https://[^\s\"']+)", text, re.MULTILINE)
+    found = {"Paper": arxiv and f"https://arxiv.org/abs/{arxiv[1]}", "Repository": code and code[1]}
+    return {name: address for name, address in found.items() if address}
+
+
+def _of(found: dict[Path, records.Record], table: str) -> list[records.Record]:
+    """The records of a table's own folder: two folders can have records of one method."""
+    return [r for path, r in found.items() if path.parts[0] == items()["tables"][table]]
 
 
 def _tables(found: dict[Path, records.Record]) -> list[dict[str, Any]]:
@@ -58,35 +89,37 @@ def _tables(found: dict[Path, records.Record]) -> list[dict[str, Any]]:
     for name, layout in tables.layouts()["tables"].items():
         own = {path: r for path, r in found.items() if path.parts[0] == items()["tables"][name]}
         loaded = list(own.values())
-        cells = tables.tidy(name, loaded)
-        if cells.empty:
+        numbers = tables.tidy(name, loaded)
+        if numbers.empty:
             continue
         by_key: dict[tuple[str, ...], list[Path]] = {}
         for path, r in own.items():
             by_key.setdefault((r.dataset, r.variant, r.model, r.method), []).append(path)
-        groups, blocks = tables.columns(name, cells), tables.body(name, cells)
-        for cell in filter(None, (c for block in blocks for row in block["rows"] for c in row["cells"])):
+        divided = parts.divide(name, numbers)
+        rows = [row for part in divided for block in part["blocks"] for row in block["rows"]]
+        for cell in filter(None, (cell for row in rows for cell in row["cells"])):
             runs = by_key[cell["key"]]
             cell["anchor"], cell["from"] = _anchor(runs[0]), _provenance([own[path] for path in runs])
+        over = layout["rows"] != "method"
+        for part in divided:
+            part["plain"] = parts.plain_heads(part)
+            part["over"] = [(names.plain(title), count) for title, _, count in parts.titles(part)] * over
+            titles = [title for title, count in part["over"] for _ in range(count)]
+            # On a phone a cell stands alone: the title tells groups with the same heads apart
+            several = len(part["over"]) > 1
+            part["full"] = [
+                f"{titles[place]}: {head}" if several else head for place, head in enumerate(part["plain"])
+            ]
         shown.append(
             {
                 "id": name,
                 "label": tables.label(name),
                 "title": layout["title"],
-                "caption": tables.caption(name, loaded),
+                "caption": Markup(tables.caption(name, loaded, html.escape, escape.html)),
                 "head": layout["head"],
-                "groups": [group | {"title": names.plain(group["title"])} for group in groups]
-                if layout["rows"] != "method"
-                else [],
-                "heads": tables.plain_heads(groups),
-                "blocks": blocks,
-                "best": any(
-                    cell and cell["best"]
-                    for block in blocks
-                    for row in block["rows"]
-                    for cell in row["cells"]
-                ),
-                "paper": any(row["in_paper"] for block in blocks for row in block["rows"]),
+                "parts": divided,
+                "best": any(cell and cell["best"] for row in rows for cell in row["cells"]),
+                "paper": any(row["in_paper"] for row in rows),
             }
         )
     return shown
@@ -101,25 +134,38 @@ def _provenance(runs: list[records.Record]) -> str:
     """Where a cell's numbers come from, in a line: runs, commits, device, seconds."""
     stages = [stage for r in runs for stage in r.provenance.values()]
     commits = ", ".join(sorted({stage.commit for stage in stages}))
-    devices = ", ".join(sorted({stage.device for stage in stages}))
+    devices = ", ".join(sorted({_device(stage.device) for stage in stages}))
     seconds = sum(stage.seconds for stage in stages)
-    seeds = ", ".join(str(seed) for seed in sorted({r.seed for r in runs}))
-    return f"{len(runs)} record(s), seed {seeds}; commit {commits}; {devices}; {seconds:.0f} s in all"
+    seeds = sorted({r.seed for r in runs})
+    return (
+        f"{story.counted(len(runs), 'run')}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}; "
+        f"commit {commits}; {devices}; {seconds:.0f} s in all."
+    )
+
+
+def _device(name: str) -> str:
+    """A device for people: `CPU, 1 threads` is of one thread."""
+    return re.sub(r"\b1 threads\b", "1 thread", name)
 
 
 def _figures(folder: Path, captions: Path | None) -> list[dict[str, str]]:
-    figures = []
+    known, found = pictures(), []
     for path in sorted(folder.glob("*.png"), key=_natural):
         caption = captions / f"{path.stem}.rst" if captions else None
-        figures.append(
+        label, about = tables.label(path.stem), known.get(path.stem, {})
+        text = caption.read_text(encoding="utf-8") if caption and caption.exists() else ""
+        title = about.get("title", "")
+        found.append(
             {
                 "id": path.stem,
-                "label": tables.label(path.stem),
-                "caption": caption.read_text(encoding="utf-8") if caption and caption.exists() else "",
+                "label": label,
+                "title": title,
+                "alt": about.get("alt") or f"{label}: {title or text.partition('. ')[0]}".strip(": "),
+                "caption": text,
                 "png": base64.b64encode(path.read_bytes()).decode(),
             }
         )
-    return figures
+    return found
 
 
 def _natural(path: Path) -> tuple[int, str]:

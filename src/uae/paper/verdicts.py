@@ -10,6 +10,7 @@ from uae.paper.perturbation import NO_PERTURBATION
 
 MARKS = {"holds": "✓", "fails": "✗", "inconclusive": "~", NO_PERTURBATION: "○", NOT_RUN: "–"}
 SIGNS = {"lower": "<", "higher": ">", "at least": "≥", "at most": "≤", "close to": "≈"}
+FAILED = {"lower": "≥", "higher": "≤", "at least": "<", "at most": ">", "close to": "≉"}  # what was found
 SETTINGS = {
     "paper": "UAEs in the paper's words, with the critic's learning rate of the authors' code",
     "released": "UAEs with the authors' settings",
@@ -37,7 +38,8 @@ def row_text(claim: Claim, row: Row) -> str:
         return f"{MARKS[row.state]} {row.label}: {NO_PERTURBATION} ({row.basis})"
     spread = [f"± {row.spread:.2g}"] if row.spread is not None else []
     seen = "spread unknown" if row.resolution is None else f"sees {row.resolution:.2g}"
-    compared = f"{shown(row.ours)} {SIGNS[claim.direction]} {shown(row.ours_other)}"
+    sign = (FAILED if row.state == "fails" else SIGNS)[claim.direction]
+    compared = f"{shown(row.ours)} {sign} {shown(row.ours_other)}"
     few = ": few" if row.few else ""
     return f"{MARKS[row.state]} {row.label}: {compared} ({', '.join([*spread, seen])}) ({row.basis}{few})"
 

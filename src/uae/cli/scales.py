@@ -1,0 +1,46 @@
+"""Which scale a command is about where none is named: the one whose records are there."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from uae import config
+from uae.cli.common import filling_scale
+from uae.errors import InputError
+
+LARGEST_FIRST = ("paper", "reduced", "preview")
+
+
+def chosen(results: Path, given: str | None, fill: str | None = None) -> tuple[str, str | None, str]:
+    """The scale, the one that fills what it lacks, and both in a sentence for the answer.
+
+    The scale is the one given, else the largest that has records: its own, or those of the scale that fills
+    it. Raises `InputError` where there are none.
+    """
+    if given is not None:
+        _there(results, given)
+        filler = filling_scale(results / given, fill)
+        return given, filler, _said(given, filler, [])
+    there = {path.name for path in results.glob("*") if (path / "records").is_dir()}
+    order = [*LARGEST_FIRST, *sorted(there - set(LARGEST_FIRST))]
+    found = [name for name in order if name in there or filling_scale(results / name, None) in there]
+    if not found:
+        raise InputError(
+            f"{results}: no scale has records here; run `make`, or name the scale's folder with --results"
+        )
+    filler = filling_scale(results / found[0], fill)
+    return found[0], filler, _said(found[0], filler, [name for name in found[1:] if name in there])
+
+
+def _there(results: Path, given: str) -> None:
+    """Raises `InputError` for a name that neither a scale nor a folder has, but that is close to one."""
+    known = {*config.files.scales(), *(path.name for path in results.glob("*") if path.is_dir())}
+    close = difflib.get_close_matches(given, known, n=1)
+    if given not in known and close:
+        raise InputError(f"{results / given / 'records'}: no records; did you mean --scale {close[0]}?")
+
+
+def _said(scale: str, filler: str | None, others: list[str]) -> str:
+    text = f"scale {scale}" + (f", what it lacks from {filler}" if filler else "")
+    return text + (f" (others with records: {', '.join(others)})" if others else "")

@@ -1,0 +1,130 @@
+"""The report's summary: what was run, what reproduced, what did not, and the measured reason.
+
+Every sentence is written from the records and the verdicts on them; none is kept from another run.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from statistics import median
+
+from uae.data import catalogue
+from uae.errors import DataError
+from uae.paper.claims import NOT_REPRODUCED, REPRODUCED, Verdict
+from uae.paper.headline import Gain
+from uae.paper.names import complete, name_of
+from uae.paper.perturbation import GREY_LEVEL, Key
+from uae.paper.reasons import SECTIONS, section
+from uae.records import Record
+
+NAMED = 3  # claims that a sentence names
+
+
+def summary(
+    records: list[Record],
+    verdicts: list[Verdict],
+    changed: dict[Key, float],
+    gains: list[Gain],
+    preview: bool = False,
+) -> list[str]:
+    """Five sentences at most, as HTML: what was run, what reproduced, what did not, and the measured reason.
+
+    preview: without what only records of some size can say.
+    """
+    if preview:
+        return [_ran(records)]
+    outcome = _outcome([v for v in verdicts if not v.claim.ours])
+    return [text for text in (_ran(records), *outcome, _flat(changed), _steps(gains)) if text]
+
+
+def _ran(records: list[Record]) -> str:
+    names = dict.fromkeys(name_of(_dataset(r), math=False) for r in records)
+    sets = {r.variant.partition("+")[0] for r in records}
+    parts = sum(not complete(variant) for variant in sets)
+    models = len({(r.dataset, r.variant, r.model, r.method, r.seed, r.draw) for r in records})
+    seeds = len({r.seed for r in records})
+    hours = sum(p.seconds for r in records for p in r.provenance.values()) / 3600
+    on = ", ".join(dict.fromkeys(_device(p.device) for r in records for p in r.provenance.values()))
+    smaller = f", {parts} of the {len(sets)} data sets smaller than the paper's" if parts else ""
+    return (
+        f"<b>What was run:</b> {counted(models, 'run')} with {counted(seeds, 'seed')} on "
+        f"{escape(', '.join(names))}{smaller}: {_hours(hours)} on {escape(on)}."
+    )
+
+
+def _dataset(record: Record) -> str:
+    """The paper's data set that a record's data stand for; of data of one's own their name."""
+    try:
+        return catalogue.lookup(record.variant.partition("+")[0])[0].stands_for
+    except DataError:
+        return record.dataset
+
+
+def _outcome(paper: list[Verdict]) -> list[str]:
+    """What reproduced and what did not, by section and by claim."""
+    by_section: dict[str, list[str]] = {}
+    for v in paper:
+        by_section.setdefault(section(v.claim), []).append(v.verdict)
+    good = [
+        f"{names.count(REPRODUCED)} of {len(names)} on "
+        f"<a href='#claims-{escape(name)}'>{_lower(SECTIONS.get(name, name).partition(' (')[0])}</a>"
+        for name, names in by_section.items()
+        if REPRODUCED in names
+    ]
+    total = sum(v.verdict == REPRODUCED for v in paper)
+    said = [
+        f"<b>What reproduced:</b> {total} of the paper's {len(paper)} claims"
+        + (f": {', '.join(good)}." if good else ".")
+    ]
+    bad = [v for v in paper if v.verdict == NOT_REPRODUCED]
+    if bad:
+        links = [f"<a href='#claim-{escape(v.claim.id)}'>{_lower(_quoted(v))}</a>" for v in bad[:NAMED]]
+        more = f", and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+        said.append(f"<b>What did not:</b> {counted(len(bad), 'claim')}: that {'; that '.join(links)}{more}.")
+    return said
+
+
+def _quoted(v: Verdict) -> str:
+    return escape(v.claim.statement.rstrip("."))
+
+
+def _flat(changed: dict[Key, float]) -> str:
+    flat = sum(change < GREY_LEVEL for change in changed.values())
+    if not flat:
+        return ""
+    return (
+        f"<b>What could not be tested:</b> {flat} of the {len(changed)} sets of UAEs are their originals, "
+        "changed in the median by less than one grey level, so that retraining with them tests nothing."
+    )
+
+
+def _steps(gains: list[Gain]) -> str:
+    """What the matched control says of where a lower error comes from."""
+    if not gains:
+        return ""
+    uae, control = (f"{median(getattr(gain, name) for gain in gains):.0f}%" for name in ("uae", "control"))
+    text = (
+        f"<b>Where the gain comes from:</b> in {counted(len(gains), 'autoencoder')} retraining with "
+        f"MINE-UAEs lowers the test error by {uae} (median), and as many steps on the originals alone by "
+        f"{control}."
+    )
+    return text.replace("by -", "by −")
+
+
+def _lower(text: str) -> str:
+    """Within a sentence; abbreviations and names of methods stay."""
+    return text[:1].lower() + text[1:] if text[1:2].islower() and not text.startswith("Gauss") else text
+
+
+def _device(name: str) -> str:
+    return "CPU" if name.startswith("CPU") else name
+
+
+def _hours(hours: float) -> str:
+    if hours >= 1:
+        return counted(round(hours), "hour")
+    return counted(max(1, round(60 * hours)), "minute")
+
+
+def counted(number_: int, thing: str) -> str:
+    return f"{number_:,} {thing}{'s' * (number_ != 1)}"

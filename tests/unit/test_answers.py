@@ -1,0 +1,121 @@
+"""What `uae render`, `report` and `verify` answer: the scale, where the output is, what differs from git."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.unit.test_paper import RECORDS
+from uae import records
+from uae.cli import app, scales
+from uae.errors import InputError
+from uae.paper import committed
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def save(scale: str) -> Path:
+    for r in RECORDS:
+        folder = Path("results") / scale / "records" / "reconstruction"
+        r.save(records.path(folder, r.method, r.seed, r.draw))
+    return Path("results") / scale
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("there", "scale", "said"),
+    [
+        (["preview"], "preview", "scale preview"),
+        (
+            ["preview", "paper"],
+            "paper",
+            "scale paper, what it lacks from reduced (others with records: preview)",
+        ),
+        (["preview", "reduced"], "paper", "from reduced (others with records: reduced, preview)"),
+        (["mine"], "mine", "scale mine"),
+    ],
+)
+def test_the_default_scale_is_the_largest_that_has_records(here, there, scale, said):
+    for name in there:
+        save(name)
+    found, _, text = scales.chosen(Path("results"), None)
+    assert found == scale and said in text
+    answered = run("render", "table4", "--out", "out")
+    assert answered.exit_code == 0 and "table4.csv, table4.md, table4.tex in out" in answered.stdout
+    assert f"scale {scale}" in answered.stdout
+    assert f"scale {scale}" in run("verify").output
+
+
+def test_without_records_one_is_told_what_to_do(here):
+    assert "no scale has records here; run `make`" in str(run("verify").exception)
+
+
+def git(*arguments):
+    subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e@x", *arguments], check=True)
+
+
+def test_what_was_rendered_is_compared_with_what_is_committed(here):
+    results = save("preview")
+    run("render", "table4", "--out", results / "tables")
+    assert committed.answer((results / "tables").iterdir()) == ""  # no git
+    git("init", "-q")
+    assert "identical" not in run("render", "table4", "--out", "new").stdout
+    git("add", "results")
+    git("commit", "-qm", "x")
+    assert "1 item, identical to the committed one\n" in run("render", "table4", "--out", "new").stdout
+    shutil.copy("new/table4.md", "new/other.md")  # one that is not committed
+    Path("new/table4.md").write_text("changed")
+    text = "1 item; other than the committed: table4"
+    assert committed.answer(Path("new").iterdir(), results / "tables") == text
+    assert "committed" not in run("render", "table4", "--out", "new", "--compact").stdout
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"), [("tabel4", "table4"), ("Table 4", "table4"), ("figur5", "figure5")]
+)
+def test_a_mistyped_item_has_a_suggestion(here, wrong, meant):
+    assert f"did you mean {meant}?" in str(run("render", wrong).exception)
+    assert "did you mean" not in str(run("render", "xyz").exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["verify", "--scale", "papre"], "no records; did you mean --scale paper?"),
+        (["verify", "--format", "jsn"], "none of table, json, markdown; did you mean json?"),
+        (["render", "figure5", "--compact"], "figure5 is a figure: --compact is for tables"),
+        (["render", "seeds", "--compact"], "seeds: the paper has none of its numbers"),
+    ],
+)
+def test_other_mistakes_say_what_is_allowed(here, arguments, text):
+    save("preview")
+    error = run(*arguments).exception
+    assert isinstance(error, InputError) and text in str(error)
+
+
+def test_the_report_takes_its_scale_from_the_folder(here):
+    answered = run("report", save("preview"), "--out", "a.html")
+    assert "a.html: the report of 6 records, scale preview" in answered.stdout
+    assert "This is the preview" in Path("a.html").read_text()
+    run("report", save("paper"), "--out", "b.html", "--fill", "none")
+    assert "<b>Reproduction</b>" in Path("b.html").read_text()
+
+
+@pytest.mark.parametrize("command", ["render", "report", "verify", "config"])
+def test_help_has_examples_that_are_commands(command):
+    text = run(command, "--help").stdout
+    examples = [line.strip() for line in text.partition("Examples:")[2].splitlines() if line.strip()]
+    assert examples and all(line.startswith(f"uae {command}") for line in examples)
