@@ -38,6 +38,7 @@ def summary(
 
 
 def _ran(records: list[Record]) -> str:
+    records = [r for r in records if r.experiment != "estimator"]  # its pairs are no data set
     names = dict.fromkeys(name_of(_dataset(r), math=False) for r in records)
     sets = {r.variant.partition("+")[0] for r in records}
     parts = sum(not complete(variant) for variant in sets)
