@@ -33,20 +33,26 @@ lint: .venv/installed
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
+# uv where it works, pip otherwise: the same lock, with hashes. The lock is complete, so neither resolves anything.
+UV := $(shell uv --version > /dev/null 2>&1 && echo uv)
+PIP = --quiet --disable-pip-version-check
+INSTALL = $(if $(UV),uv pip install --quiet --compile-bytecode --python,) $(1)/bin/python $(if $(UV),,-m pip install $(PIP))
+
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	@echo "Installing into .venv: a few minutes, several GB (PyTorch)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "Installing into .venv: some minutes, several GB (PyTorch)"
+	$(call INSTALL,.venv) --no-deps -r requirements.txt
+	$(call INSTALL,.venv) --no-deps --no-build-isolation -e .
 	@touch $@
 
-# The versions are those of requirements.txt.
+# The versions are those of requirements.txt. Without its hashes: constraints with hashes are for pinned names alone.
 .venv-render/installed: requirements.txt
 	$(PYTHON) -m venv .venv-render
-	.venv-render/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.txt setuptools \
+	sed -n 's/^\([^ ].*\) \\$$/\1/p' requirements.txt > .venv-render/constraints.txt
+	$(call INSTALL,.venv-render) -c .venv-render/constraints.txt setuptools \
 	    jinja2 matplotlib numpy pandas pydantic pyyaml rich safetensors scipy snakemake typer
-	.venv-render/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(call INSTALL,.venv-render) --no-deps --no-build-isolation -e .
 	@touch $@
 
 clean:

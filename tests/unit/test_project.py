@@ -1,6 +1,7 @@
 """What the project says of itself: pins, README."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -13,14 +14,20 @@ EXTRAS = [d for group in PROJECT["optional-dependencies"].values() for d in grou
 DIRECT = [Requirement(d) for d in PROJECT["dependencies"] + EXTRAS]
 
 
+def locked() -> list[list[str]]:
+    """Each pin of requirements.txt and the options after it."""
+    lines = (ROOT / "requirements.txt").read_text().replace("\\\n", "").splitlines()
+    return [re.split(r"\s+(?=--)", line.strip()) for line in lines if line and not line.startswith("#")]
+
+
 def pins() -> list[Requirement]:
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return [Requirement(line[0]) for line in locked()]
 
 
-def test_requirements_are_exact_pins_within_the_ranges_and_name_no_address():
-    text = (ROOT / "requirements.txt").read_text()
-    assert "://" not in text and "--" not in text
+def test_requirements_are_exact_pins_within_the_ranges_with_hashes_and_name_no_address():
+    assert "://" not in (ROOT / "requirements.txt").read_text()
+    for pin, *hashes in locked():
+        assert hashes and all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", option) for option in hashes), pin
     by_name: dict[str, list[Requirement]] = {}
     for pin in pins():
         assert re.fullmatch(r"==[^,*]+", str(pin.specifier)), pin
@@ -45,6 +52,15 @@ def test_the_conda_environment_has_the_same_pins():
         p.name.lower(): str(p.specifier) for p in pins() if p.marker is None or p.marker.evaluate(version)
     }
     assert listed == {d.name.lower(): expected[d.name.lower()] for d in DIRECT}
+
+
+def test_the_constraints_that_make_takes_from_the_pins_are_all_of_them_without_hashes(tmp_path):
+    """The line of the Makefile, as make gives it to the shell."""
+    line = next(line for line in (ROOT / "Makefile").read_text().splitlines() if "constraints.txt" in line)
+    command = line.strip().replace("$$", "$").replace(".venv-render/", f"{tmp_path}/")
+    subprocess.run(command, shell=True, cwd=ROOT, check=True)
+    lines = (tmp_path / "constraints.txt").read_text().splitlines()
+    assert [str(Requirement(line)) for line in lines] == [str(pin) for pin in pins()]
 
 
 def test_torch_is_wanted_from_2_11_on():

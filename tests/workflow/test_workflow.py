@@ -101,7 +101,7 @@ MAKING = {"make"} | RENDERING
 @pytest.mark.parametrize(
     ("name", "old", "new", "rules"),
     [
-        ("src/uae/paper/tables.py", '"""Tables', '"""The tables', RENDERING),
+        ("src/uae/paper/tables.py", '"""The numbers', '"""All numbers', RENDERING),
         ("src/uae/evaluation/reconstruction.py", "BATCH = 1000", "BATCH = 500", MAKING),
         ("src/uae/augmentation.py", '"""Augmented', '"""The augmented', MAKING),
         ("config/scales/preview.yaml", "# The smallest", "# A small", set()),
