@@ -1,3 +1,5 @@
+import difflib
+
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -54,3 +56,9 @@ rule named:
 
 # Snakemake looks targets up among the rules: each of these names is this one.
 workflow._rules.update(dict.fromkeys(NAMED, workflow.get_rule("named")))
+
+
+for word in set(sys.argv[1:]) - NAMES if workflow.is_main_process else []:
+    close = difflib.get_close_matches(word, NAMES, n=1, cutoff=0.8)
+    if close and not workflow.is_rule(word):
+        logger.warning(f"{word}: no target has this name; did you mean {close[0]}?")

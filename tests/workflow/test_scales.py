@@ -53,3 +53,19 @@ def test_frozen_and_live_rendering_take_the_same_records_of_another_scale(folder
     for records in ("live", "frozen"):
         alone = folder.run("snakemake", "-n", *paper, f"records={records}", "fill=", check=False)
         assert alone.returncode and "table1: th" in alone.stdout + alone.stderr
+
+
+def test_a_mistyped_target_is_answered_with_the_one_that_was_meant(folder):
+    run = folder.run("snakemake", "-n", "tabel4", "--cores", "1", check=False)
+    said = run.stdout + run.stderr
+    assert run.returncode and "tabel4: no target has this name; did you mean table4?" in said
+    run = folder.run("snakemake", "-n", "tables", "--cores", "1")
+    assert "did you mean" not in run.stdout + run.stderr
+
+
+def test_a_run_ends_with_where_its_output_is(folder):
+    shutil.copytree(ROOT / "results/reduced/records/bounds", folder.folder / "results/end/records/bounds")
+    (folder.folder / "config/scales/end.yaml").write_text("extends: paper\nfill: null\n")
+    shutil.copytree(ROOT / "results/reduced/records/theorem1", folder.folder / "results/end/records/theorem1")
+    run = folder.run("snakemake", "theorem1", "--cores", "1", "--config", "scale=end", "records=frozen")
+    assert "results/end: done" in run.stdout + run.stderr

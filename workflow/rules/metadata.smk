@@ -4,6 +4,7 @@ import time
 
 from uae import check, metadata
 from uae.errors import BadFile
+from uae.paper import committed
 
 LIVE = Path(".snakemake/metadata")
 PACKED = Path(f"{RESULTS}/metadata.json.gz")
@@ -35,5 +36,8 @@ onerror:
 
 onsuccess:
     check.keep(Path(RESULTS), RENDERED, STARTED)
+    report = Path(RESULTS) / "report.html"
+    answers = [committed.answer(check.rendered(Path(RESULTS))), f"report: {report}" * report.exists()]
+    logger.info(f"{RESULTS}: " + ("; ".join(filter(None, answers)) or "done"))
     if cfg.records == "live" or PACKED.exists():
         metadata.pack(LIVE, PACKED, cfg.name)
