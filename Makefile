@@ -1,12 +1,12 @@
 # make        sets up .venv and runs the preview
-# make test   runs the tests
+# make test   runs the tests, make test-fast those of them that take seconds
 # make gpu  runs the list of benchmarks/gpu.yaml on a GPU within ten minutes; make gpu-pack makes what it takes along
 # make figures renders the committed records: a small set of packages, no PyTorch
 PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := preview
-.PHONY: preview figures test gpu gpu-pack lint clean
+.PHONY: preview figures test test-fast gpu gpu-pack lint clean
 
 preview: .venv/installed
 	$(BIN)/snakemake --cores all --resources gpu=1
@@ -18,6 +18,10 @@ figures: $(if $(wildcard .venv/installed),,.venv-render/installed)
 
 test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile -rs
+
+# For daily work: without the tests that take minutes (tests/conftest.py)
+test-fast: .venv/installed
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests/unit
 
 # With .venv, or else any Python that has PyTorch: GPU_ARGS="--minutes 4" and the like.
 GPU_PYTHON = $(if $(wildcard .venv/installed),$(BIN)/python,$(PYTHON))

@@ -1,10 +1,48 @@
 """One thread a test process: the tests are many small computations, run side by side."""
 
 import os
+from pathlib import Path
 
+import pytest
 import torch
 
 torch.set_num_threads(1)
 # Before Triton's first import: without a GPU its interpreter runs the kernels, in NumPy.
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+# Folders and files of tests that take minutes: `make test-fast` leaves them out, `make test` runs everything.
+SLOW = {
+    "e2e",
+    "test_adversarial.py",
+    "test_answers.py",
+    "test_attack_resume.py",
+    "test_attack_threads.py",
+    "test_cli.py",
+    "test_docs.py",
+    "test_figures.py",
+    "test_filling.py",
+    "test_hostile_files.py",
+    "test_hostile_models.py",
+    "test_identity.py",
+    "test_kernel.py",
+    "test_known_information.py",
+    "test_latex.py",
+    "test_own_model.py",
+    "test_paper.py",
+    "test_parity.py",
+    "test_penalty.py",
+    "test_performance.py",
+    "test_robust_stages.py",
+    "test_simclr_stages.py",
+    "test_simclr_training.py",
+    "test_supervised.py",
+    "test_triton.py",
+    "workflow",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if SLOW & set(item.path.relative_to(Path(__file__).parents[1]).parts):
+            item.add_marker("slow")
