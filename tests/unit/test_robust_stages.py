@@ -15,7 +15,7 @@ from uae.config import Row
 from uae.data import prepared
 from uae.errors import ConfigError, InputError
 from uae.evaluation import robustness as measures
-from uae.paper import claims
+from uae.paper import cells
 from uae.stages import evaluate, train
 from uae.stages.evaluate import robust
 from uae.training import classifier
@@ -155,7 +155,7 @@ def test_the_claims_find_the_rates_at_a_bound(text, run, monkeypatch):
         settings=PLAIN | {"eps": [bound], "images": 2},
     )
     key = next(name for name in saved if name.startswith("asr@"))
-    assert claims._metric(f"asr@{text}") == claims._metric(key)
+    assert cells._metric(f"asr@{text}") == cells._metric(key)
 
 
 def test_compared_attacks_have_a_record_each_and_images(run):
