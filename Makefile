@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := preview
-.PHONY: preview figures test test-fast gpu gpu-pack lint clean
+.PHONY: preview figures test test-fast gpu gpu-pack generated lint clean
 
 preview: .venv/installed
 	$(BIN)/snakemake --cores all --resources gpu=1
@@ -31,32 +31,38 @@ gpu:
 gpu-pack: .venv/installed
 	$(BIN)/python benchmarks/gpu_pack.py $(GPU_ARGS)
 
+# What is written from the code: the configuration's schema and keys, and the rules as a picture
+generated: .venv/installed
+	$(BIN)/uae config --schema > config/schema.json
+	$(BIN)/uae config --keys > config/README.md
+	$(BIN)/snakemake --forceall --config scale=paper --rulegraph dot | dot -Grankdir=LR -Tsvg > docs/pipeline.svg
+
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
-# uv where it works, pip otherwise: the same lock, with hashes. The lock is complete, so neither resolves anything.
+# uv where it is there and finds the packages, pip otherwise: the same lock, with hashes. It is complete, so nothing is resolved.
 UV := $(shell uv --version > /dev/null 2>&1 && echo uv)
-PIP = --quiet --disable-pip-version-check
-INSTALL = $(if $(UV),uv pip install --quiet --compile-bytecode --python,) $(1)/bin/python $(if $(UV),,-m pip install $(PIP))
+INSTALL = $(if $(UV),uv pip install --quiet --compile-bytecode --python $(1)/bin/python $(2) || )$(1)/bin/python -m pip \
+    install --quiet --disable-pip-version-check $(2)
 
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	@echo "Installing into .venv: some minutes, several GB (PyTorch)"
-	$(call INSTALL,.venv) --no-deps -r requirements.txt
-	$(call INSTALL,.venv) --no-deps --no-build-isolation -e .
+	$(call INSTALL,.venv,--no-deps -r requirements.txt)
+	$(call INSTALL,.venv,--no-deps --no-build-isolation -e .)
 	@touch $@
 
 # The versions are those of requirements.txt. Without its hashes: constraints with hashes are for pinned names alone.
 .venv-render/installed: requirements.txt
 	$(PYTHON) -m venv .venv-render
 	sed -n 's/^\([^ ].*\) \\$$/\1/p' requirements.txt > .venv-render/constraints.txt
-	$(call INSTALL,.venv-render) -c .venv-render/constraints.txt setuptools \
-	    jinja2 matplotlib numpy pandas pydantic pyyaml rich safetensors scipy snakemake typer
-	$(call INSTALL,.venv-render) --no-deps --no-build-isolation -e .
+	$(call INSTALL,.venv-render,-c .venv-render/constraints.txt setuptools jinja2 matplotlib numpy pandas pydantic \
+	    pyyaml rich safetensors scipy snakemake typer)
+	$(call INSTALL,.venv-render,--no-deps --no-build-isolation -e .)
 	@touch $@
 
 clean:

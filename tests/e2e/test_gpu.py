@@ -37,6 +37,9 @@ def prepared(folder) -> Workspace:
     (folder / "tests" / "unit").mkdir(parents=True)
     for name in ("__init__.py", "conftest.py", "naive.py", "unit/__init__.py", "unit/test_seeding.py"):
         shutil.copy(ROOT / "tests" / name, folder / "tests" / name)
+    # A job for each file, as at the paper scale: together, what is there would be made again with what is not
+    scale = folder / "config" / "scales" / "preview.yaml"
+    scale.write_text(scale.read_text().replace("together: true", "together: false"))
     (folder / "tiny-list.yaml").write_text(yaml.safe_dump(TINY))
     workspace.run("git", "init", "-q")
     workspace.run("git", "add", "-A")
@@ -69,7 +72,6 @@ def go(workspace: Workspace, *arguments: str) -> dict:
     return json.loads((workspace.folder / "gpu-results" / "summary.json").read_text())
 
 
-@pytest.mark.xdist_group("gpu")
 def test_a_rehearsal_on_the_cpu(tmp_path):
     workspace = prepared(tmp_path / "here")
     stopped = go(workspace, "--minutes", "0.35", "--skip", "tests", "speed")  # a second or so for jobs

@@ -27,7 +27,7 @@ def test_a_fresh_clone_renders_the_same_bytes_without_torch(tmp_path):
     command += ["--config", "scale=paper", "records=frozen"]
     run = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "render_table4" in run.stdout + run.stderr
+    assert "Render table4" in run.stdout + run.stderr
     changed = subprocess.run(
         ["git", "status", "--porcelain"], cwd=clone, capture_output=True, text=True, check=True
     ).stdout
