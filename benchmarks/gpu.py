@@ -74,6 +74,7 @@ def settings(entry: dict[str, Any]) -> dict[str, Any]:
     return _merged(out, entry["settings"])
 
 
+# As uae.config.merge, which needs pydantic: this program starts where the pack alone may have it.
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     both = {
         k: _merged(base[k], v)

@@ -69,3 +69,10 @@ def test_a_run_ends_with_where_its_output_is(folder):
     shutil.copytree(ROOT / "results/reduced/records/theorem1", folder.folder / "results/end/records/theorem1")
     run = folder.run("snakemake", "theorem1", "--cores", "1", "--config", "scale=end", "records=frozen")
     assert "results/end: done" in run.stdout + run.stderr
+
+
+def test_the_raw_files_of_a_data_set_are_those_that_it_is_prepared_from(folder):
+    """Two data sets can be read from one folder."""
+    run = folder.run("snakemake", "-n", "raw_coil-20-nearest", "--cores", "1")
+    said = run.stdout + run.stderr
+    assert "data/raw/coil-20/" in said and "data/raw/coil-20-nearest" not in said

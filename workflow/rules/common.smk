@@ -141,7 +141,7 @@ def files_of(name):
         found = [f"{RESULTS}/figures/{name}.png"] * (name in FIGURES)
     else:
         data = name.removeprefix("raw_")
-        found = [f"data/raw/{data}/{file}" for file in catalogue.entries()[data].files]
+        found = [f"data/raw/{catalogue.folder(data)}/{file}" for file in catalogue.entries()[data].files]
     absent = f"there are no records of it under {RESULTS}/records; run it with records=live"
     if not found:
         raise WorkflowError(

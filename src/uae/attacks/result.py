@@ -62,6 +62,18 @@ class AttackResult:
         those that kept their original included."""
         return (self.adv - x).flatten(1).double().square().mean(dim=1).sqrt().median().item()
 
+    def means(self, x: Tensor) -> dict[str, float]:
+        """Of the successes: the mean step, L2 norm of the perturbation of originals x (N, *shape), and mutual
+        information where it was estimated; empty without a success."""
+        if not self.success.any():
+            return {}
+        norms = (self.adv - x).flatten(1).norm(dim=1)
+        columns = {"step_mean": self.step, "l2_mean": norms, "mi_mean": self.mi}
+        found = {name: column[self.success].double().mean().item() for name, column in columns.items()}
+        if not math.isfinite(found["mi_mean"]):
+            del found["mi_mean"]
+        return found
+
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor that is there, by name."""
         found = {name: getattr(self, name) for name in self.TENSORS + self.OPTIONAL}

@@ -27,7 +27,7 @@ class Settings:
     bounds: the range of the data. Examples keep to it and to eps within the rounding of their dtype.
     batch_size: samples at a time; None fits them to the device. It changes no result.
 
-    On a CPU each thread that PyTorch may use attacks a batch of its own, with a deep copy of the loss,
+    On a CPU each thread that PyTorch may use attacks another batch, with a deep copy of the loss,
     where that says `threaded` (`uae.losses`).
     """
 

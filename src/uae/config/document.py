@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from uae.config.files import scales
 from uae.config.strict_yaml import read_yaml
 
+# JSON schema's words for pydantic's bounds: behind a validator of ours it leaves these as they are
+BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 HEAD = """# The keys of the configuration
 
 Written by `uae config --keys`; the same for editors is `schema.json` (`uae config --schema`).
@@ -24,7 +27,7 @@ def schema() -> dict[str, Any]:
     from uae.config import Config
 
     found = Config.model_json_schema()
-    found["properties"]["extends"] = {"enum": ["preview", "reduced", "paper"], "type": "string"}
+    found["properties"]["extends"] = {"enum": scales(), "type": "string"}
     found["$defs"] = {_name(name): block for name, block in found["$defs"].items()}
     meanings = read_yaml(Path(__file__).with_name("keys.yaml"))
     for name, block in [("Config", found), *found["$defs"].items()]:
@@ -43,15 +46,15 @@ def _name(name: str) -> str:
 
 
 def _partial(node: Any) -> Any:
-    """A schema without required keys, titles of keys, and long names."""
+    """A schema with its bounds, and without required keys, titles of keys and long names."""
     if isinstance(node, list):
         return [_partial(value) for value in node]
     if not isinstance(node, dict):
         return node
     left = {
-        key: _partial(value)
+        BOUNDS.get(key, key): _partial(value)
         for key, value in node.items()
-        if key not in ("required",) and not _is_title(key, value)
+        if key != "required" and not _is_title(key, value)
     }
     if isinstance(reference := left.get("$ref"), str):
         left["$ref"] = "#/$defs/" + _name(reference.rpartition("/")[2])
@@ -102,14 +105,7 @@ def _type(value: dict[str, Any]) -> str:
             else "mapping"
         )
     names = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
-    bounds = [
-        text.format(value[key])
-        for key, text in (
-            ("minimum", "at least {}"),
-            ("exclusiveMinimum", "above {}"),
-            ("maximum", "at most {}"),
-            ("exclusiveMaximum", "below {}"),
-        )
-        if key in value
-    ]
-    return " ".join([names.get(kind, kind), *(["(" + ", ".join(bounds) + ")"] if bounds else [])])
+    # The largest numbers are bounds against typing errors, which nobody needs to read
+    words = {"minimum": "from", "exclusiveMinimum": "above"}
+    low = [f" {word} {value[key]:g}" for key, word in words.items() if value.get(key, -1) >= 0]
+    return names.get(kind, kind) + "".join(low)

@@ -22,7 +22,7 @@ from uae.config.values import (
 
 
 class ContrastiveAttack(Block):
-    """What the MinMax attack on SimCLR has of its own; the rest is the scale's `attack`."""
+    """What the MinMax attack on SimCLR has besides the scale's `attack`."""
 
     steps: Count
     decay_power: NotNegative

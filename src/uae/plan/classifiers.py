@@ -46,18 +46,18 @@ def _table1(plan: Plan, row: Row, seed: int, first: bool, files: Inputs) -> None
 
 def _table2(plan: Plan, row: Row, seed: int, first: bool, files: Inputs) -> None:
     block, table2 = plan.cfg.supervised, plan.cfg.supervised.table2
-    files_too = files | ({"inception": file} if (file := block.inception_file) else {})
+    weighed = files | ({"inception": file} if (file := block.inception_file) else {})
     small, runs = f"@{table2.eps[1]:g}", block.runs()
     any_set = plan.uae(row, runs[0][0], seed, runs[0][1])
     settings = {"inception": block.inception}
-    plan.add("evaluate", plan.record("table2", row, "unattacked", seed), settings, **files_too, uae=any_set)
+    plan.add("evaluate", plan.record("table2", row, "unattacked", seed), settings, **weighed, uae=any_set)
     pictured = [(method, draw) for method, draw in runs if not draw and method in table2.pictured]
     for method, draw in runs:
         target = plan.record("table2", row, method, seed, draw)
         uae = plan.uae(row, method, seed, draw)
         also = [plan.uae(row, method + small, seed, draw)] if (method, draw) in pictured else []
         asked = settings | {"eps": table2.eps[1]}
-        plan.add("evaluate", target, asked, **files_too, uae=uae, smaller=also)
+        plan.add("evaluate", target, asked, **weighed, uae=uae, smaller=also)
     for figure, eps, suffix in zip(("figure1", "figure4"), table2.eps, ("", small), strict=True):
         uae = [plan.uae(row, method + suffix, seed, draw) for method, draw in pictured]
         methods = [method for method, _ in pictured]
@@ -71,21 +71,17 @@ def _table3(plan: Plan, row: Row, seed: int, first: bool, files: Inputs) -> None
     methods, settings = block.compared_methods(row.dataset), {"estimator": block.estimator.model_dump()}
     for method in methods:
         asked = block.compared[method]
-        paired = (
-            [  # what the penalty attack is compared with: MinMax with the same critic
-                other
-                for other in methods[: methods.index(method)]
-                if block.compared[other].attack == "minmax" and block.compared[other].critic == asked.critic
-            ]
-            * (asked.attack != "minmax")
-        )
+        paired = []
+        if asked.attack == "penalty":  # compared with MinMax by the same critic
+            alike = {"attack": "minmax", "critic": asked.critic}
+            paired = [m for m in methods if block.compared[m].model_dump(include=alike.keys()) == alike][:1]
         plan.add(
             "evaluate",
             plan.record("table3", row, method, seed),
             settings,
             **files,
             uae=plan.uae(row, method, seed),
-            paired=[plan.uae(row, other, seed) for other in paired[:1]],
+            paired=[plan.uae(row, other, seed) for other in paired],
         )
     if first:
         uae = [plan.uae(row, method, seed) for method in methods]

@@ -37,6 +37,11 @@ class Job(NamedTuple):
 
 
 class Plan:
+    """The jobs so far, and where files lie.
+
+    seed: in place of all seeds that the configuration asks for; None: these.
+    """
+
     def __init__(self, cfg: Config, seed: int | None):
         self.cfg, self.seed, self.root = cfg, seed, f"results/{cfg.name}"
         self.jobs: dict[str, Job] = {}

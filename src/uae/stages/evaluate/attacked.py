@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -56,18 +55,10 @@ class Attacked:
 
     def metrics(self, result: AttackResult) -> dict[str, float]:
         """What every attack is asked; means are over its successes, and absent without one."""
-        ok = result.success
         out = {"asr": result.success_rate, "n_attacked": int(result.eligible.sum())}
         if result.zero_gradient is not None:
             out["zero_gradients"] = int(result.zero_gradient.sum())
-        if ok.any():
-            out["step_mean"] = result.step[ok].double().mean().item()
-            norms = (result.adv - self.originals(result)).flatten(1).norm(dim=1)[ok]
-            out["l2_mean"] = norms.double().mean().item()
-            mi = result.mi[ok].double().mean().item()
-            if math.isfinite(mi):
-                out["mi_mean"] = mi
-        return out
+        return out | result.means(self.originals(result))
 
     def accuracy(self) -> dict[str, float]:
         return {"accuracy": robustness.accuracy(self.model, self.x, self.labels())}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,11 +41,13 @@ def reconstruction(
     clock, names = records.Clock(), identity.names(target)
     source, method = prepared.load(data), Method(names.method)
     x_train, x_test = source.unit("train").to(device), source.unit("test").to(device)
-    model, run = checkpoints.load(checkpoint, device)
+    models = {
+        path: checkpoints.load(path, device) for path in dict.fromkeys([original, *parents, checkpoint])
+    }
+    model, run = models[checkpoint]
     sets = {path: AttackResult.load(path) for path in uae}
-    files = {data: source.metadata}
-    files |= {path: checkpoints.load(path)[1] for path in dict.fromkeys([original, *parents])}
-    files |= {checkpoint: run} | {path: result.metadata for path, result in sets.items()}
+    files = {data: source.metadata} | {path: metadata for path, (_, metadata) in models.items()}
+    files |= {path: result.metadata for path, result in sets.items()}
     metrics = {
         "test_error": measures.error(model, x_test),
         "train_error": measures.error(model, x_train),
@@ -65,7 +66,7 @@ def reconstruction(
         metrics |= describe(result, x_train.cpu())
     elif method.sigma is not None:
         noisy = augmentation.gaussian(x_train, method.sigma, names.seed, names.draw or 0)
-        metrics["asr"] = measures.success_rate(checkpoints.load(original, device)[0], x_train, noisy)
+        metrics["asr"] = measures.success_rate(models[original][0], x_train, noisy)
     provenance["evaluation"] = clock.provenance(run["settings"], records.device_name(device))
     writing.record(
         target, data=source.metadata, metrics=metrics, settings=used, provenance=provenance, files=files
@@ -88,15 +89,8 @@ def _representation(model: nn.Module, source: prepared.Prepared, seed: int) -> d
 
 def describe(result: AttackResult, x: torch.Tensor) -> dict[str, float]:
     """ASR, the set's median change, and the mean step, MI and perturbation of the successes, if any."""
-    out = {"asr": result.success_rate, "median_change": result.median_change(x)}
-    if result.success.any():
-        out["step_mean"] = result.step[result.success].double().mean().item()
-        norms = (result.adv - x).flatten(1).norm(dim=1)[result.success]
-        out["l2_mean"] = norms.double().mean().item()
-        mi = result.mi[result.success].double().mean().item()
-        if math.isfinite(mi):
-            out["mi_mean"] = mi
-    return out
+    means = result.means(x)
+    return {"asr": result.success_rate, "median_change": result.median_change(x)} | means
 
 
 def figure5(

@@ -87,7 +87,7 @@ def table2(
     """
     attacked = Attacked(target, data, checkpoint, [uae, *smaller], device)
     result, *others = attacked.results
-    weights = inception or (settings["inception"] and _weights(settings["inception"]))
+    weights = inception or (settings["inception"] and _downloaded(settings["inception"]))
     if weights is None:
         extractor = image_distance.penultimate(attacked.model, attacked.x.shape[-1])
     else:
@@ -186,13 +186,11 @@ def bounds(
     attacked.save(metrics, {"attack": attack, **settings}, attacked.results)
 
 
-def _weights(inception: str) -> Path:
+def _downloaded(address: str) -> Path:
     """The file of Inception's weights. Raises DataError, without a secret of the address, where it fails."""
-    if "://" not in inception:
-        return Path(inception)
     from uae.data import fetch
 
-    return fetch.download(inception, Path("data/raw/inception"))
+    return fetch.download(address, Path("data/raw/inception"))
 
 
 def _successes(result: AttackResult, count: int) -> Tensor:
@@ -212,7 +210,7 @@ def _information(
     seed: int,
     settings: dict[str, Any],
 ) -> dict[str, float]:
-    """Mean MI of originals x with others, by metric; each pair by a critic of its own: the mean of its last
+    """Mean MI of originals x with others, by metric; a critic for each pair: the mean of its last
     tenth of estimates, for one estimate is one permutation's."""
     if not len(x):
         return {}
