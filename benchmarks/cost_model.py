@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from uae.mine.critics import Convolution, stages
+from uae.mine.critics import Convolution, build_layers
 
 ADAM = 13
 FLOAT = 4  # bytes
@@ -49,7 +49,7 @@ class Case:
     def layers(self) -> list[tuple[int, int, int]]:
         """(rows, in, out) of the matrix products of one side, H rows of it; a convolution's are patches."""
         found = []
-        for layer in stages(self.critic, self.dim, self.map_shape, self.hidden):
+        for layer in build_layers(self.critic, self.dim, self.map_shape, self.hidden):
             units, size = layer.shapes()["weight"]
             patches = layer.units // layer.filters if isinstance(layer, Convolution) else 1
             found.append((self.hidden * patches, size, units))
@@ -78,9 +78,9 @@ class Case:
 
     def step_products(self) -> int:
         """Of one critic step: the samples on the units and the units' gradient on the samples; then, for all
-        stages but the last, H rows up, the weights' gradient, and H rows down the moved weights."""
-        stages = 2 * sum(3 * 2 * rows * size * units for rows, size, units in self.layers()[:-1])
-        return 2 * self.projection() + stages + self.scores()
+        layers but the last, H rows up, the weights' gradient, and H rows down the moved weights."""
+        layers = 2 * sum(3 * 2 * rows * size * units for rows, size, units in self.layers()[:-1])
+        return 2 * self.projection() + layers + self.scores()
 
     def evaluation_products(self) -> int:
         """After the steps: the bound, and its gradient by the perturbed side."""
@@ -101,7 +101,7 @@ class Case:
 
     def step_bytes(self) -> int:
         """Of one step whose state is not on chip: read and written once, and the weights read once more
-        where rows go up through them, before the last stage's have moved."""
+        where rows go up through them, before the last layer's have moved."""
         again = FLOAT * self.weights if len(self.layers()) > 1 else 0
         return 2 * self.state_bytes() + again + 2 * FLOAT * self.count * self.dim
 

@@ -89,7 +89,7 @@ def critics(case: Case, n: int, device: str, engine: str = "auto") -> Callable[[
     mine = uae.MINE(case.critic, inner_steps=case.inner_steps, hidden=case.hidden, engine=engine)
     estimator = Estimator(mine, x, case.map_shape, 0, index)
     perms = seeding.permutations(0, index, "", case.inner_steps + 1, case.count)
-    return partial(estimator.train, x, z, perms)
+    return partial(estimator.engine.train, x, z, perms)
 
 
 def vmap(case: Case, n: int, device: str) -> Callable[[], object]:
@@ -177,9 +177,12 @@ def of_released(device: str, limits: Machine) -> dict:
 def tiles(n: int) -> dict:
     """The vanilla kernel's seconds on this GPU by (tile, warps): what its defaults should be."""
     shapes = [(16, 4), (16, 8), (32, 4), (32, 8), (64, 8)]  # others spill their registers
-    train = critics(CONVOLUTIONAL, n, "cuda")
+    from uae.mine.engines.triton import train  # an engine's `train` takes neither
+
+    step = critics(CONVOLUTIONAL, n, "cuda")
+    measured = partial(train, step.func.__self__.critics, *step.args)
     return {
-        f"tile {tile}, {warps} warps": seconds(lambda t=tile, w=warps: train(tile=t, warps=w), "cuda")
+        f"tile {tile}, {warps} warps": seconds(partial(measured, tile=tile, warps=warps), "cuda")
         for tile, warps in shapes
     }
 

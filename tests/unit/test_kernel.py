@@ -14,8 +14,9 @@ import torch
 from numba.core import caching
 
 from uae import MINE
-from uae.mine import Estimator, cache
-from uae.mine.cache import CheckedFiles
+from uae.mine import Estimator
+from uae.mine.engines import cache
+from uae.mine.engines.cache import CheckedFiles
 
 
 @pytest.fixture(params=[1, 3])
@@ -124,7 +125,7 @@ def test_damaged_kernels_are_compiled_again(tmp_path):
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-c", TRAINED]
     first = subprocess.check_output(command, env=environment)
-    for path in tmp_path.rglob("kernel._train*.nb?"):
+    for path in tmp_path.rglob("numba._train*.nb?"):
         path.write_bytes(damaged(path, "flipped" if path.suffix == ".nbc" else "cut"))
     assert subprocess.check_output(command, env=environment) == first
 

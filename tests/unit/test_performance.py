@@ -11,7 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import cost_model
 from uae import seeding
-from uae.mine.critics import Critics, stages
+from uae.mine.critics import Critics, build_layers
+from uae.mine.engines import portable
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,13 +22,14 @@ def test_products_are_as_many_as_pytorch_counts(case):
     """The portable path under FlopCounterMode, at a size that is quick, with two samples."""
     case = replace(case, count=5, dim=24, map_shape=case.map_shape and (4, 6))
     index = torch.arange(2)
-    layers = stages(case.critic, case.dim, case.map_shape, case.hidden)
+    layers = build_layers(case.critic, case.dim, case.map_shape, case.hidden)
     critics = Critics(layers, case.hidden, 1e-3, 0, index, torch.float32)
+    engine = portable.Engine(critics)
     x = torch.rand(2, case.count, case.dim)
-    critics.train(x, x, seeding.permutations(0, index, "", 1, case.count))  # the first call makes ready
+    engine.train(x, x, seeding.permutations(0, index, "", 1, case.count))  # the first call makes ready
     counter = FlopCounterMode(display=False)
     with counter:
-        critics.train(x, x, seeding.permutations(0, index, "", 3 + 1, case.count))
+        engine.train(x, x, seeding.permutations(0, index, "", 3 + 1, case.count))
     expected = 2 * (3 * case.step_products() + case.evaluation_products())
     assert counter.get_total_flops() == expected
 

@@ -16,11 +16,11 @@ import torch
 import uae
 from tests import naive
 from uae import losses, models, seeding
-from uae.mine import Estimator, kernel
-from uae.mine import critics as portable
-from uae.mine.critics import Critics, stages
+from uae.mine import engines
+from uae.mine.critics import Critics, build_layers
+from uae.mine.engines import numba, portable
 
-triton_kernel = pytest.importorskip("uae.mine.triton_kernel", reason="no Triton for this platform")
+triton = pytest.importorskip("uae.mine.engines.triton", reason="no Triton for this platform")
 GPU = torch.cuda.is_available()  # if not, tests/conftest.py chose the interpreter
 # Compiled kernels are for float32, in which Adam turns the rounding error of a vanishing gradient
 # into a whole step of size lr.
@@ -30,7 +30,7 @@ TOLERANCE = 1e-2 if GPU else 1e-9
 
 def critics(kind, dim, hidden, map_shape=None, count=3):
     index = torch.arange(count, device=LIKE.get("device"))
-    return Critics(stages(kind, dim, map_shape, hidden), hidden, 1e-3, 5, index, LIKE["dtype"])
+    return Critics(build_layers(kind, dim, map_shape, hidden), hidden, 1e-3, 5, index, LIKE["dtype"])
 
 
 def samples(count, dim):
@@ -56,9 +56,10 @@ def test_the_vanilla_critic_trains_as_on_the_portable_path(count, dim, hidden):
     """Sizes that fill their tiles and sizes that don't; the state carries over to a second call."""
     x, z = samples(count, dim)
     ours, theirs = critics("vanilla", dim, hidden), critics("vanilla", dim, hidden)
+    trained, reference = triton.Engine(ours), portable.Engine(theirs)
     for call in range(2):
         perms = permutations(str(call), 4, count)
-        close(triton_kernel.train(ours, x, z, perms), theirs.train(x, z, perms))
+        close(trained.train(x, z, perms), reference.train(x, z, perms))
     close(everything(ours), everything(theirs))
     assert ours.steps == theirs.steps
 
@@ -67,16 +68,14 @@ def test_the_vanilla_critic_trains_as_on_the_portable_path(count, dim, hidden):
 def test_the_released_critic_trains_as_on_the_portable_path(map_shape, hidden):
     x, z = samples(6, 20)[:, :1]
     ours, theirs = (critics("released", 20, hidden, map_shape, 1) for _ in range(2))
-    ours.update_stage = triton_kernel.update_stage
     perms = permutations("", 3, 6)[:1]
-    close(ours.train(x, z, perms), theirs.train(x, z, perms))
+    close(triton.Engine(ours).train(x, z, perms), portable.Engine(theirs).train(x, z, perms))
     close(everything(ours), everything(theirs))
 
 
 def test_an_attack_agrees_with_the_naive_reference(monkeypatch):
     """By the attack's own route to the kernel; without a GPU it takes the place of the CPU's."""
-    monkeypatch.setattr(kernel, "train", triton_kernel.train)
-    monkeypatch.setattr(kernel, "pad", lambda critics: None)
+    monkeypatch.setattr(numba, "Engine", triton.Engine)
     torch.manual_seed(0)
     model = models.build("convolutional", (1, 4, 4), widths=(6, 4)).to(**LIKE).eval()
     images = torch.rand(2, 1, 4, 4).to(**LIKE)
@@ -101,46 +100,35 @@ def test_an_attack_agrees_with_the_naive_reference(monkeypatch):
         assert not success or result.mi[i].item() == pytest.approx(mi, abs=TOLERANCE)
 
 
-def test_a_gpu_s_float32_takes_the_kernels_and_all_else_the_portable_path():
-    def engine(dtype, critic="vanilla", device="meta", **options):
-        x = torch.empty(2, 600 if options.pop("many", False) else 4, 9, dtype=dtype, device="cpu")
-        made = Estimator(uae.MINE(critic, engine="portable", **options), x, None, 0, torch.arange(2))
-        made._accelerate(_On(device, x))
-        return made
-
-    def kernels(made):
-        train = getattr(made.train, "func", None)
-        step = made.critics.update_stage
-        return train, None if step is portable.update_stage else getattr(step, "func", step)
-
-    assert kernels(engine(torch.float32, device="cuda")) == (triton_kernel.train, None)
-    assert kernels(engine(torch.float32, "released", "cuda")) == (None, triton_kernel.update_stage)
-    assert kernels(engine(torch.float32, "released", "cuda", many=True)) == (None, triton_kernel.update_stage)
-    assert kernels(engine(torch.float32, "released", "cuda", hidden=65)) == (None, None)
-    assert kernels(engine(torch.float64, device="cuda")) == (None, None)
-    assert kernels(engine(torch.float32, device="cuda", many=True)) == (None, None)
-    assert kernels(engine(torch.float32, device="mps")) == (None, None)
-    assert kernels(engine(torch.float32, device="cpu")) == (kernel.train, None)
-    assert kernels(engine(torch.float32, "released", device="cpu")) == (None, kernel.update_stage)
-
-
-class _On:
-    """What `_accelerate` looks at, of a tensor on a device that this machine may lack."""
-
-    def __init__(self, device: str, x: torch.Tensor):
-        self.device, self.dtype = torch.device(device), x.dtype
+@pytest.mark.parametrize(
+    ("device", "dtype", "critic", "count", "hidden", "chosen"),
+    [
+        ("cuda", torch.float32, "vanilla", 4, 10, triton),
+        ("cuda", torch.float32, "released", 4, 10, triton),
+        ("cuda", torch.float32, "released", 600, 10, triton),
+        ("cuda", torch.float32, "released", 4, 65, portable),
+        ("cuda", torch.float32, "vanilla", 600, 10, portable),
+        ("cuda", torch.float64, "vanilla", 4, 10, portable),
+        ("mps", torch.float32, "vanilla", 4, 10, portable),
+        ("cpu", torch.float32, "vanilla", 4, 10, numba),
+        ("cpu", torch.float64, "released", 4, 65, numba),
+    ],
+)
+def test_the_engine_of_a_device(device, dtype, critic, count, hidden, chosen):
+    state = Critics(build_layers(critic, 9, None, hidden), hidden, 1e-3, 5, torch.arange(2), dtype)
+    assert type(engines.choose(state, torch.device(device), count)) is chosen.Engine
 
 
 COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from uae.mine import triton_kernel
+from uae.mine.engines.triton import _train, _update
 
 def compile(kernel, warps, **sizes):
     kinds = {"perms": "*i32", "inverses": "*i32", "samples": "i32", "steps": "i32"}
     kinds |= {"rate": "fp32", "root": "fp32"}
-    if kernel is triton_kernel._update:
+    if kernel is _update:
         del kinds["samples"]
     kinds |= dict.fromkeys(sizes, "constexpr")
     signature = {name: kinds.get(name, "*fp32") for name in kernel.arg_names}
@@ -149,10 +137,10 @@ def compile(kernel, warps, **sizes):
     made = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps})
     assert made.asm["cubin"] and made.metadata.shared <= 227 * 1024, made.metadata.shared
 
-compile(triton_kernel._train, 4, K=16, D=784, H=10, ROWS=16, HIDDEN=16, TILE=32)
+compile(_train, 4, K=16, D=784, H=10, ROWS=16, HIDDEN=16, TILE=32)
 for hidden, rows in ((10, 16), (64, 64)):
     sizes = {"H": hidden, "IN": 11664, "OUT": 512, "ROWS": rows, "TILE_IN": 128, "TILE_OUT": 16}
-    compile(triton_kernel._update, 4, **sizes)
+    compile(_update, 4, **sizes)
 """
 
 

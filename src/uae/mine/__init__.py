@@ -1,7 +1,7 @@
 """Per-sample MINE: mutual information between one sample and its perturbed copy.
 
 Section 3.1 and appendix A of the paper. A sample is turned into K compressed samples (see
-`uae.sampling`), and a small critic of its own is trained on the Donsker-Varadhan bound
+`uae.sampling`), and one small critic a sample is trained on the Donsker-Varadhan bound
 
     I(x, z) = mean_k T(x_k, z_k) - log mean_k exp T(x_k, z_(k)),
 
@@ -13,15 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from importlib.util import find_spec
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from uae import seeding
-from uae.mine.critics import Critics, stages
+from uae.mine import engines
+from uae.mine.critics import Critics, build_layers
 from uae.sampling import ConvolutionOutput, RandomSampling
 
 
@@ -34,12 +33,12 @@ class MINE:
     inner_steps: critic steps for each attack step, T_I of Algorithm 2.
     lr: learning rate of the critic's Adam; the default is the released code's.
     samples: how a sample becomes K compressed samples. None: the output of the model's first
-        convolution where it has one, otherwise random sampling, as section 3.1 advises. A function of one's
-        own takes samples (N, *shape) to (N, K, D), differentiably and each by itself.
+        convolution where it has one, otherwise random sampling, as section 3.1 advises. A function
+        takes samples (N, *shape) to (N, K, D), differentiably and each by itself.
     warm_up: after so many evaluations the critic stays as it is, and the estimate takes one permutation from
         then on: a function of the sample alone, as Theorem 1 assumes. None: it trains as long as the attack.
-    engine: `auto` takes the compiled kernels, numba's on the CPU and Triton's on CUDA, where there are any;
-        `portable` forces batched products. All give the same numbers.
+    engine: `auto` takes the fastest of `uae.mine.engines` for the device; `portable` forces batched products.
+        All give the same numbers.
 
     >>> x = torch.rand(3, 16, 64, generator=torch.Generator().manual_seed(0))
     >>> MINE(inner_steps=200, lr=1e-2)(x, x).shape
@@ -81,7 +80,7 @@ class MINE:
 
     def state_bytes(self, dim: int, map_shape: tuple[int, int] | None, itemsize: int) -> int:
         """Bytes that the critic of one sample and its two moments take."""
-        layers = stages(self.critic, dim, map_shape, self.hidden)
+        layers = build_layers(self.critic, dim, map_shape, self.hidden)
         weights = sum(torch.Size(s).numel() for layer in layers for s in layer.shapes().values())
         return 3 * (2 * weights + self.hidden) * itemsize
 
@@ -92,7 +91,7 @@ class Estimator:
     def __init__(self, mine: MINE, x: Tensor, map_shape: tuple[int, int] | None, seed: int, index: Tensor):
         self.shape = x.shape
         _, self.count, dim = x.shape
-        # The kernels below do not look where they read.
+        # The compiled engines do not check where they read.
         if index.shape != x.shape[:1]:
             raise ValueError(
                 f"index has shape {tuple(index.shape)}: need one index for each of {len(x)} samples"
@@ -105,30 +104,12 @@ class Estimator:
         self.mine, self.seed, self.index, self.calls = mine, seed, index, 0
         # Half precision is too coarse: Adam's second moments are below the smallest float16.
         self.dtype = torch.promote_types(x.dtype, torch.float32)
-        layers = stages(mine.critic, dim, map_shape, mine.hidden)
+        layers = build_layers(mine.critic, dim, map_shape, mine.hidden)
         self.critics = Critics(layers, mine.hidden, mine.lr, seed, index, self.dtype)
-        self.train = self.critics.train
-        if mine.engine == "auto":
-            self._accelerate(x)
-
-    def _accelerate(self, x: Tensor) -> None:
-        """Take the kernels of the device, where there are any. Imported here: both are slow to import."""
-        vanilla = self.mine.critic == "vanilla"
-        if x.device.type == "cpu":
-            from uae.mine import kernel
-
-            if vanilla:
-                kernel.pad(self.critics)
-                self.train = partial(kernel.train, self.critics)
-            else:
-                kernel.lay_out(self.critics)
-        elif x.device.type == "cuda" and self.dtype == torch.float32 and find_spec("triton"):
-            from uae.mine import triton_kernel
-
-            if not vanilla and self.mine.hidden <= triton_kernel.MAX_HIDDEN:
-                self.critics.update_stage = triton_kernel.update_stage
-            elif vanilla and triton_kernel.fits(self.count, self.mine.hidden):
-                self.train = partial(triton_kernel.train, self.critics)
+        if mine.engine == "portable":
+            self.engine = engines.portable.Engine(self.critics)
+        else:
+            self.engine = engines.choose(self.critics, x.device, self.count)
 
     def estimate(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Train `inner_steps` steps on (x, z), both (N, K, D), none after the warm-up; the bound (N,) and its
@@ -144,5 +125,5 @@ class Estimator:
         perms = seeding.permutations(self.seed, self.index, f"permutation/{call}", steps + 1, self.count)
         self.calls += 1
         with torch.cuda.device_of(z):  # Triton launches on the current device
-            value, grad = self.train(x.detach().to(self.dtype), z.detach().to(self.dtype), perms)
+            value, grad = self.engine.train(x.detach().to(self.dtype), z.detach().to(self.dtype), perms)
         return value.to(x.dtype), grad.to(x.dtype)

@@ -1,15 +1,14 @@
-"""Many small critics at once: each sample trains its own, so every weight has a leading sample axis.
+"""Many small critics at once: each sample trains one, so every weight has a leading sample axis.
 
-A critic maps each side, the clean samples x and the perturbed samples z, through linear stages to
-`hidden` units; the score is T(x, z) = w . relu(h_x + h_z). Both sides have weights of their own and
-are stacked on the first axis, so a tensor of weights is (2, N, out, in). The gradients are closed
-form: the log-mean-exp's is a softmax over the marginal scores, and the stages are linear.
+A critic maps each side, the clean samples x and the perturbed samples z, through linear layers to
+`hidden` units; the score is T(x, z) = w . relu(h_x + h_z). The two sides have separate weights, which
+are stacked on the first axis, so a tensor of weights is (2, N, out, in). `uae.mine.engines` trains them.
 
-The stages never see the K samples, only H = `hidden` rows: going up, the samples weighted by each
-unit's gradient, and coming down, each unit's weights on a stage's input (`pulled`). A stage's gradient
+A layer never sees the K samples, only H = `hidden` rows: going up, the samples weighted by each
+unit's gradient, and coming down, each unit's weights on a layer's input (`pulled`). A layer's gradient
 is the product of the two. For the released critic these are 10 rows in place of 16 to 500.
 
-The critic's output bias is absent: the Donsker-Varadhan bound does not depend on it.
+The critic has no output bias: the Donsker-Varadhan bound does not depend on it.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class Linear:
     """h -> h W^T + b. What it sees are rows, (2, N, H, in), each a sum of samples with weights of which
     `totals`, (2, N, H), are the sums: rows W^T + totals b.
 
-    `pulled`, (2, N, H, out), is None at the last stage, whose outputs are the units.
+    `pulled`, (2, N, H, out), is None at the last layer, whose outputs are the units.
     """
 
     def __init__(self, size: int, units: int):
@@ -99,8 +98,10 @@ class Convolution:
         return (pulled.unflatten(-1, (-1, self.filters)).sum(3) * bias[:, :, None]).sum(-1)
 
 
-def stages(critic: str, dim: int, map_shape: tuple[int, int] | None, hidden: int) -> list:
-    """The linear stages of one side of a critic.
+def build_layers(
+    critic: str, dim: int, map_shape: tuple[int, int] | None, hidden: int
+) -> list[Linear | Convolution]:
+    """The linear layers of one side of a critic.
 
     `vanilla` is the paper's (section 5.1): one linear layer. `released` is the authors' code:
     features that are images pass a 2x2 convolution with 16 filters first, then 512 units.
@@ -115,9 +116,9 @@ def stages(critic: str, dim: int, map_shape: tuple[int, int] | None, hidden: int
     return [convolution, Linear(convolution.units, 512), Linear(512, hidden)]
 
 
-def _fans(shape: tuple[int, ...], stage) -> int:
+def _fans(shape: tuple[int, ...], layer: Linear | Convolution) -> int:
     """fan-in + fan-out, for Glorot's limit."""
-    return shape[0] * 4 + 4 if isinstance(stage, Convolution) else sum(shape)
+    return shape[0] * 4 + 4 if isinstance(layer, Convolution) else sum(shape)
 
 
 class Critics:
@@ -143,94 +144,15 @@ class Critics:
         self.first = [[torch.zeros_like(p) for p in pair] for pair in self.params]
         self.second = [[torch.zeros_like(p) for p in pair] for pair in self.params]
         self.out_first, self.out_second = torch.zeros_like(self.out), torch.zeros_like(self.out)
-        self.update_stage = update_stage  # or what an engine puts in its place
-        # The units' weights on each stage's input, (2, N, H, in), from the first call of `train` on
-        self.pulled: list[Tensor] = []
 
     def schedule(self, count: int) -> list[tuple[float, float]]:
         """Adam's bias corrections for the next steps: (lr / (1 - b1^t), 1 / sqrt(1 - b2^t))."""
         steps = range(self.steps + 1, self.steps + count + 1)
         return [(self.lr / (1 - BETA1**t), 1 / math.sqrt(1 - BETA2**t)) for t in steps]
 
-    def _bound(self, projected: Tensor, perm: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The bound (N,), its gradient by the projections (2, N, K, H) and by `out` (N, H).
 
-        The marginal permutes the projected rows of the z side: nothing is projected twice.
-        """
-        hx, hz = projected
-        rows = perm[..., None].expand(-1, -1, hz.shape[-1])
-        joint, marginal = hx + hz, hx + hz.gather(1, rows)
-        scores = torch.einsum("nkh,nh->nk", marginal.relu(), self.out)
-        count = scores.shape[1]
-        value = (
-            torch.einsum("nkh,nh->n", joint.relu(), self.out) / count
-            - torch.logsumexp(scores, 1)
-            + math.log(count)
-        )
-        soft = scores.softmax(1)[..., None]
-        grad_joint = (joint > 0) * self.out[:, None] / count
-        grad_marginal = (marginal > 0) * self.out[:, None] * -soft
-        grad_out = joint.relu().mean(1) - (soft * marginal.relu()).sum(1)
-        grad_z = grad_joint.scatter_add(1, rows, grad_marginal)
-        return value, torch.stack([grad_joint + grad_marginal, grad_z]), grad_out
-
-    def ascend(self, param: Tensor, grad: Tensor, first: Tensor, second: Tensor, rate: float, root: float):
-        first.lerp_(grad, 1 - BETA1)
-        second.mul_(BETA2).addcmul_(grad, grad, value=1 - BETA2)
-        param.addcdiv_(first, second.sqrt().mul_(root).add_(EPS), value=rate)
-
-    def train(self, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor, Tensor]:
-        """Train for S - 1 steps, then evaluate.
-
-        x, z: the samples of both sides, (N, K, D). perms: (N, S, K), a permutation for each step and
-        one for the evaluation. Returns the bound (N,) and its gradient by z (N, K, D).
-        """
-        both = torch.stack([x, z])
-        if not self.pulled:
-            for layer, (weight, _) in zip(reversed(self.layers), reversed(self.params), strict=True):
-                self.pulled.insert(0, layer.pull(self.pulled[0] if self.pulled else None, weight))
-        for step, (rate, root) in enumerate(self.schedule(perms.shape[1] - 1)):
-            _, grad, grad_out = self._bound(self._project(both), perms[:, step])
-            totals, going_up = grad.sum(2), [grad.mT @ both]
-            for layer, (weight, bias) in zip(self.layers[:-1], self.params, strict=False):
-                going_up.append(layer.forward(going_up[-1], totals, weight, bias))
-            above = [None, None]
-            for i in reversed(range(len(self.layers))):
-                before = self.pulled[i]
-                self.pulled[i] = self.update_stage(self, i, going_up[i], totals, above, rate, root)
-                above = [before, self.pulled[i]]
-            self.ascend(self.out, grad_out, self.out_first, self.out_second, rate, root)
-        self.steps += perms.shape[1] - 1
-        value, grad, _ = self._bound(self._project(both), perms[:, -1])
-        return value, grad[1] @ self.pulled[0][1]
-
-    def _project(self, both: Tensor) -> Tensor:
-        """The units of all samples (2, N, K, D), (2, N, K, H)."""
-        constants = (
-            layer.constant(pulled, bias)
-            for layer, (_, bias), pulled in zip(
-                self.layers, self.params, [*self.pulled[1:], None], strict=True
-            )
-        )
-        return both @ self.pulled[0].mT + sum(constants)[..., None, :]
-
-
-def update_stage(
-    critics: Critics,
-    i: int,
-    rows: Tensor,
-    totals: Tensor,
-    pulled: list[Tensor | None],
-    rate: float,
-    root: float,
-) -> Tensor:
-    """One step of stage i, from its rows; the units' weights on its input after the step.
-
-    pulled: the units' weights on its output, before and after the step; None at the last stage.
-    """
-    layer, (weight, bias) = critics.layers[i], critics.params[i]
-    before, after = pulled
-    grads = layer.weight_gradient(rows, before), layer.bias_gradient(totals, before)
-    for p, g, m, v in zip((weight, bias), grads, critics.first[i], critics.second[i], strict=True):
-        critics.ascend(p, g, m, v, rate, root)
-    return layer.pull(after, weight)
+def ascend(param: Tensor, grad: Tensor, first: Tensor, second: Tensor, rate: float, root: float) -> None:
+    """One ascent step of Adam, in place; `rate` and `root` are of `Critics.schedule`."""
+    first.lerp_(grad, 1 - BETA1)
+    second.mul_(BETA2).addcmul_(grad, grad, value=1 - BETA2)
+    param.addcdiv_(first, second.sqrt().mul_(root).add_(EPS), value=rate)

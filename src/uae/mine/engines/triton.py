@@ -5,10 +5,10 @@ once over the weights and moments: gradient, Adam and the next projection, tile 
 room for two programs a multiprocessor: on an H100 their state (188 kB each for D = 784) is 50 MB, as much
 as the L2 cache.
 
-`update` is a step of one linear stage of the released critic, in one pass over its weights and
+`update` is a step of one linear layer of the released critic, in one pass over its weights and
 moments; the gradient, a product of two thin matrices, exists in registers only.
 
-The arithmetic is that of `critics.py`, in full float32 (no TF32). No call waits for the device.
+The arithmetic is that of `portable.py`, in full float32 (no TF32). No call synchronises with the device.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from uae.mine import critics as portable
-from uae.mine.critics import Critics, Linear
+from uae.mine import critics as adam
+from uae.mine.critics import Critics, Linear, ascend
+from uae.mine.engines import portable
 
-BETA1, BETA2 = tl.constexpr(portable.BETA1), tl.constexpr(portable.BETA2)
-EPS = tl.constexpr(portable.EPS)
+BETA1, BETA2, EPS = tl.constexpr(adam.BETA1), tl.constexpr(adam.BETA2), tl.constexpr(adam.EPS)
 # Of what `train` and `update` take: more would not fit a multiprocessor's shared memory
 MAX_ROWS, MAX_HIDDEN = 512, 64
 
@@ -179,11 +179,6 @@ def _power(size: int) -> int:
     return max(16, triton.next_power_of_2(size))
 
 
-def fits(count: int, hidden: int) -> bool:
-    """Whether `train` can take K = count rows and this many hidden units."""
-    return count <= MAX_ROWS and hidden <= MAX_HIDDEN
-
-
 def train(
     critics: Critics,
     x: Tensor,
@@ -192,17 +187,17 @@ def train(
     tile: int | None = None,
     warps: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """`critics.train(x, z, perms)` for vanilla critics.
+    """`Engine.train` for vanilla critics.
 
     tile: columns of the weights at a time, a power of two from 16 on.  warps: of a program, a power of two.
     None: what was fastest on an H100 (benchmarks/uae_generation.py).
     """
     count, dim = x.shape[1:]
     (weight, bias), hidden = critics.params[0], critics.out.shape[1]
-    # Adam's bias corrections, on the device: a copy from the host would wait for it.
+    # Adam's bias corrections, on the device: a copy from the host would synchronise with it.
     steps = perms.shape[1] - 1
     t = torch.arange(critics.steps + 1, critics.steps + steps + 1, device=x.device, dtype=torch.float64)
-    rates = critics.lr / (1 - portable.BETA1**t), (1 - portable.BETA2**t).rsqrt()
+    rates = critics.lr / (1 - adam.BETA1**t), (1 - adam.BETA2**t).rsqrt()
     schedule = torch.stack(rates, 1).to(x.dtype)
     critics.steps += steps
     value, grad_z = x.new_empty(len(x)), torch.empty_like(z, memory_format=torch.contiguous_format)
@@ -254,19 +249,26 @@ def update(
     return out
 
 
-def update_stage(
-    critics: Critics,
-    i: int,
-    rows: Tensor,
-    totals: Tensor,
-    pulled: list[Tensor | None],
-    rate: float,
-    root: float,
-) -> Tensor:
-    """`critics.update_stage(...)`: large linear stages here, the few other weights as ever."""
-    layer = critics.layers[i]
-    if not isinstance(layer, Linear) or pulled[0] is None:
-        return portable.update_stage(critics, i, rows, totals, pulled, rate, root)
-    (weight, bias), (m, m_bias), (v, v_bias) = critics.params[i], critics.first[i], critics.second[i]
-    critics.ascend(bias, layer.bias_gradient(totals, pulled[0]), m_bias, v_bias, rate, root)
-    return update(weight, m, v, rows, *pulled, rate, root)
+class Engine(portable.Engine):
+    """Trains float32 critics on a GPU."""
+
+    @staticmethod
+    def takes(critics: Critics, count: int) -> bool:
+        """Whether K = `count` samples and the critics' hidden units fit the kernels."""
+        vanilla = len(critics.layers) == 1
+        return critics.out.shape[1] <= MAX_HIDDEN and (not vanilla or count <= MAX_ROWS)
+
+    def train(self, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor, Tensor]:
+        if len(self.layers) == 1:
+            return train(self.critics, x, z, perms)
+        return super().train(x, z, perms)
+
+    def update_layer(
+        self, i: int, rows: Tensor, totals: Tensor, pulled: list[Tensor | None], rate: float, root: float
+    ) -> Tensor:
+        critics, layer = self.critics, self.layers[i]
+        if not isinstance(layer, Linear) or pulled[0] is None:
+            return super().update_layer(i, rows, totals, pulled, rate, root)
+        (weight, bias), (m, m_bias), (v, v_bias) = critics.params[i], critics.first[i], critics.second[i]
+        ascend(bias, layer.bias_gradient(totals, pulled[0]), m_bias, v_bias, rate, root)
+        return update(weight, m, v, rows, *pulled, rate, root)

@@ -1,9 +1,9 @@
-"""SIMD registers for numba functions: what `kernel.py` computes with.
+"""SIMD registers for numba functions: what `numba.py` computes with.
 
 A register holds `lanes(array)` consecutive elements of a C-contiguous array. Written out by hand
 because the compiler, left to vectorise the kernel's loops itself, took 1.6 times as long.
 
-Edit `kernel.py` too after a change here: numba's cache looks at that file's time alone.
+Edit `numba.py` too after a change here: numba's cache looks at that file's time alone.
 """
 
 from __future__ import annotations

@@ -5,11 +5,11 @@ weights and both Adam moments of a sample stay in the core's L2 cache for all st
 over them once, for the gradient and Adam together, and once more over the weights to project; both
 passes hold ten sums in registers, so that arithmetic and not loading bounds them.
 
-**Released**: a step of a large stage goes over its weights on the way up, and on the way down once over
+**Released**: a step of a large layer goes over its weights on the way up, and on the way down once over
 weights and moments, ten inputs at a time; it pulls the units' weights down to these inputs as soon as
 theirs have moved. Memory bounds it, so both passes ask for it ahead.
 
-The arithmetic is that of `critics.py`, which is the portable path and the place to read it. Rows,
+The arithmetic is that of `portable.py`. Rows,
 units and dimensions are padded with zeros to whole blocks of registers: padding gets no gradient
 and stays zero.
 """
@@ -25,10 +25,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from uae.mine import critics as portable
-from uae.mine.cache import cached_njit
-from uae.mine.critics import BETA1, BETA2, EPS, Critics, Linear
-from uae.mine.simd import (
+from uae.mine.critics import BETA1, BETA2, EPS, Critics, Linear, ascend
+from uae.mine.engines import portable
+from uae.mine.engines.cache import cached_njit
+from uae.mine.engines.simd import (
     WIDTH,
     add,
     fma,
@@ -44,7 +44,7 @@ from uae.mine.simd import (
 )
 
 ROWS, UNITS = 2, 5  # a block: ten sums, two or five operands and one more fill the 16 registers
-INPUTS = 2 * UNITS  # of a large stage at a time: whole blocks of both passes
+INPUTS = 2 * UNITS  # of a large layer at a time: whole blocks of both passes
 AHEAD = 2 * INPUTS  # so far ahead its memory is asked for
 
 # Python's error model would put a branch on a zero divisor into the loops, and no branch vectorises.
@@ -223,7 +223,7 @@ def _pull(weights, grad, out):
 
 @compiled()
 def _train(start, stop, x, z, weight, bias, out, first, second, perms, hyper, value, grad_z, scratch):
-    """Train and evaluate the critics of samples start..stop - 1; the shapes are those of `train`.
+    """Train and evaluate the critics of samples start..stop - 1; the shapes are those of `Engine.train`.
 
     `first` and `second` hold Adam's moments of (weight, bias, out); `hyper` (steps, 7) what Adam
     needs at each step; `scratch` is the caller's, because each np.zeros here adds to the compile time.
@@ -286,7 +286,7 @@ def _climb(start, stop, weight, rows, out):
 
 @compiled()
 def _update(start, stop, weight, first, second, rows, before, after, out, hyper):
-    """`update_stage` of the inputs start..stop - 1, whole blocks; shapes as `lay_out`'s buffers have them."""
+    """`update_layer` of the inputs start..stop - 1, whole blocks; shapes as those of `Large.state`."""
     ahead = AHEAD * weight.shape[2]
     for i in range(len(weight)):
         for d in range(start, stop, INPUTS):
@@ -329,50 +329,12 @@ def _columns(like: Tensor) -> int:
     return 2 * WIDTH // like.itemsize
 
 
-def pad(critics: Critics) -> None:
-    """Pad the weights and moments to whole blocks, once: `train` takes them as they are."""
-    for tensors in (critics.params[0], critics.first[0], critics.second[0]):
-        tensors[0] = _padded(tensors[0], UNITS, _columns(critics.out))
-
-
-def train(critics: Critics, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor, Tensor]:
-    """`critics.train(x, z, perms)` for vanilla critics on the CPU, after `pad`; threads share the samples."""
-    (weight, bias), (m_weight, m_bias), (v_weight, v_bias) = (
-        [tensor.numpy() for tensor in state[0]] for state in (critics.params, critics.first, critics.second)
-    )
-    schedule = critics.schedule(perms.shape[1] - 1)
-    critics.steps += len(schedule)
-    value, grad_z = x.new_empty(len(x)), torch.empty_like(z, memory_format=torch.contiguous_format)
-    args = (
-        x.contiguous().numpy(),
-        z.contiguous().numpy(),
-        weight,
-        bias,
-        critics.out.numpy(),
-        (m_weight, m_bias, critics.out_first.numpy()),
-        (v_weight, v_bias, critics.out_second.numpy()),
-        perms.to(torch.int32).numpy(),
-        _hyper(schedule, x),
-        value.numpy(),
-        grad_z.numpy(),
-    )
-
-    def work(start: int, stop: int) -> None:
-        count, hidden = ROWS * math.ceil(x.shape[1] / ROWS), weight.shape[2]
-        padded, units = (count, weight.shape[3]), (2, hidden, count)
-        shapes = padded, padded, units, units, (2, hidden), (count,), (count,)
-        _train(start, stop, *args, tuple(np.zeros(shape, weight.dtype) for shape in shapes))
-
-    _share(work, len(x))
-    return value, grad_z
-
-
 class Large(Linear):
-    """A stage whose weights are passed over input by input: `state`, the weights and both moments, is laid
+    """A layer whose weights are passed over input by input: `state`, the weights and both moments, is laid
     out as (2, N, inputs, units) and padded."""
 
-    def __init__(self, stage: Linear, state: list[Tensor]):
-        super().__init__(stage.size, stage.units)
+    def __init__(self, layer: Linear, state: list[Tensor]):
+        super().__init__(layer.size, layer.units)
         self.state = state
 
     def forward(self, rows: Tensor, totals: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -383,39 +345,74 @@ class Large(Linear):
         return out[..., : rows.shape[-2], : self.units] + totals[..., None] * bias[..., None, :]
 
 
-def lay_out(critics: Critics) -> None:
-    """Lay a released critic's large stages out, once; from then on `update_stage` below trains them."""
-    for i, stage in enumerate(critics.layers[:-1]):
-        if isinstance(stage, Linear):
-            state = []
-            for tensors in (critics.params[i], critics.first[i], critics.second[i]):
-                state.append(_padded(tensors[0].mT, INPUTS, _columns(critics.out)))
-                tensors[0] = state[-1][..., : stage.size, : stage.units].mT
-            critics.layers[i] = Large(stage, state)
-    critics.update_stage = update_stage
+class Engine(portable.Engine):
+    """Trains critics on the CPU; threads share the samples, or a large layer's inputs."""
 
+    def __init__(self, critics: Critics):
+        """Lay weights and moments out in whole blocks, once."""
+        super().__init__(critics)
+        self.vanilla = len(self.layers) == 1
+        moments = critics.params, critics.first, critics.second
+        if self.vanilla:
+            for tensors in (state[0] for state in moments):
+                tensors[0] = _padded(tensors[0], UNITS, _columns(critics.out))
+            return
+        for i, layer in enumerate(self.layers[:-1]):
+            if isinstance(layer, Linear):
+                state = []
+                for tensors in (each[i] for each in moments):
+                    state.append(_padded(tensors[0].mT, INPUTS, _columns(critics.out)))
+                    tensors[0] = state[-1][..., : layer.size, : layer.units].mT
+                self.layers[i] = Large(layer, state)
 
-def update_stage(
-    critics: Critics,
-    i: int,
-    rows: Tensor,
-    totals: Tensor,
-    pulled: list[Tensor | None],
-    rate: float,
-    root: float,
-) -> Tensor:
-    """`critics.update_stage(...)`, after `lay_out`: large stages here, other weights as ever."""
-    stage = critics.layers[i]
-    if not isinstance(stage, Large):
-        return portable.update_stage(critics, i, rows, totals, pulled, rate, root)
-    bias, m_bias, v_bias = critics.params[i][1], critics.first[i][1], critics.second[i][1]
-    critics.ascend(bias, stage.bias_gradient(totals, pulled[0]), m_bias, v_bias, rate, root)
-    columns = _columns(rows)
-    before, after = _padded(pulled[0], 1, columns), _padded(pulled[1], UNITS, columns)
-    state = [buffer.flatten(0, 1).numpy() for buffer in stage.state]
-    rows_in = _padded(rows, UNITS, INPUTS)
-    out = torch.empty_like(rows_in)
-    args = [t.flatten(0, 1).numpy() for t in (rows_in, before, after, out)]
-    hyper = _hyper([(rate, root)], rows)[0]
-    _share(lambda start, stop: _update(start, stop, *state, *args, hyper), out.shape[-1], INPUTS)
-    return out[..., : rows.shape[-2], : rows.shape[-1]]
+    def train(self, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.vanilla:
+            return super().train(x, z, perms)
+        critics = self.critics
+        (weight, bias), (m_weight, m_bias), (v_weight, v_bias) = (
+            [tensor.numpy() for tensor in state[0]]
+            for state in (critics.params, critics.first, critics.second)
+        )
+        schedule = critics.schedule(perms.shape[1] - 1)
+        critics.steps += len(schedule)
+        value, grad_z = x.new_empty(len(x)), torch.empty_like(z, memory_format=torch.contiguous_format)
+        args = (
+            x.contiguous().numpy(),
+            z.contiguous().numpy(),
+            weight,
+            bias,
+            critics.out.numpy(),
+            (m_weight, m_bias, critics.out_first.numpy()),
+            (v_weight, v_bias, critics.out_second.numpy()),
+            perms.to(torch.int32).numpy(),
+            _hyper(schedule, x),
+            value.numpy(),
+            grad_z.numpy(),
+        )
+
+        def work(start: int, stop: int) -> None:
+            count, hidden = ROWS * math.ceil(x.shape[1] / ROWS), weight.shape[2]
+            padded, units = (count, weight.shape[3]), (2, hidden, count)
+            shapes = padded, padded, units, units, (2, hidden), (count,), (count,)
+            _train(start, stop, *args, tuple(np.zeros(shape, weight.dtype) for shape in shapes))
+
+        _share(work, len(x))
+        return value, grad_z
+
+    def update_layer(
+        self, i: int, rows: Tensor, totals: Tensor, pulled: list[Tensor | None], rate: float, root: float
+    ) -> Tensor:
+        critics, layer = self.critics, self.layers[i]
+        if not isinstance(layer, Large):
+            return super().update_layer(i, rows, totals, pulled, rate, root)
+        bias, m_bias, v_bias = critics.params[i][1], critics.first[i][1], critics.second[i][1]
+        ascend(bias, layer.bias_gradient(totals, pulled[0]), m_bias, v_bias, rate, root)
+        columns = _columns(rows)
+        before, after = _padded(pulled[0], 1, columns), _padded(pulled[1], UNITS, columns)
+        state = [buffer.flatten(0, 1).numpy() for buffer in layer.state]
+        rows_in = _padded(rows, UNITS, INPUTS)
+        out = torch.empty_like(rows_in)
+        args = [t.flatten(0, 1).numpy() for t in (rows_in, before, after, out)]
+        hyper = _hyper([(rate, root)], rows)[0]
+        _share(lambda start, stop: _update(start, stop, *state, *args, hyper), out.shape[-1], INPUTS)
+        return out[..., : rows.shape[-2], : rows.shape[-1]]

@@ -1,0 +1,28 @@
+"""What trains the critics: alternatives that give the same numbers.
+
+Each module has an `Engine(critics)` with `train(x, z, perms)`: `portable` runs everywhere, `numba` on a CPU,
+`triton` on a CUDA device. The two compiled ones are imported when they are chosen: both are slow to import.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import torch
+
+from uae.mine.critics import Critics
+from uae.mine.engines import portable
+
+
+def choose(critics: Critics, device: torch.device, count: int) -> portable.Engine:
+    """The fastest engine for critics of K = `count` samples on a device."""
+    if device.type == "cpu":
+        from uae.mine.engines import numba
+
+        return numba.Engine(critics)
+    if device.type == "cuda" and critics.out.dtype == torch.float32 and find_spec("triton"):
+        from uae.mine.engines import triton
+
+        if triton.Engine.takes(critics, count):
+            return triton.Engine(critics)
+    return portable.Engine(critics)
