@@ -65,9 +65,9 @@ def pack(given: argparse.Namespace) -> None:
 def _data(listed: list[dict], catalogue) -> Iterator[Path]:
     """The raw files of the entries' data sets, where a mirror has them."""
     for name in dict.fromkeys(name for entry in listed for name in entry["data"]):
-        entry, _ = catalogue.lookup(name)
+        entry, folder = catalogue.raw(name)
         for file in entry.files:
-            yield Path("mirror") / (entry.mirror_folder or catalogue.folder(name)) / file
+            yield Path("mirror") / (entry.mirror_folder or folder) / file
 
 
 def _raw(target: Path, mirrors: list[Path]) -> Path:

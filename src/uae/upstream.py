@@ -9,33 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 
 from uae import models, storage
+from uae.data import catalogue
 from uae.errors import BadFile
-
-
-@functools.cache
-def architectures() -> dict[str, dict[str, Any]]:
-    """What upstream.yaml holds of each published checkpoint, by name."""
-    return yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 
 
 def load(path: str | Path, name: str) -> nn.Module:
     """The model of a published checkpoint, in eval mode on the CPU.
 
-    name: one of upstream.yaml: `trades-mnist`, `trades-cifar10`.
+    name: one of data/models.yaml: `trades-mnist`, `trades-cifar10`, `advertorch-mnist`.
     The file is read by PyTorch's restricted unpickler, which runs no code. Raises BadFile, naming the
     file, where it is anything else than the weights of this architecture: other names, other shapes,
     values that are not finite, a pickle that asks for code.
     """
-    known = architectures()
+    known = catalogue.models()
     if name not in known:
         raise ValueError(f"no published checkpoint {name!r}; there are {', '.join(known)}")
     entry = known[name]
     weights = {_ours(key, entry): tensor for key, tensor in read(path).items() if not _dropped(key, entry)}
-    model = models.build(entry["network"], tuple(entry["shape"]), **entry["arguments"]).eval()
+    model = models.build(entry.network, entry.shape, **entry.arguments).eval()
     _check(Path(path), name, weights, model.state_dict())
     model.load_state_dict(weights, strict=False)
     return model
@@ -45,7 +39,7 @@ def convert(path: str | Path, name: str) -> tuple[nn.Module, dict[str, Any]]:
     """The model, and what a checkpoint of this package says of it; for the errors see `load`."""
     model = load(path, name)
     origin = {"name": name, "file": Path(path).name, "sha256": storage.digest(path)}
-    described = {key: architectures()[name][key] for key in ("network", "arguments", "shape")}
+    described = catalogue.models()[name].model_dump(include={"network", "arguments", "shape"})
     return model, described | {"upstream": origin}
 
 
@@ -73,12 +67,12 @@ def read(path: str | Path) -> dict[str, Tensor]:
     return {key.removeprefix("module."): value for key, value in content.items()}
 
 
-def _dropped(key: str, entry: dict[str, Any]) -> bool:
-    return any(key.startswith(f"{part}.") for part in entry["drop"])
+def _dropped(key: str, entry: catalogue.Published) -> bool:
+    return any(key.startswith(f"{part}.") for part in entry.drop)
 
 
-def _ours(key: str, entry: dict[str, Any]) -> str:
-    return functools.reduce(lambda name, rule: re.sub(*rule, name), entry["rename"].items(), key)
+def _ours(key: str, entry: catalogue.Published) -> str:
+    return functools.reduce(lambda name, rule: re.sub(*rule, name), entry.rename.items(), key)
 
 
 def _check(path: Path, name: str, given: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:

@@ -22,7 +22,9 @@ def test_every_job_reads_planned_files_and_writes_a_place(scale):
         kind = {"train": "checkpoints", "attack": "uae", "evaluate": "records"}[job.stage]
         assert names.kind == kind
         outside = [path for path in job.files if path not in jobs]
-        assert all(Path(path).parent == Path("data/prepared") for path in outside) and len(outside) <= 1
+        folders = [Path(path).parts[:2] for path in outside]
+        assert folders.count(("data", "prepared")) == len(folders) - ("published" in job.inputs) <= 1
+        assert folders.count(("data", "raw")) == ("published" in job.inputs)
 
 
 @pytest.mark.parametrize("scale", ["preview", "paper"])
@@ -94,3 +96,16 @@ def test_figures_of_single_runs_show_the_first_seed():
     found = {plan.seed_of(output) for output in jobs if "/figure2/" in output or "/figure5/" in output}
     assert found == {3}
     assert {plan.seed_of(output) for output in jobs if "/table3/" in output} == {3, 4}
+
+
+def test_a_published_model_is_downloaded_and_has_one_training():
+    jobs = plan.plan(config.load({"scale": "paper", "only": "mnist/trades*"}))
+    folder = "results/paper/{}/robustness/mnist/trades-published/{}"
+    trainings = [path for path in jobs if path.startswith(folder.format("checkpoints", ""))]
+    (made,) = trainings
+    assert jobs[made].inputs["published"] == "data/raw/trades-mnist/model_mnist_smallcnn.pt"
+    assert jobs[made].settings["checkpoint"] == "trades-mnist" and "fit" not in jobs[made].settings
+    longer = jobs[folder.format("records", "minmax-1000-steps/seed0.json")]
+    assert longer.settings["minmax"]["steps"] == 1000 and longer.settings["minmax"]["beta"] == 0.1
+    sanity = jobs["results/paper/records/robustness/mnist/trades/sanity/seed2.json"]
+    assert sanity.inputs["surrogate"].endswith("madry/original/seed2.safetensors")

@@ -10,7 +10,7 @@ from tests.unit.test_supervised_paper import same, shown
 from uae import records, storage
 from uae.errors import InputError
 from uae.paper import render, tables
-from uae.paper.figures import figure6, figure7, figure9
+from uae.paper.figures import figure6, figure7, figure8, figure9
 
 FLAGS = [name for name in records.METRICS if name.startswith("flag_")]
 PROVENANCE = {"training": records.Clock().provenance({}, "CPU, 1 threads")}
@@ -50,6 +50,24 @@ def test_curves_are_means_over_seeds_with_the_widest_bars(tmp_path):
     assert lower.get_ydata() == pytest.approx([0.1, 0.3]) and upper.get_ydata() == pytest.approx([0.45, 0.65])
     assert "2 seeds" in mnist.get_title() and "stand-in: cifar10@60" in cifar.get_title()
     assert cifar.containers[0][0].get_xdata() == pytest.approx([0.0627 * 255])
+
+
+def test_a_published_model_has_a_panel_that_says_so(tmp_path):
+    """The longer attacks are lines of their model's panel."""
+    published = {"n_train": 0.0, "epochs": 0.0}
+    paths = [
+        save(tmp_path, "trades", "pgd", {0.3: 0.4}),
+        save(tmp_path, "trades-published", "minmax", {0.3: 0.1}, **published),
+        save(tmp_path, "trades-published", "minmax-1000-steps", {0.3: 0.2}, **published),
+        save(tmp_path, "madry", "pgd", {0.3: 0.9}),
+    ]
+    figure, numbers = figure8.draw(paths, 6.0)
+    first, second = figure.axes
+    assert "TRADES, published" in first.get_title() and "not trained here" in first.get_title()
+    assert "trained on 60 for 3 epochs" in second.get_title()
+    legend = [text.get_text() for text in first.get_legend().get_texts()]
+    assert legend == ["MinMax", "MinMax, step size 0.1, 1,000 steps"]
+    assert numbers["model"].tolist() == ["trades-published", "trades-published", "trades"]
 
 
 def test_an_attack_that_was_not_measured_is_left_out(tmp_path):

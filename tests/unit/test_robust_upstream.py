@@ -51,6 +51,22 @@ def test_the_mnist_model_computes_what_the_published_one_does(published, tmp_pat
         torch.testing.assert_close(model(x), published(x), rtol=1e-5, atol=1e-6)
 
 
+def test_the_lenet_computes_what_the_published_one_does(tmp_path):
+    """AdverTorch's LeNet5 from its published layout: padding 1, pooling by 2, one hidden layer of 200."""
+    torch.manual_seed(1)
+    shapes = {"conv1": (32, 1, 3, 3), "conv2": (64, 32, 3, 3), "linear1": (200, 3136), "linear2": (10, 200)}
+    weights = {f"{name}.weight": torch.randn(shape) / 10 for name, shape in shapes.items()}
+    weights |= {f"{name}.bias": torch.randn(shape[0]) for name, shape in shapes.items()}
+    torch.save(weights, tmp_path / "lenet.pt")
+    x = h = torch.rand(3, 1, 28, 28)
+    for name in ("conv1", "conv2"):
+        h = F.max_pool2d(F.conv2d(h, weights[f"{name}.weight"], weights[f"{name}.bias"], padding=1).relu(), 2)
+    h = F.linear(h.flatten(1), weights["linear1.weight"], weights["linear1.bias"]).relu()
+    expected = F.linear(h, weights["linear2.weight"], weights["linear2.bias"])
+    model = upstream.load(tmp_path / "lenet.pt", "advertorch-mnist")
+    torch.testing.assert_close(model(x), expected, rtol=1e-5, atol=1e-5)
+
+
 def wide_resnet_weights() -> dict[str, torch.Tensor]:
     """Tensors under the names of the published WRN-34-10, from its layout: 3 groups of 5 blocks."""
     names = {"conv1.weight": (16, 3, 3, 3), "fc.weight": (10, 640), "fc.bias": (10,)}

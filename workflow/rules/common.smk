@@ -119,8 +119,8 @@ def shown_in(item):
         records = every(items()["tables"][item])
         return [path for path in records if wanted(item, experiment, *Path(path).parts[-4:-1])]
     figure = items()["figures"][item]
-    records = every(figure["records"], (".json", ".safetensors"))
-    return [path for path in records if figure.get("model") in (None, Path(path).parts[-3])]
+    models, records = figure.get("models"), every(figure["records"], (".json", ".safetensors"))
+    return [path for path in records if models is None or Path(path).parts[-3] in models]
 
 
 TABLES = [name for name in items()["tables"] if shown_in(name)]
@@ -142,11 +142,10 @@ def files_of(name):
     else:
         data = name.removeprefix("raw_")
         found = [f"data/raw/{catalogue.folder(data)}/{file}" for file in catalogue.entries()[data].files]
-    absent = f"there are no records of it under {RESULTS}/records; run it with records=live"
+    if not found and cfg.records == "live":
+        raise WorkflowError(f"{name}: this configuration runs nothing of it")
     if not found:
-        raise WorkflowError(
-            f"{name}: {'this configuration runs nothing of it' if cfg.records == 'live' else absent}"
-        )
+        raise WorkflowError(f"{name}: no records of it under {RESULTS}/records; run it with records=live")
     return found
 
 

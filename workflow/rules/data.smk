@@ -5,7 +5,7 @@ os.environ.update(UAE_DATA_MIRROR=cfg.mirror or "")
 
 # Only another checksum fetches a file again: an edit of the code must not delete what may not be had twice.
 rule download:
-    """Download a raw file of a data set, from the mirror or from its publisher, and check it."""
+    """Download a raw file of a data set or a published model, from the mirror or from its publisher, and check it."""
     output:
         "data/raw/{folder}/{file}",
     log:
@@ -17,7 +17,7 @@ rule download:
     conda:
         "../../environment.yml"
     params:
-        checksum=lambda w: catalogue.lookup(w.folder)[0].files[w.file],
+        checksum=lambda w: catalogue.raw(w.folder)[0].files[w.file],
     message:
         "Download {wildcards.folder}/{wildcards.file}"
     shell:

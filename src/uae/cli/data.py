@@ -12,7 +12,7 @@ from uae.cli.common import STAGES, USERS, Out, app
 
 @app.command(rich_help_panel=STAGES)
 def fetch(
-    data: Annotated[str, typer.Argument(help="A data set of the catalogue.")],
+    data: Annotated[str, typer.Argument(help="A data set or a published model of the catalogue.")],
     name: Annotated[str, typer.Argument(help="One of its files.")],
     out: Out,
     mirror: Annotated[
@@ -40,13 +40,14 @@ def prepare(
 @app.command(rich_help_panel=USERS)
 def import_checkpoint(
     file: Annotated[Path, typer.Argument(help="A published PyTorch file.")],
-    name: Annotated[str, typer.Option(help="What it is: trades-mnist or trades-cifar10.")],
+    name: Annotated[str, typer.Option(help="What it is: trades-mnist, trades-cifar10 or advertorch-mnist.")],
     out: Out,
 ) -> None:
-    """Convert a published TRADES checkpoint to safetensors; nothing in the file is run."""
+    """Convert a published checkpoint to safetensors; nothing in the file is run."""
     from uae import checkpoints, upstream
+    from uae.data import catalogue
     from uae.errors import InputError
 
-    if name not in upstream.architectures():
-        raise InputError(f"--name {name!r} is none of {', '.join(upstream.architectures())}")
+    if name not in catalogue.models():
+        raise InputError(f"--name {name!r} is none of {', '.join(catalogue.models())}")
     checkpoints.save(out, *upstream.convert(file, name))

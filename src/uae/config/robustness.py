@@ -6,22 +6,23 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from uae.config.blocks import Block, Network
+from uae.config.blocks import Block, Network, Row
 from uae.config.values import (
     Arguments,
     Bound,
     Bounds,
     Count,
     CountOrNone,
-    File,
     KnownData,
     Name,
     NotNegative,
     Positive,
+    PublishedOrFile,
     Runs,
     Seeds,
     Unique,
 )
+from uae.data import catalogue
 
 
 class Adversary(Block):
@@ -73,6 +74,14 @@ class MinMax(Block):
     images: Count  # attacked at most: it takes longer than PGD
 
 
+class LongerMinMax(Block):
+    """What differs from `minmax` in a longer attack, which shows whether its success has saturated."""
+
+    steps: Count
+    alpha: Positive
+    images: Count
+
+
 class Sanity(Block):
     """The checks for masked gradients at the adversary's eps."""
 
@@ -85,21 +94,33 @@ class Model(Block):
 
     data: KnownData | None = None  # null: that of the UAEs' row
     train_limit: Count | None = None  # in place of the scale's
-    network: Network
+    network: Network | None = None
     arguments: Arguments = Field({})
-    fit: Fit
+    fit: Fit | None = None
     adversary: Adversary | None = None
-    checkpoint: File | None = None  # a published TRADES file in place of training
+    # In place of training: a name of uae/data/models.yaml, or a published TRADES file
+    checkpoint: PublishedOrFile | None = None
     methods: Annotated[list[Literal["original", "mine-uae", "matched"]], Unique] = Field(["original"])
     eps: Bounds
     images: Count
     pgd: PGD
     minmax: MinMax | None = None
+    longer: dict[Name, LongerMinMax] = Field({})
     sanity: Sanity | None = None
     shown: CountOrNone = 0  # images of Figure 6
 
     @model_validator(mode="after")
     def _whole(self) -> Model:
+        if self.checkpoint is None and (self.network is None or self.fit is None):
+            raise ValueError("a model that is trained needs network and fit; a published one, checkpoint")
+        if self.checkpoint is not None and "mine-uae" in self.methods:
+            raise ValueError("methods: a published model is not trained, and not with UAEs")
+        if self.checkpoint is None:
+            self._check_training()
+        self._check_attacks()
+        return self
+
+    def _check_training(self) -> None:
         if (self.adversary is None) != (self.fit.objective is None):
             raise ValueError("an adversary needs fit.objective, madry or trades, and the other way round")
         if self.adversary is not None and self.fit.optimizer is None:
@@ -109,14 +130,23 @@ class Model(Block):
             raise ValueError(f"fit.{wrong[0]}: a training {which} an adversary does not take it")
         if self.adversary is None and not self.fit.momentum:
             raise ValueError("fit.momentum: Nesterov's, of a training without an adversary, must be above 0")
+
+    def _check_attacks(self) -> None:
         if self.sanity is not None and self.adversary is None:
             raise ValueError("sanity: the checks are made at the adversary's eps, and there is none")
+        if self.longer and self.minmax is None:
+            raise ValueError("longer: attacks that are longer than `minmax`, and there is none")
         alone = [key for key in ("minmax", "sanity", "shown") if getattr(self, key)]
         if alone and len(self.methods) > 1:
             raise ValueError(
                 f"{alone[0]}: for a model with one of `methods`, and there are {len(self.methods)}"
             )
-        return self
+
+    @property
+    def published(self) -> str | None:
+        """The file that is converted in place of a training."""
+        name = self.checkpoint
+        return catalogue.model_file(name) if name in catalogue.models() else name
 
 
 class Source(Block):
@@ -168,18 +198,27 @@ class Robustness(Block):
     def training(self, run: Robust) -> dict[str, Any]:
         """The settings of one training."""
         model = self.models[run.dataset][run.model]
+        if model.checkpoint is not None:
+            return {"network": None, "arguments": {}, "checkpoint": model.checkpoint}
         return {
             "network": model.network,
             "arguments": model.arguments,
             "fit": model.fit.model_dump(exclude_none=True),
             "adversary": model.adversary and model.adversary.model_dump(),
-            "checkpoint": model.checkpoint,
+            "checkpoint": None,
         }
+
+    def model_seeds(self, row: Row) -> list[int]:
+        """A published model has one training, and takes the first."""
+        return self.seeds[: 1 if self.models[row.dataset][row.model].checkpoint else None]
 
     def attacking(self, dataset: str, name: str) -> dict[str, Any]:
         """The settings of the attacks on one model."""
         model = self.models[dataset][name]
         settings = model.model_dump(include={"eps", "images", "pgd", "minmax", "sanity", "shown"})
+        settings["longer"] = {
+            name: settings["minmax"] | longer.model_dump() for name, longer in model.longer.items()
+        }
         if model.sanity is not None:
             settings["sanity"]["eps"] = model.adversary.eps
         return settings

@@ -82,6 +82,11 @@ def there(value: str) -> str:
     return value
 
 
+def published_or_there(value: str) -> str:
+    """A published model's name, or a file."""
+    return value if value in catalogue.models() else there(value)
+
+
 def there_or_address(value: str) -> str:
     """An address is looked at where it is used."""
     if "://" not in value:
@@ -156,6 +161,7 @@ Flag = Annotated[bool, BeforeValidator(_yes_or_no)]
 Name = Annotated[str, AfterValidator(name)]
 KnownData = Annotated[str, AfterValidator(known_data)]
 File = Annotated[str, AfterValidator(there)]
+PublishedOrFile = Annotated[str, AfterValidator(published_or_there)]
 FileOrAddress = Annotated[str, AfterValidator(there_or_address)]
 Arguments = Annotated[dict[str, Any], AfterValidator(_plain)]
 Seeds = Annotated[list[Seed], Field(min_length=1, max_length=1000), AfterValidator(unique)]

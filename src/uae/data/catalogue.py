@@ -1,4 +1,4 @@
-"""The data sets of catalogue.yaml, and the names of what is made of them.
+"""The data sets of catalogue.yaml, the published models of models.yaml, and the names of prepared data.
 
 A data name is an entry's name, then `@n` for n of its training samples, drawn with a fixed seed, then
 `+flip`, `+rotation` and `+noise-<sigma>`, in this order, for a training set that has beside each
@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict
@@ -23,21 +23,38 @@ NAME = re.compile(
 )
 
 
-class Entry(BaseModel):
+class Raw(BaseModel):
+    """Files that are downloaded, with the SHA-256 of each."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    stands_for: str
     title: str
     licence: str
+    urls: list[str] = []
+    mirror_folder: str = ""
+    files: dict[str, str | None]
+    content: str | None = None
+
+
+class Entry(Raw):
+    """A data set."""
+
+    stands_for: str
     train: int
     test: int
     classes: int
     reader: str
     raw: str = ""
-    urls: list[str] = []
-    mirror_folder: str = ""
-    files: dict[str, str | None]
-    content: str | None = None
+
+
+class Published(Raw):
+    """A published model: one file of weights for one of `uae.models`."""
+
+    network: str
+    arguments: dict[str, Any]
+    shape: tuple[int, ...]
+    rename: dict[str, str]
+    drop: list[str] = []
 
 
 class DataName(NamedTuple):
@@ -56,8 +73,29 @@ class DataName(NamedTuple):
 
 @functools.cache
 def entries() -> dict[str, Entry]:
-    text = Path(__file__).with_name("catalogue.yaml").read_text(encoding="utf-8")
-    return {name: Entry.model_validate(entry) for name, entry in yaml.safe_load(text).items()}
+    return {name: Entry.model_validate(entry) for name, entry in _listed("catalogue.yaml").items()}
+
+
+@functools.cache
+def models() -> dict[str, Published]:
+    return {name: Published.model_validate(entry) for name, entry in _listed("models.yaml").items()}
+
+
+def _listed(file: str) -> dict[str, Any]:
+    return yaml.safe_load(Path(__file__).with_name(file).read_text(encoding="utf-8"))
+
+
+def raw(name: str) -> tuple[Raw, str]:
+    """What is downloaded for a data name or a published model, and its folder under data/raw."""
+    if name in models():
+        return models()[name], name
+    return lookup(name)[0], folder(name)
+
+
+def model_file(name: str) -> str:
+    """Where the file of a published model lies."""
+    (file,) = models()[name].files
+    return f"data/raw/{name}/{file}"
 
 
 def parse(data: str) -> DataName:

@@ -24,14 +24,13 @@ RETRIES = 3
 
 
 def fetch(data: str, name: str, target: Path, mirror: str | None = None) -> None:
-    """Put the raw file `name` of a data set at `target`, checked, whole or not at all.
+    """Put the raw file `name` of a data set or published model at `target`, checked, whole or not at all.
 
-    mirror: a folder or URL that holds `<data set>/<file>` (the entry's `mirror_folder` where it has one),
-    tried before the upstream addresses.
+    mirror: a folder or URL that holds `<data>/<file>` (the entry's `mirror_folder` where it has one), tried
+    before the upstream addresses.
     Raises DataError naming the file, every address tried with its failure, and what to do.
     """
-    entry, _ = catalogue.lookup(data)
-    folder = catalogue.folder(data)
+    entry, folder = catalogue.raw(data)
     if name not in entry.files:
         raise DataError(f"{folder} has no file {name!r}; it has {', '.join(entry.files) or 'none'}")
     places = [url.rstrip("/") for url in entry.urls]
@@ -105,7 +104,7 @@ def reason(error: Exception, path: Path) -> str:
     return str(error).removeprefix(str(path)).lstrip(":, ")
 
 
-def verify(path: Path, expected: str | None, entry: catalogue.Entry) -> None:
+def verify(path: Path, expected: str | None, entry: catalogue.Raw) -> None:
     """Raise DataError unless a file has the expected checksum.
 
     None: its content is compared with the entry's, and where there is none either, the file's checksum is

@@ -182,13 +182,13 @@ class Plan:
         cfg = self.cfg
         for row in cfg.robust_made:
             data = prepared(cfg.robust_data(row))
-            for seed in self.seeds(cfg.robustness.seeds):
+            for seed in self.seeds(cfg.robustness.model_seeds(row)):
                 for run in cfg.robust_runs(row):
                     settings, inputs = cfg.robustness.training(run), {"data": data, "uae": []}
                     if Method(run.method).attacks:
                         source = cfg.robustness.uaes[row.dataset]
                         inputs["uae"] = [self.uae(source, source.method, source.seed(seed))]
-                    if published := settings["checkpoint"]:
+                    if published := cfg.robust_model(row).published:
                         inputs["published"] = published
                     target = self.robust_checkpoint(row, run.method, seed)
                     self.add("train", target, settings, **inputs)
@@ -196,8 +196,11 @@ class Plan:
             data, model = prepared(cfg.robust_data(row)), cfg.robust_model(row)
             settings = cfg.robustness.attacking(*row)
             common = {key: settings[key] for key in ("eps", "images", "pgd")}
-            for number, seed in enumerate(self.seeds(cfg.robustness.seeds)):
-                compared = {"pgd": common, "minmax": {**common, "minmax": settings["minmax"]}}
+            for number, seed in enumerate(self.seeds(cfg.robustness.model_seeds(row))):
+                minmax = {"minmax": settings["minmax"], **settings["longer"]}
+                compared = {"pgd": common} | {
+                    name: {**common, "minmax": attack} for name, attack in minmax.items()
+                }
                 asked = compared if model.minmax else dict.fromkeys(model.methods, common)
                 if model.sanity:
                     asked |= {"sanity": {**common, "sanity": settings["sanity"]}}
@@ -205,8 +208,10 @@ class Plan:
                     method = name if name in model.methods else model.methods[0]
                     inputs = {"data": data, "checkpoint": self.robust_checkpoint(row, method, seed)}
                     if name == "sanity":
-                        surrogate = Row(row.dataset, model.sanity.surrogate)
-                        inputs["surrogate"] = self.robust_checkpoint(surrogate, "original", seed)
+                        other = Row(row.dataset, model.sanity.surrogate)
+                        seeds = self.seeds(cfg.robustness.model_seeds(other))
+                        its_seed = seed if seed in seeds else seeds[0]
+                        inputs["surrogate"] = self.robust_checkpoint(other, "original", its_seed)
                     self.add("evaluate", self.record("robustness", row, name, seed), wanted, **inputs)
                 if model.shown and not number:
                     inputs = {"data": data, "checkpoint": self.robust_checkpoint(row, model.methods[0], seed)}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from uae import augmentation, checkpoints, identity, models, records, seeding, storage, training, upstream
 from uae.attacks import AttackResult
-from uae.data import prepared
+from uae.data import catalogue, prepared
 from uae.errors import InputError
 from uae.methods import Method
 from uae.stages import Progress, use
@@ -32,7 +32,8 @@ def run(
     """Train the model whose checkpoint is `target`, whose place says the method, the seed and the draw.
 
     uae: the sets that the method sees beside the originals.  settings: `network`, `arguments`, and those of
-    the training, see `_fit`.  published: a file of TRADES' authors that is converted instead.
+    the training, see `_fit`.  published: a model's file that is converted instead, of the name
+    `settings["checkpoint"]` or, where that is a path, TRADES' for the data set.
     """
     use(device)
     clock, names = records.Clock(), identity.names(target)
@@ -60,7 +61,10 @@ def run(
     for result in sets.values():  # of a second round, that of the UAEs that it added
         metadata["median_change"] = result.median_change(x.cpu())
     if published is not None:
-        model, found = upstream.convert(published, f"trades-{names.dataset}")
+        name = settings["checkpoint"]
+        model, found = upstream.convert(
+            published, name if name in catalogue.models() else f"trades-{names.dataset}"
+        )
         metadata |= found | {"n_train": 0, "steps": 0, "history": []}
     else:
         kind, options = _fit(settings)

@@ -27,11 +27,26 @@ COLUMNS = [
 ]
 
 
-def rates(inputs: list[Path], experiment: str, model: str, methods: list[str]) -> pd.DataFrame:
-    """One row a success rate of a model's records, in the order of the methods."""
+# Figures 7 and 8. The longer attacks show whether MinMax's success has saturated.
+ATTACKS = {
+    "minmax": "MinMax",
+    "pgd": "PGD",
+    "minmax-alpha-0.1": "MinMax, step size 0.1",
+    "minmax-1000-steps": "MinMax, step size 0.1, 1,000 steps",
+}
+
+
+def attacks(inputs: list[Path], models: list[str], width: float) -> tuple[Figure, pd.DataFrame]:
+    """The attacks' success rates against models; each input is a record of the experiment `robustness`."""
+    numbers = rates(inputs, "robustness", models, list(ATTACKS))
+    return draw(numbers, ATTACKS, width), numbers
+
+
+def rates(inputs: list[Path], experiment: str, models: list[str], methods: list[str]) -> pd.DataFrame:
+    """One row a success rate of the models' records, in the order of models and methods."""
     rows = []
     for record in map(records.read, inputs):
-        if (record.experiment, record.model) != (experiment, model) or record.method not in methods:
+        if record.experiment != experiment or record.model not in models or record.method not in methods:
             continue
         metrics = record.metrics
         for key in metrics:
@@ -40,28 +55,29 @@ def rates(inputs: list[Path], experiment: str, model: str, methods: list[str]) -
                 measured = [metrics[key], metrics[f"asr_low@{eps}"], metrics[f"asr_high@{eps}"]]
                 run = [metrics[name] for name in COLUMNS[9:]]
                 data = data_of(record.variant, record.title)
-                keys = [record.dataset, data, model, record.method, record.seed, float(eps)]
+                keys = [record.dataset, data, record.model, record.method, record.seed, float(eps)]
                 rows.append([*keys, *measured, *run])
     frame = pd.DataFrame(rows, columns=COLUMNS)
-    return frame.sort_values(["dataset", "method", "seed", "eps"], key=lambda c: c.map(_order(methods)))
+    order = _order([*models, *methods])
+    return frame.sort_values(["dataset", "model", "method", "seed", "eps"], key=lambda c: c.map(order))
 
 
-def _order(methods: list[str]):
-    """MNIST before CIFAR-10, methods as listed."""
-    known = ["mnist", "cifar10", *methods]
+def _order(names: list[str]):
+    """MNIST before CIFAR-10, the others as listed."""
+    known = ["mnist", "cifar10", *names]
     return lambda value: known.index(value) if value in known else value
 
 
 def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> Figure:
-    """A panel a data set: the mean over seeds; the bars reach from the lowest to the highest interval.
+    """A panel for each data set and model: means over seeds; bars span the intervals of all seeds.
 
     The methods stand beside each other at each eps, so that no bar hides another.
     labels: the methods' names in the legend. On CIFAR-10 eps is in steps of 1/255.
     """
-    data = list(table.groupby(["dataset", "variant"], sort=False))
+    data = list(table.groupby(["dataset", "variant", "model"], sort=False))
     count = max(len(data), 1)
     figure, axes = panels(width, count, columns=count)
-    for axis, ((dataset, variant), panel) in zip(axes, data, strict=False):
+    for axis, ((dataset, variant, model), panel) in zip(axes, data, strict=False):
         unit = 255 if dataset == "cifar10" else 1
         apart = 0.012 * unit * panel["eps"].max()
         there = [method for method in labels if method in set(panel["method"])]
@@ -84,14 +100,14 @@ def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> Figure:
         axis.set(ylim=(-0.03, 1.03), ylabel="attack success rate")
         axis.set_xlim(left=0)
         axis.set_xlabel(r"$\epsilon \times 255$" if unit == 255 else r"$\epsilon$")
-        what = ", ".join(map(name_of, [dataset, *panel["model"].unique()]))
+        what = f"{name_of(dataset)}, {name_of(model)}"
         title(axis, f"{what} (data: {variant})\n{_size(panel, labels)}")
         axis.legend(frameon=False, fontsize=7)
     return figure
 
 
 def _size(panel: pd.DataFrame, labels: dict[str, str]) -> str:
-    """How much was trained and attacked, of one data set."""
+    """How much was trained and attacked, of one panel."""
 
     def span(column: str) -> str:
         low, high = int(panel[column].min()), int(panel[column].max())
@@ -102,7 +118,7 @@ def _size(panel: pd.DataFrame, labels: dict[str, str]) -> str:
     counts = panel.groupby("method", sort=False)["n_attacked"].max()
     if counts.nunique() > 1:
         attacked = ", ".join(f"{labels[method]} {int(count):,}" for method, count in counts.items())
-    return (
-        f"trained on {span('n_train')} for {span('epochs')} epochs, {seeds} seed{'s' * (seeds > 1)}\n"
-        f"attacked: {attacked}"
-    )
+    trained = f"trained on {span('n_train')} for {span('epochs')} epochs, {seeds} seed{'s' * (seeds > 1)}"
+    if not panel["n_train"].any():
+        trained = "published weights, not trained here"
+    return f"{trained}\nattacked: {attacked}"

@@ -19,5 +19,5 @@ LABELS = {
 
 def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
     """PGD's success rates against eps; each input is a record of the experiment `robustness`."""
-    numbers = _curves.rates(inputs, "robustness", "adversarial-training", list(LABELS))
+    numbers = _curves.rates(inputs, "robustness", ["adversarial-training"], list(LABELS))
     return _curves.draw(numbers, LABELS, width), numbers
