@@ -54,9 +54,7 @@ wildcard_constraints:
     data="[^/]+",
 
 
-# The jobs of the configuration, by the file that each makes
-
-PLAN = plan.plan(cfg)
+PLAN = plan.plan(cfg)  # the jobs of the configuration, by the file that each makes
 RUN = "uae run {params.jobs:q} --made {params.made:q} --device {resources.device} > {log} 2>&1"
 
 
@@ -91,9 +89,7 @@ def made_with(*patterns):
     )
 
 
-# The records of each experiment, and what is rendered from them
-
-RECORDS = {}
+RECORDS = {}  # of each experiment
 for path, job in PLAN.items():
     if job.stage == "evaluate":
         RECORDS.setdefault(job.experiment, []).append(path)
@@ -140,14 +136,15 @@ def files_of(name):
     elif name in items()["figures"]:
         found = [f"{RESULTS}/figures/{name}.png"] * (name in FIGURES)
     else:
-        data = name.removeprefix("raw_")
-        found = [f"data/raw/{catalogue.folder(data)}/{file}" for file in catalogue.entries()[data].files]
+        entry, folder = catalogue.raw(name.removeprefix("raw_"))
+        found = [f"data/raw/{folder}/{file}" for file in entry.files]
     if not found and cfg.records == "live":
         raise WorkflowError(f"{name}: this configuration runs nothing of it")
     if not found:
-        raise WorkflowError(f"{name}: no records of it under {RESULTS}/records; run it with records=live")
+        raise WorkflowError(f"{name}: there are no records of it under {RESULTS}/records; use records=live")
     return found
 
 
-NAMES = {*items()["tables"], *items()["figures"], *(f"raw_{name}" for name in catalogue.entries())}
+RAW = [f"raw_{name}" for name in (*catalogue.entries(), *catalogue.models())]
+NAMES = {*items()["tables"], *items()["figures"], *RAW}
 NAMED = [name for name in sys.argv[1:] if name in NAMES]

@@ -29,7 +29,7 @@ from uae.config.reconstruction import (
 )
 from uae.config.robustness import Model, Robust, Robustness, Source
 from uae.config.simclr import Contrastive
-from uae.config.supervised import AttackSet, Supervised
+from uae.config.supervised import Supervised
 from uae.config.values import Count, Flag, Name, Runs, Seeds, Unique, short
 from uae.data import catalogue
 from uae.methods import Method
@@ -252,9 +252,6 @@ class Config(Block):
         there = Row(table1.dataset, table1.model) in self.rows
         return [item for item in self.supervised.items(row.dataset) if item != "table1" or there]
 
-    def supervised_sets(self, row: Row) -> list[AttackSet]:
-        return self.supervised.sets(row.dataset)
-
     # The robustness experiments
 
     @property
@@ -266,15 +263,12 @@ class Config(Block):
     def robust_model(self, row: Row) -> Model:
         return self.robustness.models[row.dataset][row.model]
 
-    def surrogates(self, rows: list[Row]) -> list[Row]:
-        """The models whose examples are tried on some others."""
-        checks = [(row.dataset, self.robust_model(row).sanity) for row in rows]
-        return [Row(dataset, sanity.surrogate) for dataset, sanity in checks if sanity]
-
     @property
     def robust_made(self) -> list[Row]:
         """The models that are trained: those asked for, and those whose examples are tried on them."""
-        return list(dict.fromkeys([*self.robust_rows, *self.surrogates(self.robust_rows)]))
+        checks = [(row.dataset, self.robust_model(row).sanity) for row in self.robust_rows]
+        surrogates = [Row(dataset, sanity.surrogate) for dataset, sanity in checks if sanity]
+        return list(dict.fromkeys([*self.robust_rows, *surrogates]))
 
     def robust_runs(self, row: Row) -> list[Robust]:
         return [Robust(*row, method) for method in self.robust_model(row).methods]

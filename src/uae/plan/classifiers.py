@@ -14,7 +14,7 @@ def supervised(plan: Plan) -> None:
         for number, seed in enumerate(plan.seeds(cfg.seeds)):
             checkpoint = plan.checkpoint(row, "original", seed)
             plan.add("train", checkpoint, cfg.supervised.classifier(row.dataset), data=data)
-            for attack in cfg.supervised_sets(row):
+            for attack in cfg.supervised.sets(row.dataset):
                 target = plan.uae(row, attack.name, seed, attack.draw)
                 plan.add("attack", target, attack.settings, data=data, checkpoint=checkpoint)
             for item in cfg.supervised_items(row):
