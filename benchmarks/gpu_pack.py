@@ -84,7 +84,8 @@ def _wheels(folder: Path, python: str) -> None:
     """Download what Snakemake and this package need and such a machine lacks, in the versions here."""
     from packaging.requirements import Requirement
 
-    names, waiting = set(), ["snakemake", "uae-repro", "mlxtend", "pooch", "pytest", "pyyaml"]
+    names, waiting = set(), ["snakemake", "uae-repro", "mlxtend", "pooch", "pytest"]
+    waiting += ["pydantic", "pyyaml", "rich", "typer"]  # of the extra `cli`
     while waiting:
         name = waiting.pop().lower().replace("_", "-")
         if name in names | THERE | NEVER_IMPORTED:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__version__ = "0.1.0"
-
 __all__ = [
     "MINE",
     "PGD",
@@ -21,6 +19,7 @@ __all__ = [
     "PenaltyAttack",
     "RandomSampling",
     "losses",
+    "models",
 ]
 
 _HOMES = {
@@ -38,8 +37,12 @@ def __getattr__(name: str) -> Any:
     # Loaded when first used: configuration and rendering live in this package and need no torch.
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
-    if name == "losses":
-        return importlib.import_module("uae.losses")
+    if name in ("losses", "models"):
+        return importlib.import_module(f"uae.{name}")
+    if name == "__version__":
+        from importlib.metadata import version  # slow, and the submodule `metadata` is another
+
+        return version("uae-repro")
     raise AttributeError(f"module 'uae' has no attribute {name!r}")
 
 

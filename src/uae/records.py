@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -209,6 +210,15 @@ def device_name(device: str) -> str:
     return f"CPU, {torch.get_num_threads()} threads"
 
 
+def versions() -> dict[str, str]:
+    """Of the packages that decide on numbers, those that are there: numba is an extra."""
+    found: dict[str, str] = {}
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
 class Clock:
     """Started where a job starts; its `provenance` is taken where the job ends."""
 
@@ -227,7 +237,7 @@ class Clock:
         return Provenance(
             commit=commit(),
             settings_hash=identity.hash_of(settings),
-            packages={name: metadata.version(name) for name in PACKAGES},
+            packages=versions(),
             python=platform.python_version(),
             device=device,
             seconds=round(time.perf_counter() - self.start, 3),

@@ -11,7 +11,8 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = [d for group in PROJECT["optional-dependencies"].values() for d in group]
-DIRECT = [Requirement(d) for d in PROJECT["dependencies"] + EXTRAS]
+NAMED = [Requirement(d) for d in PROJECT["dependencies"] + EXTRAS]
+DIRECT = [d for d in NAMED if d.name != PROJECT["name"]]  # `workflow` has what the extra `cli` has
 
 
 def locked() -> list[list[str]]:

@@ -16,7 +16,7 @@ from uae.mine.engines import portable
 
 def choose(critics: Critics, device: torch.device, count: int) -> portable.Engine:
     """The fastest engine for critics of K = `count` samples on a device."""
-    if device.type == "cpu":
+    if device.type == "cpu" and find_spec("numba"):
         from uae.mine.engines import numba
 
         return numba.Engine(critics)
