@@ -2,6 +2,7 @@
 # make test   runs the tests, make test-fast those of them that take seconds
 # make gpu  runs the list of benchmarks/gpu.yaml on a GPU within ten minutes; make gpu-pack makes what it takes along
 # make figures renders the committed records: a small set of packages, no PyTorch
+# TORCH_INDEX=<address> takes PyTorch from an index of your choice: docs/packaging.md
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -17,11 +18,11 @@ figures: $(if $(wildcard .venv/installed),,.venv-render/installed)
 	$(RENDER_BIN)/snakemake --cores all figures tables --config scale=paper records=frozen
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile -rs
+	$(BIN)/python -m pytest -n 2 --dist loadfile -rs $(PYTEST_ARGS)
 
 # For daily work: without the tests that take minutes (tests/conftest.py)
 test-fast: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests/unit
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(PYTEST_ARGS) tests/unit
 
 # With .venv, or else any Python that has PyTorch: GPU_ARGS="--minutes 4" and the like.
 GPU_PYTHON = $(if $(wildcard .venv/installed),$(BIN)/python,$(PYTHON))
@@ -42,6 +43,8 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+	$(BIN)/codespell
+	$(BIN)/mypy
 
 # uv where it is there and finds the packages, pip otherwise: the same lock, with hashes. It is complete, so nothing is resolved.
 UV := $(shell uv --version > /dev/null 2>&1 && echo uv)
@@ -52,9 +55,18 @@ INSTALL = $(if $(UV),uv pip install --quiet --compile-bytecode --python $(1)/bin
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	@echo "Installing into .venv: some minutes, several GB (PyTorch)"
-	$(call INSTALL,.venv,--no-deps -r requirements.txt)
+	$(if $(TORCH_INDEX),$(TORCH_FROM_INDEX))
+	$(call INSTALL,.venv,--no-deps -r $(if $(TORCH_INDEX),.venv/)requirements.txt)
 	$(call INSTALL,.venv,--no-deps --no-build-isolation -e .)
 	@touch $@
+
+# A CPU build needs none of the CUDA packages in the lock. Its index is the user's choice, and so are its hashes.
+define TORCH_FROM_INDEX
+@awk '/^[^ ]/ {kept = !/^(torch|torchvision|triton|(cuda|nvidia)-[a-z0-9-]+)==/} kept' requirements.txt > .venv/requirements.txt
+	@pins=$$(grep -oE '^(torch|torchvision)==[^ ]+' requirements.txt); \
+	    { $(call INSTALL,.venv,--no-deps --index-url $(TORCH_INDEX) $$pins); } > .venv/torch.log 2>&1 || \
+	    { echo "TORCH_INDEX=$(TORCH_INDEX):" $$pins "could not be had there: check address and connection; .venv/torch.log has the details" >&2; exit 1; }
+endef
 
 # The versions are those of requirements.txt. Without its hashes: constraints with hashes are for pinned names alone.
 .venv-render/installed: requirements.txt

@@ -35,6 +35,7 @@ SLOW = {
     "test_penalty.py",
     "test_performance.py",
     "test_robust_stages.py",
+    "test_setup.py",
     "test_simclr_stages.py",
     "test_simclr_training.py",
     "test_supervised.py",

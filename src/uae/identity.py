@@ -119,14 +119,14 @@ def made_with(metadata: Mapping[str, Any]) -> str | None:
     return metadata.get("provenance", {}).get("settings_hash")
 
 
-def inputs(files: Mapping[str | Path, Mapping[str, Any]]) -> dict[str, dict[str, str | None]]:
+def inputs(files: Mapping[Path, Mapping[str, Any]]) -> dict[str, dict[str, str | None]]:
     """The `inputs` of what is made from some files, given their metadata.
 
     Raises BadFile where they do not belong together: where one was made from another version of a file than
     the one given here, or two from different versions, or from different data.
     """
     merged: dict[str, dict[str, str | None]] = {}
-    source: dict[str, str | Path] = {}  # who says so
+    source: dict[str, Path] = {}  # who says so
     for path, metadata in files.items():
         if metadata.get("file"):
             merged[metadata["file"]] = {"content": metadata["content"], "settings": made_with(metadata)}

@@ -1,12 +1,17 @@
 """What the project says of itself: pins, README."""
 
 import re
+import shlex
 import subprocess
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
+
+import uae
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -67,3 +72,53 @@ def test_the_constraints_that_make_takes_from_the_pins_are_all_of_them_without_h
 def test_torch_is_wanted_from_2_11_on():
     torch = next(d for d in DIRECT if d.name == "torch")
     assert torch.specifier.contains("2.11.0") and not torch.specifier.contains("2.10.0")
+
+
+def test_the_version_is_the_same_wherever_it_stands():
+    """pyproject.toml has it; the package and the command ask the installed package."""
+    version = PROJECT["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
+    released = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert released[0].split()[0] == version
+    assert "__version__ =" not in (ROOT / "src" / "uae" / "__init__.py").read_text()
+    assert uae.__version__ == metadata.version(PROJECT["name"])
+
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_of_the_forge_runs_what_there_is(path):
+    """Each `make` in it has its targets; triggers, permissions and time limits are there."""
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow[True] and workflow["permissions"] == {"contents": "read"}  # YAML reads `on` as true
+    known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)) | {"make"}
+    commands = []
+    for job in workflow["jobs"].values():
+        assert job["timeout-minutes"] <= 120
+        commands += [step["run"] for step in job["steps"] if "run" in step]
+    assert any(command.startswith("make") for command in commands)
+    for command in commands:
+        words = [word for word in shlex.split(command) if "=" not in word]
+        assert command == "pip install uv" or set(words) <= known, command
+
+
+def test_the_workflow_tests_every_python_that_the_package_is_for():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text())
+    tested = workflow["jobs"]["fast"]["strategy"]["matrix"]["python"]
+    assert tested == ["3.11", "3.12", "3.13"] and PROJECT["requires-python"] == ">=3.11"
+
+
+def test_the_hooks_before_a_commit_are_tools_of_the_lock():
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert repository["repo"] == "local"
+    tools = {hook["entry"].split()[0] for hook in repository["hooks"]}
+    assert tools == {".venv/bin/ruff", ".venv/bin/snakefmt", ".venv/bin/codespell"}
+    assert {Path(tool).name for tool in tools} <= {pin.name for pin in pins()}
+
+
+def test_forms_for_issues_are_whole():
+    for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"):
+        form = yaml.safe_load(path.read_text())
+        assert {"name", "description", "body"} <= set(form), path
+        assert all(field["attributes"]["label"] for field in form["body"]), path
