@@ -58,7 +58,7 @@ class Engine:
             totals, going_up = grad.sum(2), [grad.mT @ both]
             for layer, (weight, bias) in zip(self.layers[:-1], self.critics.params, strict=False):
                 going_up.append(layer.forward(going_up[-1], totals, weight, bias))
-            above = [None, None]
+            above: list[Tensor | None] = [None, None]
             for i in reversed(range(len(self.layers))):
                 before = self.pulled[i]
                 self.pulled[i] = self.update_layer(i, going_up[i], totals, above, rate, root)
