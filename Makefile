@@ -2,12 +2,13 @@
 # make test   runs the tests, make test-fast those of them that take seconds
 # make gpu  runs the list of benchmarks/gpu.yaml on a GPU within ten minutes; make gpu-pack makes what it takes along
 # make figures renders the committed records: a small set of packages, no PyTorch
+# make release builds in release/<version>/ what a release publishes
 # TORCH_INDEX=<address> takes PyTorch from an index of your choice: docs/packaging.md
 PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := preview
-.PHONY: preview figures test test-fast gpu gpu-pack generated lint clean
+.PHONY: preview figures test test-fast gpu gpu-pack generated lint release clean
 
 preview: .venv/installed
 	$(BIN)/snakemake --cores all --resources gpu=1
@@ -45,6 +46,10 @@ lint: .venv/installed
 	$(BIN)/snakemake --lint
 	$(BIN)/codespell
 	$(BIN)/mypy
+
+# RELEASE_ARGS="--results FOLDER" where the checkpoints of the paper scale lie elsewhere
+release: .venv/installed
+	$(BIN)/python tools/release.py $(RELEASE_ARGS)
 
 # uv where it is there and finds the packages, pip otherwise: the same lock, with hashes. It is complete, so nothing is resolved.
 UV := $(shell uv --version > /dev/null 2>&1 && echo uv)

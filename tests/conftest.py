@@ -18,6 +18,7 @@ SLOW = {
     "test_answers.py",
     "test_attack_resume.py",
     "test_attack_threads.py",
+    "test_bundle.py",
     "test_cli.py",
     "test_docs.py",
     "test_figures.py",

@@ -18,6 +18,7 @@ NAME = re.compile(r"""["']([A-Za-z0-9][A-Za-z0-9._-]*)["']""")  # a text that ma
 # They decide on no number: the text of errors, reading and writing whole files, provenance, resuming. An edit
 # of one of them reruns nothing; their tests guard them.
 WITHOUT_NUMBERS = {
+    "uae.bundle",
     "uae.errors",
     "uae.identity",
     "uae.locks",

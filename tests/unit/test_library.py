@@ -46,7 +46,7 @@ def run(code: str, *requirements: str, cwd: Path) -> subprocess.CompletedProcess
 
 
 ATTACKS = """
-import torch, uae
+import torch, uae, uae.bundle
 torch.manual_seed(0)
 model = uae.models.build("convolutional", (1, 8, 8), widths=(6, 4)).eval()
 images = torch.rand(3, 1, 8, 8)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -30,7 +32,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
 }
 
 
-def build(network: str, shape: tuple[int, ...], **arguments) -> nn.Module:
+def build(network: str, shape: tuple[int, ...], **arguments: Any) -> nn.Module:
     """A new model for samples of the given shape: (C, H, W) images, or (d,) the rows of a table.
 
     Raises ValueError naming what is not known or does not fit the shape.
@@ -42,3 +44,16 @@ def build(network: str, shape: tuple[int, ...], **arguments) -> nn.Module:
         raise ValueError(f"network {network} takes {sorted(known) or 'no arguments'}, not {sorted(unknown)}")
     # Channels last: twice as fast for these convolutions on the CPU, and what tensor cores want.
     return NETWORKS[network](shape=tuple(shape), **arguments).to(memory_format=torch.channels_last)
+
+
+def pretrained(name: str, source: str | Path | None = None) -> nn.Module:
+    """A trained model of a release bundle, such as `mnist/convolutional`, in eval mode on the CPU.
+
+    source: the folder or the address of the bundle; None: what the environment variable UAE_PRETRAINED says.
+    Its file is compared with the SHA-256 of the bundle's index before it is read. What comes from an address
+    is kept in the folder of torch.hub.
+    Raises InputError for a name that the bundle lacks, and naming a file that cannot be had or is damaged.
+    """
+    from uae import bundle  # which builds the model with this module
+
+    return bundle.load(name, source)
