@@ -30,6 +30,7 @@ SLOW = {
     "test_known_information.py",
     "test_latex.py",
     "test_library.py",
+    "test_notebook.py",
     "test_own_model.py",
     "test_paper.py",
     "test_parity.py",
