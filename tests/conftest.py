@@ -20,6 +20,7 @@ SLOW = {
     "test_attack_threads.py",
     "test_bundle.py",
     "test_cli.py",
+    "test_containers.py",
     "test_docs.py",
     "test_figures.py",
     "test_filling.py",
