@@ -1,6 +1,7 @@
 # make        sets up .venv and runs the preview
 # make test   runs the tests, make test-fast those of them that take seconds
 # make gpu  runs the list of benchmarks/gpu.yaml on a GPU within ten minutes; make gpu-pack makes what it takes along
+# make docs builds the pages of docs/ as a site in site/
 # make figures renders the committed records: a small set of packages, no PyTorch
 # make release builds in release/<version>/ what a release publishes
 # TORCH_INDEX=<address> takes PyTorch from an index of your choice: docs/packaging.md
@@ -8,7 +9,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := preview
-.PHONY: preview figures test test-fast gpu gpu-pack generated lint release clean
+.PHONY: preview figures test test-fast docs gpu gpu-pack generated lint release clean
 
 preview: .venv/installed
 	$(BIN)/snakemake --cores all --resources gpu=1
@@ -24,6 +25,10 @@ test: .venv/installed
 # For daily work: without the tests that take minutes (tests/conftest.py)
 test-fast: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(PYTEST_ARGS) tests/unit
+
+# As a site, in site/: a broken link or a docstring that does not parse fails
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # With .venv, or else any Python that has PyTorch: GPU_ARGS="--minutes 4" and the like.
 GPU_PYTHON = $(if $(wildcard .venv/installed),$(BIN)/python,$(PYTHON))
