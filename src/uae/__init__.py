@@ -14,22 +14,26 @@ __all__ = [
     "MINE",
     "PGD",
     "AttackResult",
+    "Augmented",
     "ConvolutionOutput",
     "MinMaxAttack",
     "PenaltyAttack",
     "RandomSampling",
+    "augment",
     "losses",
     "models",
 ]
 
 _HOMES = {
     "AttackResult": "uae.attacks",
+    "Augmented": "uae.augmentation",
     "ConvolutionOutput": "uae.sampling",
     "MINE": "uae.mine",
     "MinMaxAttack": "uae.attacks",
     "PGD": "uae.attacks",
     "PenaltyAttack": "uae.attacks",
     "RandomSampling": "uae.sampling",
+    "augment": "uae.augmentation",
 }
 
 

@@ -1,11 +1,18 @@
-"""Augmented training sets: the n originals, and n more in each round."""
+"""Augmented training sets: the N originals, and more samples made from them."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from uae import seeding
+import torch
+from torch import Tensor, nn
+
+import uae
+from uae import seeding, storage
+from uae.attacks import AttackResult
 
 
 def gaussian(x: Tensor, sigma: float, seed: int, draw: int = 0) -> Tensor:
@@ -28,3 +35,89 @@ def augmented(x: Tensor, *extras: Tensor) -> Tensor:
         if extra.shape != x.shape:
             raise ValueError(f"augmentation has shape {tuple(extra.shape)}, the originals {tuple(x.shape)}")
     return torch.cat([x, *(extra.to(x) for extra in extras)])
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """A training set of N originals and K more samples, with its compute-matched control; see `augment`.
+
+    x: (N + K, *shape), the originals in their order, then the others in the order of their originals.
+    source: (N + K,) int64, the original that each sample comes from: 0..N-1, then those of the others.
+        Labels of the originals are those of the set as `labels[source]`.
+    is_uae: (N + K,) bool, whether a sample is an adversarial example.
+    result: the attack on the N originals.
+    """
+
+    x: Tensor
+    source: Tensor
+    is_uae: Tensor
+    result: AttackResult
+
+    @property
+    def control(self) -> Tensor:
+        """(N + K, *shape), the same set with each example replaced by its original.
+
+        Training on it takes as many gradient steps as on `x`, with the same batch size and epochs. An
+        augmentation that helps beats this control, not only the model before it.
+        """
+        return self.x[self.source]
+
+    def save(self, path: str | Path, **more: Tensor) -> None:
+        """Write a safetensors file with `x`, `control`, `source` and `is_uae`, whole or not at all.
+
+        more: further tensors by name, such as labels.
+        """
+        tensors = {"x": self.x, "control": self.control, "source": self.source, "is_uae": self.is_uae} | more
+        cpu = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
+        arrays = {k: (t.float() if t.is_floating_point() else t).numpy() for k, t in cpu.items()}
+        storage.write_tensors(path, arrays, self.result.metadata)
+
+
+def augment(
+    model: nn.Module | Callable[[Tensor, Tensor], Tensor],
+    x: Tensor,
+    attack: Callable[..., AttackResult] | None = None,
+    *,
+    replicate: bool = False,
+    **options: Any,
+) -> Augmented:
+    """Attack a model on its training data, and add the successful examples to them (section 5.1).
+
+    model: an autoencoder, (N, *shape) -> (N, *shape), whose reconstruction error must not rise; or a loss
+        (x_adv, x) -> (N,), such as `uae.losses.Contrastive(encoder)`.
+    x: (N, *shape), the originals, floats within the attack's bounds.
+    attack: `uae.MinMaxAttack()`, with the paper's words, unless given.
+    replicate: where the attack fails, add the original again, as the paper does: K is N. Otherwise K is the
+        number of successes.
+    options: those of the attack's call: `seed`, `index`, `progress`, `resume`, `tag`.
+
+    Raises ValueError, naming the sample, where the attack does: values out of bounds or not finite, a model
+    in training mode, a loss of the wrong shape or one that is no function of each sample.
+
+    >>> import torch, uae
+    >>> model = torch.nn.Linear(4, 4).eval()
+    >>> found = uae.augment(model, torch.rand(8, 4), uae.MinMaxAttack(steps=2, mi=None), seed=0)
+    >>> found.x.shape == found.control.shape
+    True
+    """
+    loss = uae.losses.Reconstruction(model) if isinstance(model, nn.Module) else model
+    # By `uae`, as a stranger would: trainings use this module, and do not depend on the attacks' code.
+    result = (attack or uae.MinMaxAttack())(loss, x, **options)
+    return of_attack(x, result, replicate)
+
+
+def of_attack(x: Tensor, result: AttackResult, replicate: bool = False) -> Augmented:
+    """The augmented set of originals x (N, *shape) and an attack's result on them; see `augment`.
+
+    Raises ValueError where the result is of other samples.
+    """
+    if result.adv.shape != x.shape:
+        raise ValueError(f"the attack has shape {tuple(result.adv.shape)}, the originals {tuple(x.shape)}")
+    success = result.success.to(x.device)
+    kept = torch.arange(len(x), device=x.device)
+    added = kept if replicate else kept[success]
+    source = torch.cat([kept, added])
+    is_uae = torch.cat([torch.zeros_like(success), success[added]])
+    # With on_failure="best" a failure is altered, too: it is no example, and its original takes its place.
+    found = torch.where(is_uae.view(-1, *[1] * (x.dim() - 1)), result.adv.to(x)[source], x[source])
+    return Augmented(found, source, is_uae, result)
