@@ -112,10 +112,3 @@ def test_the_report_takes_its_scale_from_the_folder(here):
     assert "This is the preview" in Path("a.html").read_text()
     run("report", save("paper"), "--out", "b.html", "--fill", "none")
     assert "<b>Reproduction</b>" in Path("b.html").read_text()
-
-
-@pytest.mark.parametrize("command", ["render", "report", "verify", "config"])
-def test_help_has_examples_that_are_commands(command):
-    text = run(command, "--help").stdout
-    examples = [line.strip() for line in text.partition("Examples:")[2].splitlines() if line.strip()]
-    assert examples and all(line.startswith(f"uae {command}") for line in examples)

@@ -144,7 +144,7 @@ def test_the_version_and_settings_that_are_no_json():
     assert shown.stdout.strip() == metadata.version("uae-repro")
     command = [uae_command, "run", "{steps: 3}"]
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert refused.returncode == 2 and "JOBS" in refused.stderr and "no JSON" in refused.stderr
+    assert refused.returncode == 2 and "JOBS" in refused.stderr and "not JSON" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from uae.config import ROOT, gpu, load
 from uae.data import catalogue
 from uae.errors import ConfigError
 from uae.paper import filling
-from uae.paper.layouts import items, layouts, wanted
+from uae.paper.layouts import items, shows
 from uae.sources import of as sources
 
 if workflow.is_main_process and ROOT.resolve() != Path.cwd().resolve():
@@ -109,14 +109,12 @@ def every(experiment, suffixes=(".json",)):
 
 
 def shown_in(item):
-    """The records that a table or figure shows: experiment/dataset/model/method/seed."""
+    """The records that a table or figure shows."""
     if item in items()["tables"]:
-        experiment = layouts()["tables"][item].get("experiment", "reconstruction")
         records = every(items()["tables"][item])
-        return [path for path in records if wanted(item, experiment, *Path(path).parts[-4:-1])]
-    figure = items()["figures"][item]
-    models, records = figure.get("models"), every(figure["records"], (".json", ".safetensors"))
-    return [path for path in records if models is None or Path(path).parts[-3] in models]
+    else:
+        records = every(items()["figures"][item]["records"], (".json", ".safetensors"))
+    return [path for path in records if shows(item, path)]
 
 
 TABLES = [name for name in items()["tables"] if shown_in(name)]

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import logging
 import sys
 
 from rich.logging import RichHandler
 
-# They register their commands.
-from uae.cli import (  # noqa: F401
-    check,
-    data,
-    own,
-    render,
-    run,
-    streams,
-    verify,
-)
+from uae.cli import streams
 from uae.cli.common import app, console
 from uae.errors import InputError
+
+# They register their commands, which `uae --help` lists in this order.
+for name in ("own", "render", "verify", "plan", "check", "data", "run"):
+    importlib.import_module(f"uae.cli.{name}")
 
 
 def main() -> None:
@@ -27,7 +23,7 @@ def main() -> None:
     gc.disable()
     logging.basicConfig(level="WARNING", format="%(message)s", handlers=[RichHandler(console=console)])
     try:
-        streams.prepare(result_on_stdout=sys.argv[1:2] in (["config"], ["verify"]))
+        streams.prepare(result_on_stdout=sys.argv[1:2] in (["config"], ["verify"], ["plan"]))
         try:
             app(standalone_mode=True)
         finally:

@@ -1,4 +1,4 @@
-"""Whether files are whole."""
+"""`uae check`: damaged files."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from typing import Annotated
 
 import typer
 
-from uae.cli.common import USERS, app, console
+from uae.cli.common import USERS, app, console, examples
 from uae.errors import InputError
 
 
-@app.command(rich_help_panel=USERS)
+@app.command(
+    rich_help_panel=USERS,
+    epilog=examples("uae check", "uae check --scale paper", "uae check --scale reduced --delete"),
+)
 def check(
-    scale: Annotated[str, typer.Option(help="Whose files: results/<scale>.")] = "preview",
+    scale: Annotated[str, typer.Option(help="The scale, whose files are in results/<scale>.")] = "preview",
     results: Annotated[Path, typer.Option(help="The folder of all scales.")] = Path("results"),
     delete: Annotated[
-        bool, typer.Option("--delete", help="Delete what is damaged: it is made again.")
+        bool, typer.Option("--delete", help="Delete damaged files; the next run makes them again.")
     ] = False,
 ) -> None:
-    """Look for files that were truncated, emptied, changed or exchanged, and name them.
+    """Find files that were truncated, emptied, changed or exchanged.
 
-    Compares checksums, what each file says it is and was made from, tables and figures with the last
+    Compares checksums, the identity and inputs that each file states, tables and figures with the last
     complete run, raw data with the catalogue, and settings with the configuration.
     """
     from uae import check as checks
@@ -43,15 +46,16 @@ def check(
         _say(line)
     if deleted:
         names = shlex.join(map(str, deleted))
-        _say(f"{len(deleted)} deleted; make them again: snakemake --cores all {names} --config scale={scale}")
+        again = f"snakemake --cores all {names} --config scale={scale}"
+        _say(f"{len(deleted)} deleted; to make them again: {again}")
     if left and delete:
-        _say(f"{len(left)} damaged and not deleted: not a file in {folder} or {data / 'prepared'}")
+        _say(f"{len(left)} damaged and not deleted: outside {folder} and {data / 'prepared'}")
     elif left:
         options = ["--scale", scale] + ["--results", str(results)] * (results != Path("results"))
         _say(f"{len(left)} damaged; {shlex.join(['uae', 'check', *options, '--delete'])} removes them")
     if left:
         raise typer.Exit(1)
-    _say(f"{report.whole} files are as they were written")
+    _say(f"{report.whole} files are whole")
 
 
 def _say(line: str) -> None:

@@ -21,7 +21,6 @@ from uae.errors import InputError
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     invoke_without_command=True,
     help="Unsupervised adversarial examples: the method, and the stages of the reproduction.",
@@ -31,14 +30,19 @@ if not re.fullmatch("[1-9][0-9]{1,2}", os.environ.get("COLUMNS", "80"), re.ASCII
 console = Console(stderr=True)
 SECONDS_OF_SILENCE = 300  # at most, in the log of a job under way
 # The panels of `uae --help`
-USERS, STAGES = "For you", "Stages, which the workflow calls (snakemake -n -p prints their settings)"
+OWN, USERS, STAGES = "Your model and data", "The reproduction", "Called by the workflow"
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help."""
+    return "\n\n".join(["Examples:", *commands])
 
 
 def parsed(text: str) -> str:
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
-        raise typer.BadParameter(f"no JSON: {error}") from None
+        raise typer.BadParameter(f"not JSON: {error}") from None
     return text
 
 
@@ -58,12 +62,16 @@ def version(
 
 
 Made = Annotated[
-    str, typer.Option(help="JSON: by folder, the hash of its files' settings, else refused.", callback=_made)
+    str,
+    typer.Option(
+        help="JSON: by folder, the hash of its files' settings. Files made with other settings are refused.",
+        callback=_made,
+    ),
 ]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Fill = Annotated[
     str | None,
-    typer.Option(help="The scale that stands in for what is missing, or none. Default: what the scale says."),
+    typer.Option(help="The scale whose records replace missing ones, or none. Default: set by the scale."),
 ]
 Out = Annotated[Path, typer.Option(help="The file to write.", dir_okay=False)]
 
@@ -78,7 +86,7 @@ def filling_scale(results: Path, given: str | None) -> str | None:
     if given == "none":
         return None
     if not (results.parent / given / "records").is_dir():
-        raise InputError(f"--fill {given}: there are no records under {results.parent / given}")
+        raise InputError(f"--fill {given}: no records under {results.parent / given}")
     return given
 
 

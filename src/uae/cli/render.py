@@ -10,28 +10,31 @@ from typing import Annotated
 import typer
 
 from uae.cli import scales
-from uae.cli.common import USERS, Fill, Out, app, filling_scale
+from uae.cli.common import USERS, Fill, Out, app, examples, filling_scale
 from uae.errors import InputError
 
 Scale = Annotated[
     str | None,
-    typer.Option(help="Whose records. Default: the largest scale that has some; the answer names it."),
+    typer.Option(help="The scale of the records. Default: the largest scale that has records."),
 ]
 
 
 @app.command(
     rich_help_panel=USERS,
-    epilog="Examples:\n\n"
-    "uae render table4\n\n"
-    "uae render table4 --compact --out my-paper\n\n"
-    "uae render figure5 --out my-paper --width 3.25 --style ieee\n\n"
-    "uae render table4 results/preview/records/reconstruction",
+    epilog=examples(
+        "uae render table4",
+        "uae render table4 --compact --out my-paper",
+        "uae render figure5 --out my-paper --width 3.25 --style ieee",
+        "uae render table4 results/preview/records/reconstruction",
+    ),
 )
 def render(
     what: Annotated[str, typer.Argument(help="A table or a figure: table4, figure5, …")],
     inputs: Annotated[
         list[Path] | None,
-        typer.Argument(help="A table's records or their folder, a figure's files; else those of the scale."),
+        typer.Argument(
+            help="The table's records or their folder, or the figure's files. Default: those of the scale."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path(),
     scale: Scale = None,
@@ -74,14 +77,14 @@ def _listed(paths: list[Path]) -> str:
 
 @app.command(
     rich_help_panel=USERS,
-    epilog="Examples:\n\n"
-    "uae report results/paper --out report.html\n\n"
-    "uae report results/preview --out report.html",
+    epilog=examples(
+        "uae report results/paper --out report.html", "uae report results/preview --out report.html"
+    ),
 )
 def report(
     results: Annotated[Path, typer.Argument(help="The scale's folder, results/<scale>.")],
     out: Out,
-    scale: Annotated[str | None, typer.Option(help="Its name, if not the folder's.")] = None,
+    scale: Annotated[str | None, typer.Option(help="The scale's name, if it is not the folder's.")] = None,
     fill: Fill = None,
     captions: Annotated[
         Path | None, typer.Option(help="Folder of captions, <name>.rst. Default: the workflow's.")
@@ -101,22 +104,24 @@ def report(
 
 @app.command(
     rich_help_panel=USERS,
-    epilog="Examples:\n\nuae config --scale paper\n\nuae config --scale reduced --configfile mine.yaml",
+    epilog=examples("uae config --scale paper", "uae config --scale reduced --configfile mine.yaml"),
 )
 def config(
     scale: Annotated[
-        str | None, typer.Option(help="preview, reduced, paper, or a scale file; else what the files say.")
+        str | None, typer.Option(help="preview, reduced, paper, or a scale file. Default: set by the files.")
     ] = None,
     configfile: Annotated[
         list[Path] | None,
-        typer.Option(help="Settings on top of the scale's; given several times, the later win."),
+        typer.Option(
+            help="Settings that override the scale's. Of several files, the later override the earlier."
+        ),
     ] = None,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON schema of the files instead.")
     ] = False,
     keys: Annotated[bool, typer.Option("--keys", help="Print the meaning of every key instead.")] = False,
 ) -> None:
-    """Print the configuration of a scale, checked."""
+    """Check the configuration of a scale and print it."""
     from uae import config as configuration
     from uae.config import document
 

@@ -9,18 +9,21 @@ from typing import Annotated, Any
 
 import typer
 
-from uae.cli.common import STAGES, Device, Made, app, bar, parsed
+from uae.cli.common import STAGES, Device, Made, app, bar, examples, parsed
 
 
-@app.command(rich_help_panel=STAGES)
+@app.command(
+    rich_help_panel=STAGES,
+    epilog=examples("uae run '[]'") + "\n\n`snakemake -n -p` prints the call of each job.",
+)
 def run(
     jobs: Annotated[
-        str, typer.Argument(help="JSON list of jobs, see uae.plan.Job.", metavar="JOBS", callback=parsed)
+        str, typer.Argument(help="A JSON list of jobs, see uae.plan.Job.", metavar="JOBS", callback=parsed)
     ],
     device: Device = "cpu",
     made: Made = "{}",
 ) -> None:
-    """Train, attack or evaluate: make the files of some jobs, one after the other."""
+    """Train, attack or evaluate: run jobs one after another, each of which writes a file."""
     for job in json.loads(jobs):
         output = Path(job["output"])
         stage = importlib.import_module(f"uae.stages.{job['stage']}")

@@ -1,4 +1,4 @@
-"""`uae verify`: the paper's claims against the records of a scale."""
+"""`uae verify`: the paper's claims, tested on the records of a scale."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from uae.cli import scales
-from uae.cli.common import USERS, Fill, app, console
+from uae.cli.common import USERS, Fill, app, console, examples
 from uae.cli.render import Scale
 from uae.errors import InputError
 
@@ -28,21 +28,23 @@ COLOURS = {
 
 @app.command(
     rich_help_panel=USERS,
-    epilog="Examples:\n\n"
-    "uae verify\n\n"
-    "uae verify --scale preview\n\n"
-    "uae verify --scale paper --strict --format markdown",
+    epilog=examples(
+        "uae verify", "uae verify --scale preview", "uae verify --scale paper --strict --format markdown"
+    ),
 )
 def verify(
     scale: Scale = None,
     results: Annotated[Path, typer.Option(help="The folder of all scales.")] = Path("results"),
     fill: Fill = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 1 unless every claim of the paper reproduced.")
+        bool, typer.Option("--strict", help="Exit with 1 unless every claim reproduced.")
     ] = False,
     output: Annotated[str, typer.Option("--format", help="table, json or markdown.")] = "table",
 ) -> None:
-    """Each claim of the paper on the records: reproduced, partly, inconclusive, not reproduced or not run."""
+    """Test each claim of the paper on the records.
+
+    The verdicts: reproduced, partly, inconclusive, not reproduced, no perturbation, not run.
+    """
     from uae.paper import claims, filling, verdicts
 
     if output not in ("table", "json", "markdown"):
@@ -58,7 +60,7 @@ def verify(
         print(markdown(by_settings))
     else:
         _print(by_settings, scale)
-    small = "; it shows that the pipeline works, not what reproduces" if scale == "preview" else ""
+    small = "; the preview shows that the pipeline works, not what reproduces" if scale == "preview" else ""
     console.print(f"{len(loaded)} records: {said}{small}", highlight=False)
     bad = [v for v in by_settings["paper"] if not v.claim.ours and v.verdict != claims.REPRODUCED]
     if strict and bad:

@@ -43,3 +43,13 @@ def wanted(table: str, experiment: str, dataset: str, model: str, method: str) -
         and all(fields[key] in names for key, names in layout.get("where", {}).items())
         and not any(fields[key] in names for key, names in layout.get("except", {}).items())
     )
+
+
+def shows(item: str, path: str | Path) -> bool:
+    """Whether a table or a figure shows a file of records, by the file's place in results/<scale>/records."""
+    kind, *row, _ = Path(path).as_posix().rpartition("/records/")[2].split("/")
+    if item in items()["tables"]:
+        experiment = layouts()["tables"][item].get("experiment", "reconstruction")
+        return kind == items()["tables"][item] and len(row) == 3 and wanted(item, experiment, *row)
+    figure = items()["figures"][item]
+    return kind == figure["records"] and ("models" not in figure or row[1] in figure["models"])

@@ -1,0 +1,129 @@
+"""`uae plan`: what a run would take."""
+
+from __future__ import annotations
+
+import json
+from functools import reduce
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from uae.cli.common import USERS, app, examples
+
+
+@app.command(
+    rich_help_panel=USERS,
+    epilog=examples(
+        "uae plan --scale reduced", "uae plan table4 --scale paper", "uae plan --only mnist/dense --json"
+    ),
+)
+def plan(
+    items: Annotated[
+        list[str] | None, typer.Argument(help="Tables and figures: table4 figure9. Default: all.")
+    ] = None,
+    scale: Annotated[
+        str | None, typer.Option(help="preview, reduced, paper, or a scale file. Default: set by the files.")
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Rows, as in --config only: mnist/dense, */sparse.")
+    ] = None,
+    configfile: Annotated[
+        list[Path] | None,
+        typer.Option(help="Settings that override the scale's. Of several files, the later override."),
+    ] = None,
+    results: Annotated[Path, typer.Option(help="The folder of all scales' records.")] = Path("results"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Count the jobs of a run, and their GPU and CPU hours where these were measured.
+
+    The hours come from the records in --results. Downloads, preparation and rendering are left out.
+    """
+    from uae import config
+    from uae import plan as planning
+    from uae.plan import hours
+
+    files = configfile or []
+    settings = reduce(config.merge, map(config.read_yaml, files), {})
+    settings |= {key: value for key, value in (("scale", scale), ("only", only)) if value is not None}
+    cfg = config.load(settings, files)
+    jobs = planning.plan(cfg)
+    if items:
+        jobs = _behind(jobs, items)
+    runs = hours.runs(results)
+    stages = hours.by_stage(jobs, runs)
+    devices = sorted({run.device for run in runs})
+    if as_json:
+        found = {name: _dictionary(stage) for name, stage in stages.items()}
+        print(json.dumps({"scale": cfg.name, "stages": found, "measured_on": devices}, indent=1))
+    else:
+        _print(f"Scale {cfg.name}" + f": {', '.join(items or [])}" * bool(items), stages, devices)
+
+
+def _behind(jobs: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """The jobs behind some tables and figures. Raises InputError for a name that no item has."""
+    from uae.paper import layouts, render
+
+    known = layouts.items()["tables"] | layouts.items()["figures"]
+    for name in names:
+        if name not in known:
+            raise render.unknown(name, known)
+    waiting = [
+        path
+        for path, job in jobs.items()
+        if job.stage == "evaluate" and any(layouts.shows(name, path) for name in names)
+    ]
+    found = {}
+    while waiting:
+        path = waiting.pop()
+        if path in jobs and path not in found:
+            found[path] = jobs[path]
+            waiting += jobs[path].files
+    return found
+
+
+def _dictionary(stage: Any) -> dict[str, Any]:
+    """A stage for JSON; hours are null where no job was measured on the device."""
+    found = {"jobs": stage.jobs, "measured": stage.measured, "scaled": stage.scaled}
+    for device, count in stage.counted.items():
+        found |= {f"{device}_jobs": count, f"{device}_hours": stage.hours[device] if count else None}
+    return found | {"not_measured": stage.jobs - stage.measured - stage.scaled, "rows": sorted(stage.missing)}
+
+
+def _print(title: str, stages: dict[str, Any], devices: list[str]) -> None:
+    heads = ("jobs", "GPU hours (jobs)", "CPU hours (jobs)", "measured", "scaled", "not measured")
+    table = Table("stage", title=title)
+    for head in heads:
+        table.add_column(head, justify="right")
+    for name, stage in stages.items():
+        hours = [_hours(stage.hours[device], stage.counted[device]) for device in stage.hours]
+        missing = stage.jobs - stage.measured - stage.scaled
+        table.add_row(name, str(stage.jobs), *hours, str(stage.measured), str(stage.scaled), str(missing))
+    lines = ["Hours are sums over jobs. A job that was measured on both devices counts in both columns."]
+    if any(stage.scaled for stage in stages.values()):
+        lines.append(
+            "Scaled: the job was measured in another size, and its time is multiplied by the ratio of "
+            "samples × steps."
+        )
+    if devices:
+        lines.append(f"Measured on: {'; '.join(devices)}.")
+    for name, stage in stages.items():
+        # Of records the experiments: their rows would fill a page.
+        missing = {row.partition("/")[0] if name == "evaluate" else row for row in stage.missing}
+        if missing:
+            lines.append(f"Not measured, {name}: {', '.join(sorted(missing))}.")
+    out = Console()
+    out.print(table)
+    for line in lines:
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _hours(hours: float, jobs: int) -> str:
+    """A table's cell.
+
+    >>> _hours(1489.6, 75), _hours(0.00394, 1), _hours(0, 0)
+    ('1,490 (75)', '0.0039 (1)', 'not measured')
+    """
+    return f"{hours:,.0f} ({jobs})" if hours >= 100 else f"{hours:.2g} ({jobs})" if jobs else "not measured"

@@ -1,0 +1,179 @@
+"""How long the jobs of a configuration take, from those that were measured.
+
+Every record keeps the seconds and the device of the jobs behind it. A job counts as measured if one of the
+same kind was: the same stage, data set, model, data and settings; seeds and draws do not matter. A training
+or an attack of which only another size was measured is scaled by the work: samples times steps. All else is
+not measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean
+from typing import Any, NamedTuple
+
+from uae import config, identity, records
+from uae.data import catalogue
+from uae.methods import Method
+from uae.plan import plan, seed_of
+from uae.plan.experiments import Job, prepared
+
+# The stage of a record's provenance, and the argument of the evaluation that names the stage's file
+BEHIND = {"training": "checkpoint", "attack": "uae"}
+DEVICES = ("gpu", "cpu")
+
+
+class Run(NamedTuple):
+    """A job that ran, and how long on which device."""
+
+    job: Job
+    seconds: float
+    device: str
+
+    @property
+    def kind(self) -> str:
+        return "cpu" if self.device.startswith("CPU") else "gpu"
+
+
+@dataclass
+class Hours:
+    """The jobs of a stage.
+
+    hours, counted: by device (gpu, cpu) the hours of the jobs that were measured on it, scaled ones included,
+        and how many these are. A job that was measured on both counts in both.
+    measured, scaled, missing: how many jobs were measured, how many scaled, and the others' rows.
+    """
+
+    jobs: int = 0
+    measured: int = 0
+    scaled: int = 0
+    hours: dict[str, float] = field(default_factory=lambda: dict.fromkeys(DEVICES, 0.0))
+    counted: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DEVICES, 0))
+    missing: set[str] = field(default_factory=set)
+
+
+def runs(results: Path) -> list[Run]:
+    """The jobs behind all records below a folder of scales, each file's once.
+
+    Records of settings that their scale no longer has are left out. Raises BadFile for a damaged record.
+    """
+    found: dict[str, Run] = {}
+    for scale in config.files.scales():
+        cfg = config.load({"scale": scale})
+        jobs: dict[int | None, Mapping[str, Job]] = {None: plan(cfg)}
+        for path in sorted((results / scale / "records").rglob("*.json")):
+            output = f"results/{scale}/{path.relative_to(results / scale).as_posix()}"
+            seed = None if output in jobs[None] else seed_of(output)
+            if seed not in jobs:
+                jobs[seed] = plan(cfg, seed)
+            if output in jobs[seed]:
+                for run in _behind(records.read(path), output, jobs[seed]):
+                    found.setdefault(run.job.output, run)
+    return list(found.values())
+
+
+def _behind(record: records.Record, output: str, jobs: Mapping[str, Job]) -> Iterator[Run]:
+    """The evaluation that wrote a record, and the training and the attack before it."""
+    if evaluation := record.provenance.get("evaluation"):
+        yield Run(_on(jobs[output], record), evaluation.seconds, evaluation.device)
+    for stage, argument in BEHIND.items():
+        files = jobs[output].inputs.get(argument, [])
+        files = [files] if isinstance(files, str) else files
+        if stage in record.provenance and len(files) == 1 and files[0] in jobs:
+            job, made = _on(jobs[files[0]], record), record.provenance[stage]
+            asked, used = job.settings, record.settings
+            if stage == "attack":  # a record of before the hashes has them as one block
+                used = used.get("attack", {})
+                asked = asked.get("attack", {}) | {"mi": asked.get("mine")} if "mi" in used else asked
+            if made.settings_hash == identity.hash_of(job.settings) or _agree(asked, used):
+                yield Run(job, made.seconds, made.device)
+
+
+def _on(job: Job, record: records.Record) -> Job:
+    """The job on the data that a record names, which may be fewer or more than its scale now has."""
+    if "data" not in job.inputs:
+        return job
+    return job._replace(inputs=job.inputs | {"data": prepared(record.variant)})
+
+
+def _agree(asked: Any, used: Any) -> bool:
+    """Whether two blocks of settings agree in what both name, which is something."""
+    if isinstance(asked, dict) and isinstance(used, dict):
+        both = asked.keys() & used.keys()
+        return bool(both) and all(_agree(asked[key], used[key]) for key in both)
+    return asked == used
+
+
+def by_stage(jobs: Mapping[str, Job], measured: list[Run]) -> dict[str, Hours]:
+    """The hours of each stage of a plan."""
+    exact: dict[Any, dict[str, list[float]]] = {}
+    rates: dict[Any, dict[str, list[float]]] = {}
+    for run in measured:
+        exact.setdefault(_kind(run.job), {}).setdefault(run.kind, []).append(run.seconds)
+        if work := _work(run.job):
+            kind = _kind(run.job, sized=False)
+            rates.setdefault(kind, {}).setdefault(run.kind, []).append(run.seconds / work)
+    found = {stage: Hours() for stage in ("train", "attack", "evaluate")}
+    for job in jobs.values():
+        stage, work = found[job.stage], _work(job)
+        stage.jobs += 1
+        if seconds := exact.get(_kind(job)):
+            stage.measured += 1
+        elif work and (seconds := rates.get(_kind(job, sized=False))):
+            stage.scaled += 1
+            seconds = {device: [rate * work for rate in known] for device, known in seconds.items()}
+        else:
+            stage.missing.add("/".join(_row(job)))
+            continue
+        for device, known in seconds.items():
+            stage.hours[device] += mean(known) / 3600
+            stage.counted[device] += 1
+    return found
+
+
+def _row(job: Job) -> tuple[str, ...]:
+    """The folders of a job's file below results/<scale>/checkpoints, uae or records, without its method."""
+    names = identity.names(job.output)
+    return tuple(part for part in (names.experiment, names.dataset, names.model) if part)
+
+
+def _kind(job: Job, sized: bool = True) -> tuple[Any, ...]:
+    """What must be the same in jobs that take as long; without sizes, that take as long for each sample and
+    step."""
+    names, settings = identity.names(job.output), job.settings
+    row = (job.stage, *_row(job))
+    method = (names.method,) if job.stage == "evaluate" else ()
+    data = (job.inputs.get("data"), _copies(job))
+    if sized:
+        return (*row, *method, *data, identity.hash_of(settings))
+    if job.stage == "train":
+        block = settings.get("fit", settings)
+        same = [settings["network"], settings["arguments"], block.get("batch_size")]
+    else:
+        same = {key: value for key, value in settings.items() if key not in ("attack", "settings", "images")}
+    return (*row, json.dumps(same, sort_keys=True))
+
+
+def _copies(job: Job) -> int:
+    """How many samples a training sees for each original."""
+    method = identity.names(job.output).method
+    return 1 + Method(method).rounds if job.stage == "train" and method != "original" else 1
+
+
+def _work(job: Job) -> float:
+    """Samples times steps (of a training: times epochs, and the passes of an adversary), up to a factor that
+    is the same in jobs of a kind; 0 where the size is not known."""
+    settings = job.settings
+    if job.stage == "evaluate":
+        return 0.0
+    entry, limit = catalogue.lookup(Path(job.inputs["data"]).stem)
+    transformed = catalogue.parse(Path(job.inputs["data"]).stem).transformed
+    samples = (limit or entry.train) * (1 + transformed)
+    if job.stage == "train":
+        epochs = settings.get("fit", settings).get("epochs", 0)
+        return samples * _copies(job) * epochs * (1 + (settings.get("adversary") or {}).get("steps", 0))
+    block = settings["settings"] if "images" in settings else settings["attack"]
+    return settings.get("images", samples) * block.get("steps", 0)
