@@ -329,10 +329,23 @@ def test_the_command_lines_texts_are_numbers():
     assert cfg.robustness.models["mnist"]["classifier"].eps == [8 / 255, 16 / 255, 0.1]
 
 
-def test_a_run_says_its_scale_and_rows():
-    summary = plan.summary(config.load({"scale": str(TINY), "only": "*/dense,svhn/*"}))
-    assert summary == "Scale tiny: 2 rows (mnist/dense, svhn/sparse)"
-    every = plan.summary(config.load({"scale": str(TINY)}))
-    assert every.startswith("Scale tiny: ") and every.endswith("mnist/convolutional, svhn/sparse, ...)")
-    frozen = plan.summary(config.load({"scale": "paper", "records": "frozen"}))
-    assert frozen == "Scale paper, frozen records: nothing but rendering"
+def said(**settings):
+    cfg = config.load(settings)
+    return plan.summary(cfg, plan.plan(cfg), "cpu").split("; ")
+
+
+def test_a_run_says_its_scale_rows_device_data_and_reductions():
+    rows, device, *more = said(scale=str(TINY), only="*/dense,svhn/*")
+    assert (rows, device) == ("Scale tiny: 2 rows (mnist/dense, svhn/sparse)", "device cpu")
+    assert more[0] == "reduced data mnist-5k@40, mnist-5k@60"
+    assert said(scale=str(TINY))[0].endswith("mnist/convolutional, svhn/sparse, ...)")
+    # The paper's data and settings; a part of the data; other settings
+    assert said(scale="paper", only="mnist/dense")[1:] == ["device cpu", "data mnist"]
+    part = said(scale="paper", only="mnist/dense", train_limit=500)
+    assert part[2:] == ["reduced data mnist@500"]
+    short = said(scale="paper", only="mnist/dense", models={"dense": {"lr": 0.5}})
+    jobs = plan.plan(config.load({"scale": "paper", "only": "mnist/dense"})).values()
+    trainings = sum(job.stage == "train" for job in jobs)
+    assert short[3:] == [f"{trainings} of {len(jobs)} jobs with other settings than scale paper"]
+    frozen = said(scale="paper", records="frozen")
+    assert frozen == ["Scale paper, frozen records: tables and figures are rendered only"]

@@ -24,7 +24,8 @@ def test_the_layers_of_a_run_win_in_their_order(folder):
 
     def rows(*arguments):
         run = folder.run("snakemake", "-n", "raw_mnist", "--cores", "1", *arguments)
-        return next(line for line in (run.stdout + run.stderr).splitlines() if line.startswith("Scale "))
+        said = (run.stdout + run.stderr).splitlines()
+        return next(line.partition(";")[0] for line in said if line.startswith("Scale "))
 
     both = ("--configfile", *map(str, files))
     assert rows().startswith("Scale preview: ") and rows().endswith("...)")

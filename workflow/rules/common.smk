@@ -37,12 +37,6 @@ GPU = int(DEVICE == "cuda")
 # PyTorch takes as many threads, on which the last digits depend: records name them.
 THREADS = max(1, (workflow.cores or 1) // 4) if not GPU else 1
 
-if workflow.is_main_process:
-    logger.info(plan.summary(cfg))
-    if cfg.records == "live":
-        none = cfg.device == "auto" and not GPU
-        logger.info("No GPU found: everything runs on the CPU." if none else f"Device: {DEVICE}")
-
 
 wildcard_constraints:
     scale=cfg.name.replace(".", r"\."),
@@ -55,6 +49,10 @@ wildcard_constraints:
 
 
 PLAN = plan.plan(cfg)  # the jobs of the configuration, by the file that each makes
+
+if workflow.is_main_process:
+    logger.info(plan.summary(cfg, PLAN, DEVICE + " (no GPU found)" * (cfg.device == "auto" and not GPU)))
+
 RUN = "uae run {params.jobs:q} --made {params.made:q} --device {resources.device} > {log} 2>&1"
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 import graphlib
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from uae import identity
-from uae.config import Config
+from uae.config import Config, load
+from uae.data import catalogue
 from uae.plan.classifiers import supervised
 from uae.plan.experiments import Job, Plan
 
@@ -30,13 +32,33 @@ def plan(cfg: Config, seed: int | None = None) -> dict[str, Job]:
     return found.jobs
 
 
-def summary(cfg: Config) -> str:
-    """What a run is of, in a line: a second `--config` replaces the first without a word."""
+def summary(cfg: Config, planned: dict[str, Job], device: str) -> str:
+    """Scale, rows, device, data and reductions, in a line. A second `--config` silently replaces the first.
+
+    planned: the jobs of cfg.  device: the words for it.
+    """
     if cfg.records == "frozen":
-        return f"Scale {cfg.name}, frozen records: nothing but rendering"
+        return f"Scale {cfg.name}, frozen records: tables and figures are rendered only"
     rows = ["/".join(row) for row in cfg.asked_for(cfg.every_row())]
     first = ", ".join(rows[:3] + ["..."] * (len(rows) > 3))
-    return f"Scale {cfg.name}: {len(rows)} row" + "s" * (len(rows) != 1) + f" ({first})"
+    parts = [
+        f"Scale {cfg.name}: {len(rows)} row" + "s" * (len(rows) != 1) + f" ({first})",
+        f"device {device}",
+    ]
+    data = sorted({Path(job.inputs["data"]).stem for job in planned.values() if "data" in job.inputs})
+    for whole, words in ((True, "data"), (False, "reduced data")):
+        if names := [name for name in data if catalogue.complete(name) == whole]:
+            parts.append(f"{words} {', '.join(names)}")
+    paper = {_below(output): job.settings for output, job in plan(load({"scale": "paper"})).items()}
+    other = sum(paper.get(_below(output), job.settings) != job.settings for output, job in planned.items())
+    if other:
+        parts.append(f"{other} of {len(planned)} jobs with other settings than scale paper")
+    return "; ".join(parts)
+
+
+def _below(output: str) -> str:
+    """The part of a path below results/<scale>."""
+    return output.split("/", 2)[2]
 
 
 def seed_of(output: str) -> int | None:
