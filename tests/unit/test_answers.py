@@ -42,7 +42,7 @@ def here(tmp_path, monkeypatch):
         (
             ["preview", "paper"],
             "paper",
-            "scale paper, what it lacks from reduced (others with records: preview)",
+            "scale paper, missing records from reduced (others with records: preview)",
         ),
         (["preview", "reduced"], "paper", "from reduced (others with records: reduced, preview)"),
         (["mine"], "mine", "scale mine"),
@@ -95,7 +95,7 @@ def test_a_mistyped_item_has_a_suggestion(here, wrong, meant):
     ("arguments", "text"),
     [
         (["verify", "--scale", "papre"], "no records; did you mean --scale paper?"),
-        (["verify", "--format", "jsn"], "none of table, json, markdown; did you mean json?"),
+        (["verify", "--format", "jsn"], "not one of table, json, markdown; did you mean json?"),
         (["render", "figure5", "--compact"], "figure5 is a figure: --compact is for tables"),
         (["render", "seeds", "--compact"], "seeds: the paper has none of its numbers"),
     ],

@@ -44,7 +44,7 @@ def test_a_bad_value_names_its_sample(model, value, message):
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (images(0), r"shape \(0, 1, 8, 8\): need \(N, ...\), none of them 0"),
+        (images(0), r"shape \(0, 1, 8, 8\): need \(N, ...\) without an empty axis"),
         (torch.rand(2, 0), r"shape \(2, 0\)"),
         ((images() * 255).byte(), "torch.uint8: need floating point"),
         (torch.rand(3), r"shape \(3,\)"),

@@ -126,7 +126,7 @@ def test_another_attack_or_half_a_file_is_not_taken(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         minmax(resume=path, tag="a", progress=until(7, seen))
     assert seen[4:] == [2, 4, 6, 7]
-    assert "x.partial" in caplog.text and "starts again" in caplog.text
+    assert "x.partial" in caplog.text and "restarts" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_job_that_another_process_still_makes_is_refused(tmp_path):
         tmp_path / "elsewhere" / ".." / "new" / target.name,
         tmp_path / "link.safetensors",
     ):
-        with pytest.raises(InputError, match=rf"set.safetensors: process {left.pid} is making it"):
+        with pytest.raises(InputError, match=rf"set.safetensors: process {left.pid} is writing it"):
             resuming(spelling, ATTACK, clock)
     resuming(tmp_path / "new" / "other.safetensors", ATTACK, clock)
     left.communicate(b"\n")

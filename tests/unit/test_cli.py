@@ -153,7 +153,7 @@ def test_the_version_and_settings_that_are_no_json():
         (["--model", "mine:broken", "--data", "images.npz"], "--model 'mine:broken': KeyError"),
         (
             ["--model", "mine:autoencoder", "--data", "images.npz", "--checkpoint", "mine.py"],
-            "mine.py: no whole safetensors file",
+            "mine.py: not a complete safetensors file",
         ),
         (["--model", "mine", "--data", "images.npz"], "write it as module:callable"),
         (["--model", "nowhere:f", "--data", "images.npz"], "No module named 'nowhere'"),
@@ -271,7 +271,7 @@ def test_a_file_that_holds_no_images_is_named(folder, name, message):
 
 
 @pytest.mark.parametrize(
-    ("device", "message"), [("gpu", "'gpu' is none of cpu, cuda"), ("cuda", "cuda: PyTorch finds no GPU")]
+    ("device", "message"), [("gpu", "'gpu' is not one of cpu, cuda"), ("cuda", "cuda: PyTorch finds no GPU")]
 )
 def test_a_device_that_is_not_there_is_named(monkeypatch, device, message):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -384,7 +384,7 @@ def test_features_of_one_s_own_work_and_are_saved_by_name(tmp_path):
     result = uae.MinMaxAttack(steps=2, mi=mine)(losses.Reconstruction(convolutional()), images())
     result.save(tmp_path / "x.safetensors")
     assert uae.AttackResult.load(tmp_path / "x.safetensors").metadata["attack"]["mi"]["samples"] == "halves"
-    with pytest.raises(ValueError, match=r"samples: 'net.0' is none of ConvolutionOutput\('layer'\)"):
+    with pytest.raises(ValueError, match=r"samples: 'net.0' is not one of ConvolutionOutput\('layer'\)"):
         uae.MINE(samples="net.0")
 
 
@@ -571,5 +571,5 @@ def test_what_is_left_of_another_model_is_not_gone_on_from(tmp_path, monkeypatch
     scale = 1.01
     with caplog.at_level(logging.WARNING):
         found = attack(loss, x, resume=path, tag="a")
-    assert "x.partial" in caplog.text and "starts again" in caplog.text
+    assert "x.partial" in caplog.text and "restarts" in caplog.text
     assert torch.equal(found.adv, attack(loss, x).adv)

@@ -111,7 +111,7 @@ def test_the_released_preset_adds_successes_alone(folder):
         ("autoencoder", ["--array", "bad"], "sample 0: a value of"),
         ("autoencoder", ["--array", "z"], "x.npz: lacks z"),
         ("autoencoder", ["--objective", "max"], "--objective 'max'"),
-        ("autoencoder", ["--preset", "ours"], "--preset 'ours' is none of paper, released"),
+        ("autoencoder", ["--preset", "ours"], "--preset 'ours' is not one of paper, released"),
         ("training", [], "training mode"),
         ("classifier", ["--objective", "margin", "--labels", "z"], "x.npz: lacks z"),
     ],

@@ -219,7 +219,7 @@ def test_weights_that_are_tied_are_read_however_they_were_written(folder, how):
     ("change", "message"),
     [
         (lambda state: state.pop("enc.bias"), "w.safetensors: it lacks enc.bias$"),
-        (lambda state: state.update(more=torch.ones(1)), "it has, and the model lacks, more$"),
+        (lambda state: state.update(more=torch.ones(1)), "it has weights that the model lacks: more$"),
         (
             lambda state: state.update({"enc.bias": torch.ones(3)}),
             "RuntimeError: .*size mismatch for enc.bias",
@@ -275,11 +275,11 @@ def inputs(folder):
         ("pipe.safetensors", "is a folder, device or pipe"),
         ("later.safetensors", "later.safetensors.partial is a folder, device or pipe"),
         ("kept.safetensors", "kept.safetensors.partial is a link"),
-        ("twice.safetensors", r"is --data x.safetensors \(what is done is kept there"),
+        ("twice.safetensors", r"is --data x.safetensors \(progress is saved there"),
         ("o.npz", "the result is a safetensors file; call it o.safetensors"),
         ("o", "call it o.safetensors"),
         ("/dev/null", "call it null.safetensors"),
-        ("x.npz/o.safetensors", "is no folder that can be written to"),
+        ("x.npz/o.safetensors", "is not a writable folder"),
     ],
 )
 def test_the_result_replaces_nothing_that_it_should_not(folder, monkeypatch, out, message):

@@ -1,4 +1,4 @@
-"""What every attack asks of its input: errors that name the sample."""
+"""Checks of every attack's input, with errors that name the sample."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from uae.attacks.result import AttackResult
 from uae.sampling import fixed
 
 IN_PLACE = (
-    "the model changes its input in place, or the loss or the features do, and would change your images: "
-    "compute on a copy, x.clone(), or say inplace=False in the layer that sees the input first"
+    "the model changes its input in place, or the loss or the features do, which would change your images: "
+    "compute on a copy, x.clone(), or set inplace=False in the layer that receives the input"
 )
 
 
 def check_settings(bounds: tuple[float, float], batch_size: int | None) -> None:
-    """Raise ValueError where a setting that every attack has is out of range."""
+    """Raise ValueError if a setting that all attacks share is out of range."""
     if not bounds[0] < bounds[1]:
         raise ValueError(f"bounds must be (low, high), got {bounds}")
     if batch_size is not None and not batch_size >= 1:
@@ -36,16 +36,16 @@ def check_counts(settings: object, *names: str) -> None:
 
 def check_call(loss: object, images: Tensor, index: Tensor | None, bounds: tuple[float, float]) -> Tensor:
     """Check images, model and labels; the samples' indices, 0..N-1 unless given, on the images' device."""
-    if torch.is_inference_mode_enabled():  # in which all gradients would be zero, without a word
+    if torch.is_inference_mode_enabled():  # all gradients would silently be zero
         raise ValueError("an attack needs gradients: call it outside torch.inference_mode()")
     check_images(images, bounds)
     check_model(loss)
     index = torch.arange(len(images)) if index is None else torch.as_tensor(index)
-    if hasattr(loss, "__len__") and len(loss) != len(images):  # a part of the labels would fit a chunk
+    if hasattr(loss, "__len__") and len(loss) != len(images):  # a chunk could silently use the wrong labels
         raise ValueError(f"the loss has labels for {len(loss)} samples: need one for each of {len(images)}")
     if index.shape != (len(images),):
         raise ValueError(f"index has shape {tuple(index.shape)}: need one index for each of {len(images)}")
-    if hasattr(loss, "check_labels"):  # those of the last chunk, too, before the first is attacked
+    if hasattr(loss, "check_labels"):  # of all chunks, before the first is attacked
         loss.check_labels(images)
     return index.to(images.device)
 
@@ -57,7 +57,7 @@ def check_images(images: Tensor, bounds: tuple[float, float]) -> None:
     if not images.is_floating_point():
         raise ValueError(f"images are {images.dtype}: need floating point values in {list(bounds)}")
     if images.ndim < 2 or images.numel() == 0:
-        raise ValueError(f"images have shape {tuple(images.shape)}: need (N, ...), none of them 0")
+        raise ValueError(f"images have shape {tuple(images.shape)}: need (N, ...) without an empty axis")
     low, high = bounds
     flat = images.detach().flatten(1)
     for bad, what in (
@@ -74,14 +74,14 @@ def check_images(images: Tensor, bounds: tuple[float, float]) -> None:
 
 
 def _exact(value: Tensor) -> str:
-    """As few digits as tell it from every other number of its type."""
+    """The shortest text that identifies the number among those of its type."""
     return str(np.float64(value.item()) if value.dtype == torch.float64 else np.float32(value.item()))
 
 
 def check_model(loss: object) -> None:
     """Raise ValueError if the loss's model is in training mode: its output would depend on the batch.
 
-    One that was exported or frozen has no mode to set: see `uae.attacks.probe`.
+    An exported or frozen model has no mode to set: see `uae.attacks.probe`.
     """
     model = getattr(loss, "model", None)
     if not isinstance(model, torch.nn.Module) or fixed(model):
@@ -114,7 +114,7 @@ def check_features(values: Tensor, x: Tensor, what: str) -> None:
 
 
 def check_untouched(x: Tensor, images: Tensor) -> None:
-    """Raise ValueError where a model has changed the copy x of the images."""
+    """Raise ValueError if a model has changed the copy x of the images."""
     if not torch.equal(x, images):
         raise ValueError(IN_PLACE)
 
@@ -128,7 +128,7 @@ def check_finite(values: Tensor, index: Tensor, what: str) -> None:
 
 
 def gradient(values: Tensor, x: Tensor, weights: Tensor | None = None) -> Tensor:
-    """By x of the sum of values, weighted or not: zeros where the values do not depend on x at all."""
+    """The gradient by x of the (weighted) sum of values; zeros if the values do not depend on x."""
     if not values.requires_grad:
         return torch.zeros_like(x)
     total = values.sum() if weights is None else values
@@ -137,7 +137,7 @@ def gradient(values: Tensor, x: Tensor, weights: Tensor | None = None) -> Tensor
 
 
 def report_zero_gradients(log: logging.Logger, result: AttackResult) -> None:
-    """Count in the metadata the samples whose gradient was zero at every iterate; warn of the failed ones."""
+    """Count in the metadata the samples with a zero gradient at every iterate; warn about failed ones."""
     result.metadata["zero_gradients"] = int(result.zero_gradient.sum())
     stuck = result.index[result.zero_gradient & ~result.success].tolist()
     if stuck:

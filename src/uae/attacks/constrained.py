@@ -1,4 +1,4 @@
-"""What the attacks under a criterion share: the way through the samples chunk by chunk."""
+"""The loop over chunks of samples that the attacks under a criterion share."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from uae.sampling import CPU_SAMPLES, ConvolutionOutput, Features, RandomSamplin
 
 log = logging.getLogger(__name__)
 
-# What is done is saved after this long, and so seldom that saving takes this share of the time at most
+# Progress is saved after this long, and rarely enough that saving takes at most this share of the time
 SECONDS_BETWEEN_SAVES = 10.0
 SAVING_SHARE = 0.05
-# Pixels times steps of a batch on a CPU, at most: 64 of MNIST's images through Table 3's 9,000 steps, some
-# minutes. A kill costs the batches that are under way.
+# At most so many pixels times steps in a batch on a CPU: 64 MNIST images for Table 3's 9,000 steps, minutes
+# of work. An interruption loses the current batches.
 PIXEL_STEPS = 64 * 784 * 9000
 
 
@@ -59,17 +59,17 @@ class ConstrainedAttack(Settings):
         progress: called with (samples done, samples in all); in a long attack also within a chunk, and
             from that chunk's thread.
         trace: also follow the attack: see the result's `trace` and `stationarity`.
-        resume: a file that holds the chunks done, in float32, while the attack runs. If it exists when the
-            attack starts, the attack goes on from there. The caller deletes it in the end.
-        tag: names the model, and whatever else the loss holds. A file left under another tag or by an
-            attack of other images, indices, seed or settings is not used, nor is half a file.
+        resume: a file that holds the finished chunks, in float32, while the attack runs. If it exists when
+            the attack starts, the attack resumes from it. The caller deletes it at the end.
+        tag: names the model, and whatever else the loss holds. A file with another tag, of other images,
+            indices, seed or settings, or a truncated file is not used.
         Raises ValueError naming the sample for values that are not finite or out of bounds, a loss
         of the wrong shape or not finite, a model in training mode, or K < 2 compressed samples; and for a
         loss or features that are no function of each sample or change their input (`uae.attacks.probe`).
         The images, and the networks that the loss holds, are left as they were found.
         """
         if resume is not None and not tag:
-            raise ValueError(f"resume={resume} needs a tag, or it could go on from another attack's samples")
+            raise ValueError(f"resume={resume} needs a tag; without one it could resume another attack")
         with left_as_found(loss):
             with probe.of_any_batch_size(loss):
                 index = checks.check_call(loss, images, index, self.bounds)
@@ -102,7 +102,7 @@ class ConstrainedAttack(Settings):
         call: dict[str, str],
         left: AttackResult | None,
     ) -> list[AttackResult]:
-        """The result in parts: what was `left`, and `size` samples at a time."""
+        """The result in parts: `left`, then `size` samples at a time."""
         parts = [] if left is None else [left]
         before = sum(map(len, parts))
         chunks = [slice(at, min(at + size, len(images))) for at in range(before, len(images), size)]
@@ -110,7 +110,7 @@ class ConstrainedAttack(Settings):
 
         def work(context: tuple[Loss, Features | None], rows: slice, stop: threading.Event) -> AttackResult:
             own, features = context
-            x = images[rows].clone()  # whatever a model does to it, the caller's stay as they are
+            x = images[rows].clone()  # the model may change it; the caller's images stay as they are
             problem = Problem(self, part_of(own, rows), x, seed, index[rows], features, stop)
             steps = self.total_steps + 1
             kept = Incumbents(
@@ -136,7 +136,7 @@ class ConstrainedAttack(Settings):
         raise NotImplementedError
 
     def _digest(self, images: Tensor, index: Tensor, seed: int, trace: bool) -> str:
-        """SHA-256 of all that decides on the result but the loss."""
+        """SHA-256 of everything except the loss that determines the result."""
         settings = self._settings() | {"batch_size": None}
         content = hashlib.sha256(f"{type(self).__name__} {settings} {seed} {trace}".encode())
         for tensor in (images, index):
@@ -145,7 +145,7 @@ class ConstrainedAttack(Settings):
         return content.hexdigest()
 
     def _settings(self) -> dict[str, Any]:
-        """For the metadata; a sampler of the user's own is there by its name."""
+        """The settings for the metadata; a user-defined sampler is represented by its name."""
         samples = getattr(self.mi, "samples", None)
         if samples is None or isinstance(samples, ConvolutionOutput | RandomSampling):
             return dataclasses.asdict(self)
@@ -165,15 +165,15 @@ class ConstrainedAttack(Settings):
         return samples.bind(model, images, seed)
 
     def _batches(self, loss: Loss, images: Tensor, features: Features | None) -> tuple[int, int]:
-        """How many batches at once, and of how many samples.
+        """The number of parallel batches, and of samples in each.
 
-        As many samples as fit the memory to spend: 512 MiB, or a third of a GPU's free memory up to 8 GiB.
-        More would not fill a GPU better, and jobs can share one. On the CPU no more than the features ask
-        for, since more would leave the cache, and fewer in a long attack (a kill costs whole batches); of
-        several threads' batches all have one size.
+        A batch has as many samples as fit the memory budget: 512 MiB, or a third of a GPU's free memory up to
+        8 GiB. A larger batch would not use a GPU better, and jobs can share one. On the CPU the features
+        limit the size, because a larger batch would not fit the cache; in a long attack batches are smaller,
+        because an interruption loses whole batches. The batches of several threads have the same size.
         """
         budget, most = 2**29, CPU_SAMPLES if features is None else features.cpu_samples
-        if features is None or features.threaded:  # random sampling's matrices go by once for each batch
+        if features is None or features.threaded:  # random sampling reads its matrices once a batch
             most = min(most, max(threads.FEWEST, PIXEL_STEPS // (self.total_steps * images[0].numel())))
         if images.device.type == "cuda":
             budget, most = min(torch.cuda.mem_get_info(images.device)[0] // 3, 2**33), len(images)
@@ -198,24 +198,24 @@ class ConstrainedAttack(Settings):
 
 
 def _left(resume: Path, call: dict[str, str], loss: Loss, images: Tensor, size: int) -> AttackResult | None:
-    """The samples that an earlier call had done, as one part; None where the file is not of this one."""
+    """The samples that an earlier call finished, as one part; None if the file belongs to another attack."""
     if not resume.exists():
         return None
     try:
         part = AttackResult.load(resume)
     except BadFile as error:
-        log.warning("%s; the attack starts again", error)
+        log.warning("%s; the attack restarts", error)
         return None
     if any(part.metadata.get(key) != value for key, value in call.items()):
         return None
     tensors = {name: tensor.to(images.device) for name, tensor in part.tensors().items()}
-    # The tag may not know all that the model computes with. This takes a pass of the hundreds of an attack.
+    # The tag may not cover all state of the model. This check takes one pass of the hundreds of an attack.
     for start in range(0, len(part), size):
         rows = slice(start, min(start + size, len(part)))
         x = images[rows].clone()
         with torch.no_grad():
             clean = part_of(loss, rows)(x, x)
         if not probe.agree(clean, tensors["loss_clean"][rows], x):
-            log.warning("%s: of a model whose loss was another; the attack starts again", resume)
+            log.warning("%s: made with a model of another loss; the attack restarts", resume)
             return None
     return AttackResult(**tensors, metadata=part.metadata)

@@ -16,13 +16,13 @@ from uae.attacks.problem import Incumbents, Problem
 class PenaltyAttack(ConstrainedAttack):
     """The baseline of section 5.2: `searches` searches of `steps` steps, all samples at once.
 
-    c0, lower, upper: the first c and the bounds of the search, each sample's own from then on.
-    restart_critic: each search begins with the first critic, too, as it does with the first delta: the
-        authors' code. Else the critic is kept through all searches, as Algorithm 3 can be read, which
+    c0, lower, upper: the first c and the bounds of the search, which then differ by sample.
+    restart_critic: each search starts with the first critic, as it starts with the first delta (the authors'
+        code). Otherwise the critic is kept through all searches, which is another reading of Algorithm 3: it
         initialises nothing within its loop.
     The other settings are those of `ConstrainedAttack`.
 
-    A search counts as a success if one of its own iterates is one, as in the method of Carlini and
+    A search counts as a success if one of its iterates is a success, as in the method of Carlini and
     Wagner that appendix C follows. (Algorithm 3 asks this of the best iterate of all searches: after
     the first success c could only fall.)
     """

@@ -1,7 +1,7 @@
-"""Before an attack: whether the loss and the features are functions of each sample, and spare their input.
+"""Checks before an attack: the loss and the features are functions of each sample and keep their input.
 
 An attack compares the losses of one sample in their sixth digit, over many calls and in batches of any size.
-A model that draws random numbers, keeps state or normalises by its batch gives it successes that are none.
+With a model that draws random numbers, keeps state or normalises by its batch it reports false successes.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from uae.attacks.threads import Loss
 from uae.sampling import Features, fixed
 
 EPS = torch.finfo(torch.float32).eps
-FEATURE_SAMPLES = 4  # enough: features know nothing of a sample but its values
+FEATURE_SAMPLES = 4  # enough: features depend on a sample's values only
 
 
 def probe_loss(loss: Loss, x: Tensor, index: Tensor) -> None:
     """Raise ValueError naming the sample unless the loss is a function of each of the samples x (N, ...).
 
-    x: an attack's first chunk, of which loss and memory are known to take all at once. The loss is called
-    on all of it twice, with other samples in every second row, and on the first sample alone.
+    x: an attack's first chunk, which fits the memory as a whole. The loss is called on all of it twice, with
+    other samples in every second row, and on the first sample alone.
     """
 
     def values(x_adv: Tensor, x: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def probe_loss(loss: Loss, x: Tensor, index: Tensor) -> None:
         return
     alone = _spared(part_of(loss, slice(0, 1)), point[:1], x[:1])
     if isinstance(alone, Tensor) and alone.shape == found.shape and not hasattr(loss, "subset"):
-        return  # it holds something for each sample, and all of them are in this chunk
+        return  # it holds a value for each sample, and all samples are in this chunk
     checks.check_loss(alone, 1)
     _compare_alone(found, alone, x, index, "the loss")
 
@@ -64,14 +64,14 @@ def probe_features(features: Features, x: Tensor, index: Tensor) -> None:
             (gradient,) = torch.autograd.grad(found.sum(), leaf, allow_unused=True)
     if gradient is None:
         raise ValueError(
-            f"{what}: it has no gradient with respect to the samples, so that MINE cannot lead the attack: "
+            f"{what}: it has no gradient with respect to the samples, so MINE cannot guide the attack: "
             "use RandomSampling, mi=uae.MINE(samples=uae.RandomSampling()), or another layer"
         )
 
 
 @contextlib.contextmanager
 def of_any_batch_size(loss: Loss) -> Iterator[None]:
-    """Say what to do where a model that was exported or traced for one batch size refuses another."""
+    """Explain the failure of a model that was exported or traced for another batch size."""
     try:
         yield
     except (AssertionError, RuntimeError) as error:
@@ -87,14 +87,15 @@ def of_any_batch_size(loss: Loss) -> Iterator[None]:
 
 def _twice(call: Callable, x: Tensor, index: Tensor, what: str) -> tuple[Tensor, Tensor]:
     """A point x_adv and the values there. Raises ValueError where another call's values differ."""
-    # One shape takes one kernel, in which a row does not depend on what the others hold; but on a GPU sums
-    # may be in a random order. The criterion of an attack compares the sixth digit.
+    # One shape uses one kernel, in which a row does not depend on the others' values; but on a GPU the order
+    # of sums may be random. The criterion of an attack compares the sixth digit.
     tolerance = EPS if x.device.type == "cpu" else 16 * EPS
     point = x.clone()
-    point[0] = (x[0] + x[0].mean()) / 2  # or it may hold its batch's largest value, and not be changed by it
+    # Otherwise the first sample may hold the batch's largest value, and x / x.max() would not show.
+    point[0] = (x[0] + x[0].mean()) / 2
     others = torch.arange(len(x), device=x.device)
     others[1::2] = 0
-    for _ in range(2):  # once more, because a compiler or a lazy layer may need a call to settle
+    for _ in range(2):  # twice, because a compiler or a lazy layer may need one call to initialise
         first = _spared(call, point, x)
         second = _spared(call, point[others], x[others])
         row = _differing(first[::2], second[::2], tolerance)
@@ -106,17 +107,17 @@ def _twice(call: Callable, x: Tensor, index: Tensor, what: str) -> tuple[Tensor,
         raise ValueError(
             f"sample {int(index[drawn])}: {what} differs between two calls on the same samples"
             f"{_shown(first[drawn], again[drawn])}: it draws random numbers or keeps state. An attack would "
-            "report successes that are none: let the model compute without them, or seed a generator at each "
+            "report false successes: let the model compute without them, or seed a generator at each "
             "call"
         )
     raise ValueError(_of_batch(f"sample {int(index[2 * row])}", what, first[2 * row], second[2 * row]))
 
 
 def agree(first: Tensor, second: Tensor, x: Tensor) -> bool:
-    """Whether the values (N, ...) of samples x may be one function's on batches of two sizes.
+    """Whether the values (N, ...) of samples x may come from one function on batches of two sizes.
 
-    These take other kernels, which agree to four digits on a CPU. On a GPU, where TF32 or bfloat16 may be at
-    work inside the model, they agree to two. And a loss may be a small difference of larger numbers.
+    Two sizes use different kernels, which agree to four digits on a CPU. On a GPU, where the model may use
+    TF32 or bfloat16, they agree to two. And a loss may be a small difference of larger numbers.
     """
     full = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     full &= min(torch.finfo(t.dtype).bits for t in (x, first, second)) >= 32
@@ -142,7 +143,7 @@ def _shown(one: Tensor, other: Tensor) -> str:
 
 
 def _spared(call: Callable, x_adv: Tensor, x: Tensor) -> Tensor:
-    """call(x_adv, x) on copies. Raises ValueError where it changes them."""
+    """call(x_adv, x) on copies. Raises ValueError if it changes them."""
     with torch.no_grad():
         given = x_adv.clone(), x.clone()
         versions = [tensor._version for tensor in given]
@@ -150,7 +151,7 @@ def _spared(call: Callable, x_adv: Tensor, x: Tensor) -> Tensor:
     spared = [tensor._version for tensor in given] == versions
     if not spared:
         raise ValueError(checks.IN_PLACE)
-    for copy, original in zip(given, (x_adv, x), strict=True):  # `.data` and NumPy count no version
+    for copy, original in zip(given, (x_adv, x), strict=True):  # `.data` and NumPy change no version
         checks.check_untouched(copy, original)
     return found
 

@@ -59,7 +59,7 @@ class Problem:
         self.restart()
 
     def restart(self) -> None:
-        """Begin with a new critic."""
+        """Start with a new critic."""
         self.calls = 0
         if self.features is not None:
             with torch.no_grad():
@@ -76,7 +76,7 @@ class Problem:
         return self.project(_glorot_noise(self.seed, self.index, self.x))
 
     def project(self, delta: Tensor) -> Tensor:
-        """Into |delta| <= eps, then x + delta into the bounds."""
+        """Project delta into |delta| <= eps, then x + delta into the bounds."""
         eps = self.attack.eps
         return (self.x + delta.clamp(-eps, eps)).clamp(*self.attack.bounds) - self.x
 
@@ -85,9 +85,9 @@ class Problem:
         return self.project(delta - self.attack.alpha * self.gradient(c, point))
 
     def gradient(self, c: Tensor, point: Point) -> Tensor:
-        """Of F = c * f+ + similarity by delta."""
+        """The gradient of F = c * f+ + similarity by delta."""
         weight = torch.where(point.f > 0, c, 0).view((-1,) + (1,) * (self.x.ndim - 1))
-        return (weight * point.grad_f + point.grad_similarity).to(self.x.dtype)  # the loss's may be another
+        return (weight * point.grad_f + point.grad_similarity).to(self.x.dtype)  # the loss's may differ
 
     def stationarity(self, delta: Tensor, c: Tensor, point: Point) -> Tensor:
         """||L(delta, c)||^2 of section 4.2, (N,): the proximal gradient of F, 0 at a stationary point.
@@ -118,8 +118,8 @@ class Problem:
     def _criterion(self, x_adv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """f and the loss, (N,), and the loss's gradient by x_adv.
 
-        Nobody asks for the gradient where f <= 0, once it is known not to be zero everywhere: f+ has none
-        there. While that holds for most samples, the others alone go back through the model.
+        Where f <= 0 the gradient is not needed, because f+ has none there; it is only tested once for being
+        nonzero. While f <= 0 for most samples, only the others are differentiated.
         """
         if self.few_gradients:
             with torch.no_grad():
@@ -128,7 +128,8 @@ class Problem:
         else:
             value, grad = _differentiate(self.loss, x_adv, self.x)
         f = value - self.threshold + self.attack.kappa
-        # Of the L2-UAE the loss is the similarity, too. On a GPU the look at f would wait for the device.
+        # The L2-UAE needs the gradient everywhere: the loss is its similarity. On a GPU, reading f forces a
+        # synchronisation.
         if self.features is not None and self.x.device.type == "cpu":
             asked = (f > 0) | self.without_gradient
             if self.few_gradients:
@@ -164,7 +165,7 @@ class Incumbents:
         self.delta, self.mi = torch.zeros_like(x), torch.full_like(clean, math.nan)
         self.f, self.loss = torch.full_like(clean, math.inf), clean.clone()
         self.step = torch.zeros_like(problem.index)
-        # NaN is looked for once, at the end: a look at each step would stall a GPU.
+        # NaN is checked once, at the end: a check at each step would synchronise with the GPU.
         self.broken_loss, self.broken_mi = torch.zeros_like(clean), torch.zeros_like(clean)
         self.trace = clean.new_full((self.attack.total_steps, len(x)), math.nan) if trace else None
         self.stationarity = None

@@ -1,4 +1,4 @@
-"""The attacked model is left as it was found."""
+"""Restore the attacked model after the attack."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch.nn.parameter import is_lazy
 
 @contextlib.contextmanager
 def left_as_found(loss: Callable) -> Iterator[None]:
-    """Give the networks of a loss their modes, buffers, `requires_grad` and `grad` back, whatever happens."""
+    """Restore the modes, buffers, `requires_grad` and `grad` of a loss's networks, also after an error."""
     modules = list(dict.fromkeys(module for network in networks(loss) for module in network.modules()))
-    # What torch.export or torch.jit.freeze made has a mode that cannot be set, or none.
+    # Modules from torch.export or torch.jit.freeze have a fixed mode, or none.
     modes = [(module, module.training) for module in modules if hasattr(module, "training")]
     weights = dict.fromkeys(weight for module in modules for weight in module.parameters(recurse=False))
     weights = [(weight, weight.requires_grad, None if is_lazy(weight) else weight.grad) for weight in weights]
@@ -54,7 +54,7 @@ def networks(loss: Callable) -> list[nn.Module]:
         held += [*loss.args, *loss.keywords.values()]
         loss = loss.func
     if inspect.isfunction(loss):
-        with contextlib.suppress(ValueError):  # a variable that has no value yet
+        with contextlib.suppress(ValueError):  # a variable without a value yet
             names = inspect.getclosurevars(loss)
             held += [*names.nonlocals.values(), *names.globals.values()]
     return [value for value in held if isinstance(value, nn.Module)]

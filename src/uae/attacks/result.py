@@ -1,4 +1,4 @@
-"""What an attack returns: the UAE set of the design, in memory and as a file."""
+"""The result of an attack, in memory and as a file."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from uae import storage
 class AttackResult:
     """Adversarial examples of N samples.
 
-    adv: (N, *shape), in the attack's bounds: the kept iterate, or the original where none was kept.
+    adv: (N, *shape), in the attack's bounds: the kept iterate, or the original where none was kept. With
+        `on_failure="best"` an iterate is kept for failures, too.
     success: (N,) bool, whether an iterate was kept and f <= 0 at it.
-    mi: (N,) mutual information in nats at the kept iterate; NaN where there is none.
+    mi: (N,) mutual information in nats at the kept iterate; NaN without one.
     loss, loss_clean: (N,) the loss at `adv` and at the original.
-    step: (N,) int64, the attack step of the kept iterate, from 1; 0 where there is none, and for the random
-        start of PGD.
+    step: (N,) int64, the attack step of the kept iterate, from 1; 0 without one, and for the random start
+        of PGD.
     index: (N,) the samples' indices in their data set.
     eligible: (N,) bool, or None for all: the samples that count. One that the model misclassifies
         without any attack does not, and is left as it is.

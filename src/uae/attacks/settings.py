@@ -1,4 +1,4 @@
-"""What the attacks under a criterion can be told."""
+"""The settings of the attacks under a criterion."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ class Settings:
     """Descent on c * f+(x + delta) + similarity(x, x + delta), with f <= 0 where the attack succeeds.
 
     For an unsupervised model the similarity is the per-sample mutual information, which is minimised;
-    f = loss(x_adv, x) - loss(x, x) + kappa. For a supervised one, `maximize_mi` turns its sign and
+    f = loss(x_adv, x) - loss(x, x) + kappa. For a supervised one, `maximize_mi` flips its sign and
     f is the classifier's margin plus kappa. With `mi=None` the loss itself is maximised.
 
     eps: bound on |delta| per feature.  steps: T.  alpha: step of delta.
     kappa: margin of the criterion.  c0: first value of c.
     init: `zeros` (Algorithm 1) or `noise` (the released code: Glorot-uniform).
     keep: of the successes, the `best` (smallest similarity) or the `last`.
-    on_failure: `original` replicates the sample (section 5.1); `best` keeps the iterate with the
-        smallest f (the released code).
+    on_failure: a failed sample is returned as the `original` (section 5.1) or as the `best` iterate, with the
+        smallest f (the released code): altered, although it is no example.
     mi_floor: iterates with an MI at or below do not count as the best (the released code: 0).
-    bounds: the range of the data. Examples keep to it and to eps within the rounding of their dtype.
-    batch_size: samples at a time; None fits them to the device. It changes no result.
+    bounds: the range of the data. Examples respect it and eps within the rounding of their dtype.
+    batch_size: samples at a time; None fits them to the device. Results do not depend on it.
 
-    On a CPU each thread that PyTorch may use attacks another batch, with a deep copy of the loss,
-    where that says `threaded` (`uae.losses`).
+    On a CPU each of PyTorch's threads attacks another batch, with a deep copy of the loss, if the loss is
+    `threaded` (`uae.losses`).
     """
 
     eps: float = 1.0

@@ -21,7 +21,7 @@ from uae.sampling import compiled
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Context, Result = TypeVar("Context"), TypeVar("Result")
-FEWEST = 16  # samples that are worth a chunk of their own
+FEWEST = 16  # samples that justify a separate chunk
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +33,8 @@ class Stopped(Exception):
 def suitable(loss: Loss, device: torch.device) -> bool:
     """Whether copies of the loss may be called from several threads.
 
-    Only of losses that say so by `threaded`, and no network with hooks: a copied hook is the same function,
-    and would mix what the threads see. A thread does not have its caller's autocast.
+    Only losses with `threaded` qualify, and no network with hooks: a copied hook is the same function, and
+    would mix the values of several threads. A thread does not inherit its caller's autocast.
     """
     model = getattr(loss, "model", None)
     return (
@@ -47,7 +47,7 @@ def suitable(loss: Loss, device: torch.device) -> bool:
 
 
 def hooked(module: nn.Module) -> bool:
-    """Whether it has hooks or a `forward` that a copy would share, or is compiled: one thread's business."""
+    """Whether a module has hooks or a `forward` that a copy would share, or is compiled."""
     return (
         "forward" in vars(module)
         or any(hooks for name, hooks in vars(module).items() if name.endswith("_hooks"))
@@ -56,7 +56,7 @@ def hooked(module: nn.Module) -> bool:
 
 
 def copies(loss: Loss, count: int) -> list[Loss]:
-    """As many copies, each with a network of its own: one that remembers something may do so.
+    """Copies of the loss, each with a separate network, so that networks may keep state.
 
     They share the parameters, which an attack only reads.
     """
@@ -66,7 +66,7 @@ def copies(loss: Loss, count: int) -> list[Loss]:
         shared = {id(parameter): parameter for parameter in loss.model.parameters()}
         return [copy.deepcopy(loss, dict(shared)) for _ in range(count)]
     except Exception as error:  # a user's network may refuse in any way
-        log.warning("one thread: the loss cannot be copied (%s)", error)
+        log.warning("the attack uses one thread: the loss cannot be copied (%s)", error)
         return [loss]
 
 
@@ -75,7 +75,7 @@ def in_order(
 ) -> Iterator[Result]:
     """work(context, chunk, stop) of all chunks, in their order; no two at a time share a context.
 
-    Once one fails, `stop` is set for the others, and its error is raised.
+    If one fails, `stop` is set for the others, and its error is raised.
     """
     stop = threading.Event()
     if len(contexts) == 1 or len(chunks) < 2:
@@ -108,16 +108,16 @@ def in_order(
         errors = (future.exception() for future in futures)
         raise next(error for error in errors if error and not isinstance(error, Stopped)) from None
     finally:
-        stop.set()  # before the wait: a second Ctrl-C may be on its way
+        stop.set()  # before the wait, which a second Ctrl-C may interrupt
         try:
             pool.shutdown()
         finally:
-            # What a worker sets is also what threads begin with that are new to PyTorch.
+            # A worker's setting is also the initial one of threads that are new to PyTorch.
             torch.set_num_threads(at_hand)
 
 
 class Done:
-    """Tells the caller's `progress`. Of a chunk under way, its steps' share of the samples counts."""
+    """Reports to the caller's `progress`. An unfinished chunk counts by its share of steps."""
 
     def __init__(self, progress: Callable[[int, int], None] | None, total: int, before: int):
         self.progress, self.total, self.before = progress, total, before

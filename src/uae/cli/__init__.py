@@ -19,7 +19,7 @@ for name in ("own", "render", "verify", "plan", "check", "data", "run"):
 
 
 def main() -> None:
-    # Imports leave no garbage, and looking for it takes a tenth of PyTorch's. `stages.use` enables it.
+    # Imports leave no garbage, and collecting it takes a tenth of PyTorch's import. `stages.use` enables it.
     gc.disable()
     logging.basicConfig(level="WARNING", format="%(message)s", handlers=[RichHandler(console=console)])
     try:
@@ -31,5 +31,5 @@ def main() -> None:
     except (InputError, OSError) as error:
         console.print("error:", style="bold red", end=" ")
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        streams.Display(sys.stdout).flush()  # else it fails once more
+        streams.Display(sys.stdout).flush()  # otherwise it fails again at exit
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""What the commands share: the app, options and the progress bar."""
+"""The app, options and progress bar that the commands share."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ app = typer.Typer(
     invoke_without_command=True,
     help="Unsupervised adversarial examples: the method, and the stages of the reproduction.",
 )
-if not re.fullmatch("[1-9][0-9]{1,2}", os.environ.get("COLUMNS", "80"), re.ASCII):  # as 0, of no terminal
+if not re.fullmatch("[1-9][0-9]{1,2}", os.environ.get("COLUMNS", "80"), re.ASCII):  # 0 without a terminal
     del os.environ["COLUMNS"]
 console = Console(stderr=True)
-SECONDS_OF_SILENCE = 300  # at most, in the log of a job under way
+SECONDS_OF_SILENCE = 300  # at most, in the log of a running job
 # The panels of `uae --help`
 OWN, USERS, STAGES = "Your model and data", "The reproduction", "Called by the workflow"
 
@@ -77,7 +77,7 @@ Out = Annotated[Path, typer.Option(help="The file to write.", dir_okay=False)]
 
 
 def filling_scale(results: Path, given: str | None) -> str | None:
-    """The scale that fills what results/<scale> lacks: the one given, or that of the configuration."""
+    """The scale whose records replace those that results/<scale> lacks: the given or the configured one."""
     from uae import config
 
     if given is None:
@@ -92,7 +92,7 @@ def filling_scale(results: Path, given: str | None) -> str | None:
 
 @contextmanager
 def bar(title: str) -> Iterator[Any]:
-    """A progress bar on a terminal; in a log file a line a quarter, of a long job one every five minutes."""
+    """A progress bar on a terminal; in a log file a line for each quarter and every five minutes."""
     if not console.is_terminal:
         quarters: set[int] = set()
         last, said = 0, time.monotonic()

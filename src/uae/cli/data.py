@@ -58,5 +58,5 @@ def import_checkpoint(
     from uae.errors import InputError
 
     if name not in catalogue.models():
-        raise InputError(f"--name {name!r} is none of {', '.join(catalogue.models())}")
+        raise InputError(f"--name {name!r} is not one of {', '.join(catalogue.models())}")
     checkpoints.save(out, *upstream.convert(file, name))

@@ -189,16 +189,16 @@ def _attacked(
     device: str,
     **settings: Any,
 ) -> Attacked:
-    """Run the attack that the options of a command describe; what is done is kept beside `out`."""
+    """Run the attack that a command's options describe; its progress is saved beside `out`."""
     from uae import MINE, MinMaxAttack
     from uae.stages import own, use
 
     presets = {"paper": MinMaxAttack, "released": MinMaxAttack.released}
     if preset not in presets:
-        raise InputError(f"--preset {preset!r} is none of {', '.join(presets)}")
+        raise InputError(f"--preset {preset!r} is not one of {', '.join(presets)}")
     use(device)
     own.check_out(out, data=data, checkpoint=checkpoint)
-    if out.exists():  # what is kept until it is replaced is as private as it is
+    if out.exists():  # its permissions also hold for the partial result
         os.umask(os.umask(0) | ~out.stat().st_mode & 0o777)
     images = own.load_images(data, array).to(device)
     network = own.load_model(model, checkpoint, device)
@@ -259,7 +259,7 @@ def advice(result: AttackResult, images: Tensor, preset: str = "paper") -> list[
 def show(
     result: AttackResult, images: Tensor, out: Path, preset: str = "paper", made: Augmented | None = None
 ) -> None:
-    """Print what an attack has found. The result is there: that no one can read it is no failure."""
+    """Print the summary of an attack. A failed display is no error: the result is already written."""
     from rich.table import Table
 
     ok = result.success
@@ -283,7 +283,7 @@ def show(
             lines.append("The attack never succeeded: the set holds the originals alone.")
     try:
         if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="replace")  # of a terminal that has no δ
+            sys.stdout.reconfigure(errors="replace")  # for a terminal without δ
         console = Console()
         console.print(table)
         for line in lines:

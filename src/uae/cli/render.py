@@ -98,7 +98,7 @@ def report(
     filler = filling_scale(results, fill)
     captions = captions or ROOT / "workflow" / "report"
     count = reporting.write(results, out, name, captions if captions.is_dir() else None, filler)
-    filled = f", what it lacks from {filler}" if filler else ""
+    filled = f", missing records from {filler}" if filler else ""
     print(f"{out}: the report of {count} record{'s' * (count != 1)}, scale {name}{filled}")
 
 

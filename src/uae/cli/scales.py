@@ -1,4 +1,4 @@
-"""Which scale a command is about where none is named: the one whose records are there."""
+"""The default scale of a command: the largest one with records."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ LARGEST_FIRST = ("paper", "reduced", "preview")
 
 
 def chosen(results: Path, given: str | None, fill: str | None = None) -> tuple[str, str | None, str]:
-    """The scale, the one that fills what it lacks, and both in a sentence for the answer.
+    """The scale, the scale that replaces its missing records, and both in words for the answer.
 
-    The scale is the one given, else the largest that has records: its own, or those of the scale that fills
-    it. Raises `InputError` where there are none.
+    The scale is the given one, or the largest that has records, its own or those of the replacing scale.
+    Raises `InputError` if there are none.
     """
     if given is not None:
         _there(results, given)
@@ -34,7 +34,7 @@ def chosen(results: Path, given: str | None, fill: str | None = None) -> tuple[s
 
 
 def _there(results: Path, given: str) -> None:
-    """Raises `InputError` for a name that neither a scale nor a folder has, but that is close to one."""
+    """Raises `InputError` for an unknown name that is close to the name of a scale or folder."""
     known = {*config.files.scales(), *(path.name for path in results.glob("*") if path.is_dir())}
     close = difflib.get_close_matches(given, known, n=1)
     if given not in known and close:
@@ -42,5 +42,5 @@ def _there(results: Path, given: str) -> None:
 
 
 def _said(scale: str, filler: str | None, others: list[str]) -> str:
-    text = f"scale {scale}" + (f", what it lacks from {filler}" if filler else "")
+    text = f"scale {scale}" + (f", missing records from {filler}" if filler else "")
     return text + (f" (others with records: {', '.join(others)})" if others else "")

@@ -1,4 +1,4 @@
-"""Output that can be lost: a command that has written its file did its work, whether or not that is seen."""
+"""Standard streams whose failure is no error: a command that has written its file has succeeded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 
 class Display:
-    """A stream whose failing ends nothing: the rest of what it gets is dropped."""
+    """A stream that drops the rest of its input when it fails."""
 
     def __init__(self, stream: TextIO):
         self._stream = stream
@@ -38,7 +38,7 @@ class Display:
     def _drop(self, error: OSError | ValueError) -> None:
         if getattr(error, "errno", None) in (errno.EAGAIN, errno.EINTR):
             return
-        # What is left in the buffer goes there too, or Python would end with an error of its own
+        # Also the rest of the buffer; otherwise Python would report an error when it exits
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:
             os.dup2(nowhere, self._stream.fileno())
@@ -48,8 +48,8 @@ class Display:
 
 
 def prepare(result_on_stdout: bool) -> None:
-    """Make the standard streams ones that take any text and, unless the result goes there, any failure."""
-    for number in range(3):  # a closed one's number would be that of the next file, the result among them
+    """Make the standard streams accept any text, and ignore failures unless the result goes there."""
+    for number in range(3):  # the next opened file, perhaps the result, would get a closed stream's number
         try:
             os.fstat(number)
         except OSError:

@@ -50,7 +50,7 @@ def verify(
     if output not in ("table", "json", "markdown"):
         close = difflib.get_close_matches(output, ("table", "json", "markdown"), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise InputError(f"--format {output!r} is none of table, json, markdown{hint}")
+        raise InputError(f"--format {output!r} is not one of table, json, markdown{hint}")
     scale, filler, said = scales.chosen(results, scale, fill)
     loaded = [*filling.load(results / scale, filler).values()]
     by_settings = {name: claims.evaluate(loaded, settings=name) for name in verdicts.SETTINGS}

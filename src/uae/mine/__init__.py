@@ -62,7 +62,7 @@ class MINE:
             raise ValueError(f"warm_up must be at least 1 evaluation, or None; got {self.warm_up}")
         if self.samples is not None and not hasattr(self.samples, "bind") and not callable(self.samples):
             raise ValueError(
-                f"samples: {self.samples!r} is none of ConvolutionOutput('layer'), RandomSampling(), or a "
+                f"samples: {self.samples!r} is not one of ConvolutionOutput('layer'), RandomSampling(), or a "
                 "function from samples (N, ...) to (N, K, D)"
             )
 

@@ -18,23 +18,23 @@ def use(device: str) -> None:
     """Called by every stage before it computes on `cpu` or `cuda`.
 
     Full float32 on GPUs: the criterion compares losses that differ in the sixth digit, and TF32
-    convolutions keep three. Raises InputError where there is no such device.
+    convolutions keep three. Raises InputError for a device that does not exist.
     """
     import torch
 
     if device not in ("cpu", "cuda"):
-        raise InputError(f"--device {device!r} is none of cpu, cuda")
+        raise InputError(f"--device {device!r} is not one of cpu, cuda")
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
-            "--device cuda: PyTorch finds no GPU; take --device cpu (the workflow: --config device=cpu)"
+            "--device cuda: PyTorch finds no GPU; use --device cpu (in the workflow: --config device=cpu)"
         )
-    gc.enable()  # off until now, while modules were imported
+    gc.enable()  # disabled while modules were imported
     if device == "cuda":
         torch.backends.cudnn.allow_tf32 = False
     else:
         _keep_memory()
-    # The first optimiser would load PyTorch's compiler, as long as all of PyTorch takes, only to tell it
-    # to leave this method alone. No stage compiles its optimiser.
+    # The first optimiser would import PyTorch's compiler, which takes as long as PyTorch itself, only to
+    # exclude this method from compilation. No stage compiles its optimiser.
     optimizer = torch.optim.Optimizer
     optimizer.add_param_group = inspect.unwrap(optimizer.add_param_group)
 
@@ -42,8 +42,8 @@ def use(device: str) -> None:
 def _keep_memory() -> None:
     """Keep the memory of freed tensors in the process, where the C library is glibc.
 
-    It hands each large one back to the kernel and asks for the next page by page: up to a third of a
-    stage's time.
+    By default glibc returns each large block to the kernel, and the next allocation faults page by page:
+    up to a third of a stage's time.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:

@@ -1,4 +1,4 @@
-"""Attack a model and data of one's own: what `uae attack` does."""
+"""The user's model, data and output file, for `uae attack` and `uae augment`."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ PACKAGE = Path(uae.__file__).parent
 
 @contextlib.contextmanager
 def users_code(what: str) -> Iterator[None]:
-    """Turn whatever a user's code raises, SystemExit too, into an InputError of one line about `what`.
+    """Turn any exception of the user's code, SystemExit included, into a one-line InputError about `what`.
 
-    What `uae` itself finds wrong names a sample, a setting or a file: its message is enough.
+    Errors of `uae` itself already name a sample, a setting or a file: their message is kept as it is.
     """
     try:
         yield
@@ -75,21 +75,21 @@ def load_model(factory: str, checkpoint: Path | None = None, device: str = "cpu"
         with users_code(f"--checkpoint {checkpoint}"):
             load_weights(model, checkpoint)
     with users_code(f"--model {factory!r}"):
-        with contextlib.suppress(NotImplementedError):  # of an exported model, whose mode is fixed
+        with contextlib.suppress(NotImplementedError):  # an exported model's mode is fixed
             model.eval()
         return model.to(device)
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Load a safetensors file that `save_model` or `save_file` of safetensors.torch has written.
+    """Load a safetensors file written by `save_model` or `save_file` of safetensors.torch.
 
-    The one leaves out all names but one of weights that are tied; neither keeps state that is no tensor.
+    `save_model` keeps one name of tied weights; neither function keeps state that is not a tensor.
     """
     try:
         weights = load_file(path)
     except SafetensorError as error:
         raise InputError(
-            f"--checkpoint {path}: no whole safetensors file ({error}); "
+            f"--checkpoint {path}: not a complete safetensors file ({error}); "
             "safetensors.torch.save_model(model, file) writes one"
         ) from None
     missing, unexpected = model.load_state_dict(weights, strict=False)
@@ -100,13 +100,13 @@ def load_weights(model: nn.Module, path: Path) -> None:
         for name in missing
         if name in state and (state[name].data_ptr(), state[name].shape) not in loaded
     ]
-    for names, what in ((missing, "lacks"), (unexpected, "has, and the model lacks,")):
+    for names, what in ((missing, "lacks"), (unexpected, "has weights that the model lacks:")):
         if names:
             raise InputError(f"--checkpoint {path}: it {what} {', '.join(names)}")
 
 
 def check_out(out: Path, **inputs: Path | None) -> None:
-    """Raise InputError where `out` could not be written, or would replace an input: an attack takes long.
+    """Raise InputError before the attack if `out` cannot be written or would replace an input.
 
     inputs: the files that other options name, by option.
     """
@@ -114,7 +114,7 @@ def check_out(out: Path, **inputs: Path | None) -> None:
         raise InputError(f"--out {out}: the result is a safetensors file; call it {out.stem}.safetensors")
     folder = next(path for path in out.absolute().parents if path.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"--out {out}: {folder} is no folder that can be written to")
+        raise InputError(f"--out {out}: {folder} is not a writable folder")
     for path in (out, _partial(out)):
         if path.is_symlink():
             raise InputError(f"--out {out}: {path} is a link, to {path.readlink()}; give a file")
@@ -126,15 +126,15 @@ def check_out(out: Path, **inputs: Path | None) -> None:
             if given is not None and given.exists() and path.samefile(given):
                 raise InputError(
                     f"--out {out} is --{option} {given}"
-                    f"{'' if path == out else ' (what is done is kept there until the end)'}: the result "
+                    f"{'' if path == out else ' (progress is saved there)'}: the result "
                     "would replace it; give another file"
                 )
 
 
 def try_model(factory: str, model: nn.Module, images: Tensor) -> None:
-    """Run the model on a batch of two and on one sample. Raises InputError where it cannot take them."""
+    """Run the model on a batch of two and on one sample. Raises InputError if it fails."""
     for count in dict.fromkeys((min(2, len(images)), 1)):
-        given = images[:count].clone()  # the model may change it
+        given = images[:count].clone()  # because the model may change it
         kind = f"{tuple(images.shape[1:])}, {images.dtype}: the model fails on a batch of {count}"
         what = f"--model {factory!r} cannot take samples of shape {kind}{_of_axes(images)}"
         with users_code(what), torch.no_grad():
@@ -142,7 +142,7 @@ def try_model(factory: str, model: nn.Module, images: Tensor) -> None:
 
 
 def _of_axes(images: Tensor) -> str:
-    """A word on axes that may be missing or misplaced."""
+    """A hint about axes that may be missing or misplaced."""
     shape = tuple(images.shape)
     if len(shape) == 3:
         return f" (if they are images, they need a channel axis, (N, 1, {shape[1]}, {shape[2]}): x[:, None])"
@@ -159,7 +159,8 @@ def resuming_own(
 ) -> dict[str, Any]:
     """The options `resume` and `tag` of an attack on the model that writes `out`.
 
-    The attack compares the loss of what was done, too: a model may depend on what no tag can know.
+    The attack also compares the loss of finished samples, because a model may depend on state that the tag
+    does not cover.
     """
     weights = hashlib.sha256()
     for name, value in model.state_dict().items():
@@ -170,16 +171,16 @@ def resuming_own(
 
 
 def _bytes(value: Any) -> bytes:
-    """Of an entry of a state_dict, which may be no tensor, or a quantised or sparse one."""
+    """The bytes of a state_dict's entry, which may be a quantised or sparse tensor, or none at all."""
     if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized:
         return value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
     return repr(value).encode()
 
 
 def _sources(model: nn.Module) -> list[str]:
-    """The digests of the files that the model may come from.
+    """The digests of the files that may define the model.
 
-    These are the modules of its layers' classes, and all that were imported from the working directory.
+    These are the modules of its layers' classes, and all modules imported from the working directory.
     """
     here, environment = Path.cwd(), Path(sys.prefix)
     kinds = {type(layer).__module__ for layer in model.modules()}
@@ -205,7 +206,7 @@ def objective(
     copies: int,
     seed: int,
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss of `uae attack --objective`. Raises InputError for a name that is none.
+    """The loss of `uae attack --objective`. Raises InputError for an unknown name.
 
     logits: refuse probabilities in their place.
     """
@@ -215,4 +216,4 @@ def objective(
         return losses.Margin(model, labels, check=logits)
     if name == "contrastive":
         return losses.Contrastive(model, copies=copies, seed=seed)
-    raise InputError(f"--objective {name!r} is none of reconstruction, margin, contrastive")
+    raise InputError(f"--objective {name!r} is not one of reconstruction, margin, contrastive")

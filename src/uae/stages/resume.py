@@ -1,4 +1,4 @@
-"""What a killed training or attack goes on from: a file beside the one that it writes."""
+"""Resume interrupted trainings and attacks, from a partial file beside the result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import uae
 from uae import locks, records, storage
 from uae.errors import BadFile, InputError
 
-# The files of `uae` that train and that attack: a state left by other code is not resumed.
+# The files of `uae` that train and that attack: a state that other code left is not resumed.
 TRAINING = ("augmentation.py", "views.py", "contrastive.py", "models/*.py", "*seed*.py", "training/*.py")
 ATTACK = (
     "attacks/*.py",
@@ -32,9 +32,9 @@ ATTACK = (
 def resuming(target: Path, code: tuple[str, ...], clock: records.Clock, *inputs: Any) -> dict[str, Any]:
     """The options `resume` and `tag` of a training or an attack whose result goes to `target`.
 
-    clock: gets the seconds that what is resumed has taken.
-    inputs: JSON values, everything that decides on the result besides the code.
-    Raises InputError while another process makes `target`.
+    clock: is set back by the seconds of the work that is resumed.
+    inputs: JSON values, everything besides the code that determines the result.
+    Raises InputError while another process writes `target`.
     """
     _claim(target)
     folder = Path(uae.__file__).parent
@@ -44,7 +44,7 @@ def resuming(target: Path, code: tuple[str, ...], clock: records.Clock, *inputs:
     if partial.exists():
         try:
             left = storage.read_tensors(partial)[1]
-        except BadFile:  # whoever resumes says so
+        except BadFile:  # the resuming code reports it
             left = {}
         if left.get("tag") == tag:
             clock.start -= left["seconds"]
@@ -59,7 +59,7 @@ def resuming_attack(
 
 
 def written(target: Path) -> None:
-    """Called when `target` is there: what was kept until then is deleted."""
+    """Called once `target` is written: deletes its partial file."""
     _partial(target).unlink(missing_ok=True)
     _release(target.resolve())
 
@@ -72,9 +72,9 @@ _claims: dict[Path, tuple[int, list[Path]]] = {}  # the open lock file, and the 
 
 
 def _claim(target: Path) -> None:
-    """Keep other processes from making `target`, by a lock file beside it.
+    """Keep other processes from writing `target`, by a lock file beside it.
 
-    The jobs of a Snakemake that was killed alone live on, and would overwrite what the next run makes.
+    If Snakemake alone is killed, its jobs keep running and would overwrite the results of the next run.
     """
     target = target.resolve()
     if target in _claims:
@@ -87,11 +87,11 @@ def _claim(target: Path) -> None:
             descriptor = locks.open_lock(path)
             held = locks.lock(descriptor)
             if held is False:
-                process = os.pread(descriptor, 32, 0).decode() or "?"  # it has just begun
+                process = os.pread(descriptor, 32, 0).decode() or "?"  # it has just started
                 os.close(descriptor)
                 raise InputError(
-                    f"{target}: process {process} is making it, perhaps left by a run that was killed; wait "
-                    f"for it, or end it (kill {process}), then start again"
+                    f"{target}: process {process} is writing it, perhaps left over from a killed run; "
+                    f"wait for it or end it (kill {process}), then repeat the command"
                 )
             if locks.there(descriptor, path):
                 break
@@ -100,7 +100,7 @@ def _claim(target: Path) -> None:
         raise OSError(error.errno, f"cannot write {target}: {error.strerror}") from error
     if held is None:
         logging.getLogger(__name__).warning(
-            "%s: its file system has no locks; do not make it twice at a time", target
+            "%s: its file system has no locks; do not start two runs that write it", target
         )
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, str(os.getpid()).encode(), 0)

@@ -44,7 +44,7 @@ def _temporary(function: Callable) -> CheckedCache | None:
             folder.mkdir(mode=0o700)
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-            raise OSError(f"{folder} is not a folder of this user alone")
+            raise OSError(f"{folder} is not private to this user")
         config.CACHE_DIR = str(folder)
         return CheckedCache(function)
     except (OSError, RuntimeError) as error:
@@ -57,8 +57,8 @@ def _temporary(function: Callable) -> CheckedCache | None:
 @functools.cache
 def _warn(why: str) -> None:
     log.warning(
-        "numba cannot keep the compiled kernels (%s): each process compiles them, for some seconds; set "
-        "NUMBA_CACHE_DIR to a folder that can be written to",
+        "numba cannot cache the compiled kernels (%s): each process compiles them again, for seconds; set "
+        "NUMBA_CACHE_DIR to a writable folder",
         why,
     )
 
