@@ -113,7 +113,8 @@ class Provenance(BaseModel):
 class Record(BaseModel):
     """What was run and what was measured.
 
-    file, inputs: see `uae.identity`; records of the first version have neither.
+    curve: of a record of a trained model, its method and the losses of some epochs, see `uae.curves`.
+    file, inputs: see `uae.identity`; records of the first version have none of the three.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -129,6 +130,7 @@ class Record(BaseModel):
     metrics: dict[str, float]
     settings: dict[str, Any]
     provenance: dict[str, Provenance]  # by stage: training, attack (where there is one), evaluation
+    curve: dict[str, Any] | None = None
     file: str | None = None
     inputs: dict[str, dict[str, str | None]] | None = None
 
@@ -138,7 +140,8 @@ class Record(BaseModel):
         for name, value in self.metrics.items():
             if not math.isfinite(value):
                 raise InputError(f"{path}: the metric {name} is {value}")
-        content = self.model_dump() | {"file": identity.place(path)}
+        content = self.model_dump(exclude={"curve"} if self.curve is None else None)
+        content["file"] = identity.place(path)
         content["checksum"] = _checksum(content)
         text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
         storage.write_text(path, text + "\n")
@@ -176,6 +179,14 @@ def read(path: Path) -> Record:
     if (place := identity.place(path)) and not place.endswith(f"/{run}"):
         raise BadFile(f"{path}: is the record of {run}; delete it to have it measured again")
     return record
+
+
+def has(path: Path, field: str) -> bool:
+    """Whether a record has an optional field; what is no record has none."""
+    try:
+        return path.suffix == ".json" and json.loads(path.read_text(encoding="utf-8")).get(field) is not None
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _checksum(content: dict[str, Any]) -> str:

@@ -9,14 +9,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from uae.errors import InputError
 from uae.paper import figures, render
-from uae.paper.layouts import items
+from uae.paper.layouts import folders, items
 
 RESULTS = Path(__file__).parents[2] / "results" / "reduced"
 SHOWN = [
     (name, results)
     for results in (RESULTS, RESULTS.with_name("paper"))
     for name, item in items()["figures"].items()
-    if (results / "records" / item["records"]).exists()
+    if "field" not in item and any((results / "records" / kind).exists() for kind in folders(name))
 ]
 
 

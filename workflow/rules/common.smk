@@ -5,12 +5,12 @@ from pathlib import Path
 
 import snakemake.benchmark
 
-from uae import plan
+from uae import plan, records
 from uae.config import ROOT, gpu, load
 from uae.data import catalogue
 from uae.errors import ConfigError
 from uae.paper import filling
-from uae.paper.layouts import items, shows
+from uae.paper.layouts import folders, items, shows
 from uae.sources import of as sources
 
 if workflow.is_main_process and ROOT.resolve() != Path.cwd().resolve():
@@ -109,10 +109,13 @@ def every(experiment, suffixes=(".json",)):
 def shown_in(item):
     """The records that a table or figure shows."""
     if item in items()["tables"]:
-        records = every(items()["tables"][item])
+        found = every(items()["tables"][item])
     else:
-        records = every(items()["figures"][item]["records"], (".json", ".safetensors"))
-    return [path for path in records if shows(item, path)]
+        found = [path for kind in folders(item) for path in every(kind, (".json", ".safetensors"))]
+        if field := items()["figures"][item].get("field"):
+            planned = PLAN if cfg.records == "live" else {}
+            found = [path for path in found if path in planned or records.has(Path(path), field)]
+    return [path for path in found if shows(item, path)]
 
 
 TABLES = [name for name in items()["tables"] if shown_in(name)]

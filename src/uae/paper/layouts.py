@@ -19,6 +19,13 @@ def items() -> dict[str, Any]:
     return _read("items.yaml")
 
 
+def folders(item: str) -> list[str]:
+    """The folders of records that a table or figure is made from."""
+    tables, figures = items()["tables"], items()["figures"]
+    found = tables[item] if item in tables else figures[item]["records"]
+    return [found] if isinstance(found, str) else found
+
+
 @functools.cache
 def pictures() -> dict[str, dict[str, str]]:
     """The title and the alternative text of each figure."""
@@ -52,4 +59,4 @@ def shows(item: str, path: str | Path) -> bool:
         experiment = layouts()["tables"][item].get("experiment", "reconstruction")
         return kind == items()["tables"][item] and len(row) == 3 and wanted(item, experiment, *row)
     figure = items()["figures"][item]
-    return kind == figure["records"] and ("models" not in figure or row[1] in figure["models"])
+    return kind in folders(item) and ("models" not in figure or row[1] in figure["models"])

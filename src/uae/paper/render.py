@@ -9,7 +9,7 @@ from pathlib import Path
 from uae import records
 from uae.errors import InputError
 from uae.paper import filling
-from uae.paper.layouts import items, layouts
+from uae.paper.layouts import folders, items, layouts
 
 
 def render(
@@ -56,8 +56,15 @@ def records_of(what: str, results: Path, fill: str | None = None) -> list[Path]:
     tables, figures = items()["tables"], items()["figures"]
     if what not in tables | figures:
         raise unknown(what, tables | figures)
-    kind = tables[what] if what in tables else figures[what]["records"]
-    found = [path for path in filling.files(results, fill, kind) if what in figures or path.suffix == ".json"]
+    field = figures.get(what, {}).get("field")
+    found = [
+        path
+        for kind in folders(what)
+        for path in filling.files(results, fill, kind)
+        if (what in figures or path.suffix == ".json") and (field is None or records.has(path, field))
+    ]
     if not found:
-        raise InputError(f"{results / 'records' / kind}: no records; run the experiment first")
+        kinds = ", ".join(str(results / "records" / kind) for kind in folders(what))
+        lacking = f" with a {field}" if field else ""
+        raise InputError(f"{kinds}: no records{lacking}; run the experiment first")
     return found

@@ -69,7 +69,13 @@ def reconstruction(
         metrics["asr"] = measures.success_rate(models[original][0], x_train, noisy)
     provenance["evaluation"] = clock.provenance(run["settings"], records.device_name(device))
     writing.record(
-        target, data=source.metadata, metrics=metrics, settings=used, provenance=provenance, files=files
+        target,
+        data=source.metadata,
+        metrics=metrics,
+        settings=used,
+        provenance=provenance,
+        files=files,
+        run=run,
     )
 
 

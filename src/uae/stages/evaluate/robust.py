@@ -110,6 +110,7 @@ def robustness(
             "evaluation": subject.clock.provenance(asked, records.device_name(device)),
         },
         files=subject.files,
+        run=run,
     )
 
 

@@ -58,7 +58,13 @@ def contrastive(
         metrics |= describe(result, x_train.cpu())
     provenance["evaluation"] = clock.provenance(settings, records.device_name(device))
     writing.record(
-        target, data=source.metadata, metrics=metrics, settings=used, provenance=provenance, files=files
+        target,
+        data=source.metadata,
+        metrics=metrics,
+        settings=used,
+        provenance=provenance,
+        files=files,
+        run=run,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from uae import identity, records, storage
+from uae import curves, identity, records, storage
 
 Files = Mapping[str | Path, Mapping[str, Any]]  # the metadata of what was measured, by its file
 
@@ -22,10 +22,12 @@ def record(
     provenance: dict[str, Any],
     files: Files,
     experiment: str | None = None,
+    run: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a record; its place says what it is of. data: the metadata of the data set.
 
-    experiment: where it is not the folder's name.
+    experiment: where it is not the folder's name.  run: the metadata of the checkpoint whose training curve
+    the record keeps.
     """
     names = identity.names(target)
     records.Record(
@@ -40,6 +42,7 @@ def record(
         metrics=metrics,
         settings=settings,
         provenance=provenance,
+        curve={"method": run["method"], **curves.thinned(run["history"])} if run and run["history"] else None,
         inputs=identity.inputs(files),
     ).save(target)
 

@@ -1,0 +1,91 @@
+"""Training curves: the loss of each epoch, a small chart for each model on a data set."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from uae import curves, records
+from uae.errors import InputError
+from uae.paper.figures import COLORS, TWO_COLUMNS, title
+from uae.paper.names import data_of, name_of
+
+WIDTH = TWO_COLUMNS
+PANEL = 1.6, 1.35  # inches: the least width of a chart, and its height
+# The authors' settings of a method are dashed, its second run has its colour.
+COLOR = {
+    "original": COLORS[6],
+    "matched": COLORS[2],
+    "mine-uae": COLORS[0],
+    "l2-uae": COLORS[1],
+    "ga-": COLORS[4],
+}
+OTHER = "0.75"  # the grey of other settings of the attack
+LABELS = {
+    "original": "Original",
+    "matched": "Matched control",
+    "mine-uae": "MINE-UAE",
+    "l2-uae": r"$L_2$-UAE",
+}
+LABELS |= {"ga-": "GA", "": "other settings"}
+
+
+def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
+    """The mean training loss against the epoch, a line a run; logarithmic where all losses are positive.
+
+    inputs: records; those without a curve are left out. Raises InputError where no record has one.
+    """
+    loaded = [records.read(path) for path in inputs if path.suffix == ".json"]
+    numbers = pd.DataFrame(curves.of_records(loaded), columns=curves.Point._fields)
+    if numbers.empty:
+        raise InputError("no record has a training curve: they were made before records kept them")
+    titles = {(r.dataset, r.variant): r.title for r in loaded}
+    charts = list(numbers.groupby(["dataset", "variant", "model"], sort=False))
+    columns = max(1, int(width / PANEL[0]))
+    rows = -(-(len(charts) + 1) // columns)  # with a place for the legend
+    figure = Figure(figsize=(width, rows * PANEL[1]), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axis, ((dataset, variant, model), chart) in zip(axes, charts, strict=False):
+        for (method, _, _), run in chart.groupby(["method", "seed", "draw"], sort=False, dropna=False):
+            axis.plot(run["epoch"], run["loss"], lw=0.8, **_style(method))
+        if (chart["loss"] > 0).all():
+            axis.set_yscale("log")
+        axis.tick_params(labelsize=5.5, which="both")
+        data = data_of(variant, titles[dataset, variant]).replace("+", " + ")  # so that it can be broken
+        title(axis, f"{name_of(dataset)}, {name_of(model)}\n{data}")
+    _legend(axes[len(charts)], numbers)
+    figure.supxlabel("epoch", fontsize=7)
+    figure.supylabel("training loss", fontsize=7)
+    for axis in axes[len(charts) + 1 :]:
+        axis.set_axis_off()
+    return figure, numbers
+
+
+def _kind(method: str) -> str:
+    """The entry of `LABELS` that a method is of."""
+    plain = method.removesuffix("-released").removesuffix("-2").removesuffix("-best")
+    return "ga-" if plain.startswith("ga-") else plain if plain in LABELS else ""
+
+
+def _style(method: str) -> dict[str, object]:
+    kind = _kind(method)
+    return {
+        "color": COLOR.get(kind, OTHER),
+        "ls": "--" if method.endswith("-released") else "-",
+        "zorder": 2 + bool(kind),
+    }
+
+
+def _legend(axis: Axes, numbers: pd.DataFrame) -> None:
+    """What the colours mean, in a place of the grid that has no chart."""
+    axis.set_axis_off()
+    methods = list(numbers["method"].unique())
+    kinds = [kind for kind in LABELS if kind in map(_kind, methods)]
+    lines = [axis.plot([], [], lw=1.2, color=COLOR.get(kind, OTHER), label=LABELS[kind]) for kind in kinds]
+    if any(method.endswith("-released") for method in methods):
+        lines.append(axis.plot([], [], lw=1.2, color="0.3", ls="--", label="authors' settings (released)"))
+    axis.legend(handles=[*itertools.chain(*lines)], frameon=False, fontsize=6.5, loc="center")
