@@ -27,6 +27,9 @@ if cfg.records == "live":
 include: "workflow/rules/render.smk"
 
 
+HEADLINE = rules.headline.output if TABLES else []
+
+
 rule all:
     """Everything, on one page: what `snakemake` makes when no target is named."""
     default_target: True
@@ -34,12 +37,14 @@ rule all:
         rules.report.output,
         rules.report.input.tables,
         rules.report.input.figures,
+        HEADLINE,
 
 
 rule tables:
-    """All tables that the configuration has records of."""
+    """All tables that the configuration has records of, and the headline numbers."""
     input:
         rules.report.input.tables,
+        HEADLINE,
 
 
 rule figures:

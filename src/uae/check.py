@@ -140,8 +140,9 @@ def _digests(path: Path) -> dict[str, str]:
 
 
 def rendered(results: Path) -> list[Path]:
-    """The tables and figures, in every form, and the report."""
-    found = [*results.glob("tables/*"), *results.glob("figures/*"), results / "report.html"]
+    """The tables and figures, in every form, the headline numbers and the report."""
+    found = [*results.glob("tables/*"), *results.glob("figures/*")]
+    found += [results / "metrics.json", results / "report.html"]
     return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
 
 

@@ -78,15 +78,41 @@ use rule render_figure as render_grid with:
         figure="|".join(GRIDS) or "none",
 
 
+# What the claims are about: the tables' records and these two
+CLAIMED = [
+    path
+    for experiment in sorted({*(items()["tables"][name] for name in TABLES), "bounds", "theorem1"})
+    for path in every(experiment)
+]
+
+
+rule headline:
+    """Write the headline numbers that `dvc metrics` compares: errors, success rates, verdicts."""
+    input:
+        records=CLAIMED,
+        code=sources("uae.paper.metrics"),
+    output:
+        f"{RESULTS}/metrics.json",
+    log:
+        f"logs/{cfg.name}/render/metrics.log",
+    benchmark:
+        f"benchmarks/jobs/{cfg.name}/render/metrics.tsv"
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        folder=lambda wildcards, output: Path(output[0]).parent,
+        fill=cfg.fill or "none",
+    message:
+        "Write the headline numbers: {output}"
+    shell:
+        "uae metrics {params.folder} --out {output} --fill {params.fill} > {log} 2>&1"
+
+
 rule report:
     """Write the report: every claim, table and figure on one page."""
     input:
-        # The claims are about these two, too.
-        records=[
-            path
-            for experiment in sorted({*(items()["tables"][name] for name in TABLES), "bounds", "theorem1"})
-            for path in every(experiment)
-        ],
+        records=CLAIMED,
         tables=expand("{folder}/tables/{name}.csv", folder=RESULTS, name=TABLES),
         figures=expand("{folder}/figures/{name}.png", folder=RESULTS, name=FIGURES),
         captions=sorted(map(str, Path("workflow/report").glob("*.rst"))),

@@ -14,7 +14,7 @@ from uae.cli.common import app, console
 from uae.errors import InputError
 
 # They register their commands, which `uae --help` lists in this order.
-for name in ("own", "render", "verify", "plan", "curves", "check", "data", "run"):
+for name in ("own", "render", "verify", "plan", "metrics", "curves", "check", "data", "run"):
     importlib.import_module(f"uae.cli.{name}")
 
 
