@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PARTS = (
     "Snakefile", "config", "workflow", "profiles", "src", "environment.yml", "pyproject.toml", "dvc.yaml",
-    ".dvc/config", ".dvcignore", ".gitignore",
+    ".dvc/config", ".dvc/plots", ".dvcignore", ".gitignore",
 )  # fmt: skip
 
 
