@@ -131,7 +131,13 @@ class Run:
         file.write_text(yaml.safe_dump(settings(entry), sort_keys=False), encoding="utf-8")
         command = [sys.executable, "-m", "snakemake", "--cores", str(given.cores)]
         command += ["--resources", f"gpu={given.jobs}", "--keep-going", "--nolock", "--configfile", str(file)]
-        command += ["--config", f"scale={given.scale}", f"device={given.device}", "records=live"]
+        command += [
+            "--config",
+            f"scale={given.scale}",
+            f"device={given.device}",
+            "records=live",
+            f"gpu_share={given.jobs}",
+        ]
         if given.pack.is_dir():
             command.append(f"data_mirror={given.pack / 'mirror'}")
         # Data first: what was made from them elsewhere would be made again, were they made in the same run.

@@ -24,6 +24,7 @@ SLOW = {
     "test_docs.py",
     "test_figures.py",
     "test_filling.py",
+    "test_gpus.py",
     "test_hostile_files.py",
     "test_hostile_models.py",
     "test_identity.py",

@@ -85,7 +85,7 @@ def test_parameters_and_experiments(clone):
     settings = clone.folder / "config" / "config.yaml"
     settings.write_text(settings.read_text().replace("\n  inner_steps: 20\n", "\n  inner_steps: 7\n"))
     diff = json.loads(clone.run("dvc", "params", "diff", "--json").stdout)
-    assert diff == {"config/config.yaml": {"attack.inner_steps": {"old": 20, "new": 7}}}
+    assert diff == {"config/config.yaml": {"attack.inner_steps": {"old": 20, "new": 7, "diff": -13}}}
     shown = json.loads(clone.run("dvc", "exp", "show", "--json").stdout)
     workspace, commit = shown[0]["data"], shown[1]["data"]
     assert workspace["params"]["config/config.yaml"]["data"]["attack"]["inner_steps"] == 7

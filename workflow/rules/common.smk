@@ -5,7 +5,7 @@ from pathlib import Path
 
 import snakemake.benchmark
 
-from uae import plan, records
+from uae import gpus, plan, records
 from uae.config import ROOT, gpu, load
 from uae.data import catalogue
 from uae.errors import ConfigError
@@ -24,15 +24,16 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error))
 
-# Jobs run the `uae` beside the Python that runs Snakemake, whether or not its environment is active.
-os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", "")]))
-
 # `benchmark:` looks at a new job's memory twice a second, for some 20 ms each: too often for jobs of seconds.
 snakemake.benchmark.BENCHMARK_INTERVAL_SHORT = 5
 
 RESULTS = f"results/{cfg.name}"
 DEVICE = gpu.resolved(cfg.device)
 GPU = int(DEVICE == "cuda")
+# Jobs run the `uae` beside the Python that runs Snakemake, whether or not its environment is active, and take their
+# GPU themselves (`uae.gpus`). In no command: another share is no reason to run again.
+here = str(Path(sys.executable).parent)
+os.environ.update(PATH=os.pathsep.join([here, os.getenv("PATH", "")]), UAE_GPU_SHARE=str(cfg.gpu_share))
 # A job on the CPU gets a quarter of the cores, so that several run side by side; one on a GPU launches kernels.
 # PyTorch takes as many threads, on which the last digits depend: records name them.
 THREADS = max(1, (workflow.cores or 1) // 4) if not GPU else 1
@@ -52,6 +53,9 @@ PLAN = plan.plan(cfg)  # the jobs of the configuration, by the file that each ma
 
 if workflow.is_main_process:
     logger.info(plan.summary(cfg, PLAN, DEVICE + " (no GPU found)" * (cfg.device == "auto" and not GPU)))
+    asked, slots = workflow.global_resources.get("gpu").value or 0, len(gpus.devices()) * cfg.gpu_share
+    if GPU and workflow.local_exec and 0 < slots < asked:
+        logger.warning(f"gpu={asked}: the GPUs have {slots} slots, for which jobs wait; gpu_share=N lets N share one")
 
 RUN = "uae run {params.jobs:q} --made {params.made:q} --device {resources.device} > {log} 2>&1"
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from uae import gpus
 from uae.cli.common import STAGES, Device, Made, app, bar, examples, parsed
 
 
@@ -24,6 +25,8 @@ def run(
     made: Made = "{}",
 ) -> None:
     """Train, attack or evaluate: run jobs one after another, each of which writes a file."""
+    if device == "cuda":
+        gpus.take()  # before torch is imported
     for job in json.loads(jobs):
         output = Path(job["output"])
         stage = importlib.import_module(f"uae.stages.{job['stage']}")

@@ -1,4 +1,7 @@
-"""Whether PyTorch would find a GPU, asked of the driver: importing torch takes seconds."""
+"""Whether PyTorch would find a GPU, asked of the driver: importing torch takes seconds.
+
+As a program it prints how many there are.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +17,28 @@ def resolved(device: str) -> str:
     return device if device != "auto" else "cuda" if has_cuda() else "cpu"
 
 
-@functools.cache
 def has_cuda() -> bool:
     """A GPU that this process may use, by a driver as new as the CUDA that PyTorch is built for."""
+    return count() > 0
+
+
+@functools.cache
+def count() -> int:
+    """How many such GPUs there are."""
     needed = _cuda_of_torch()
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
-        return False
+        return 0
     devices, version = ctypes.c_int(), ctypes.c_int()
-    return (
+    usable = (
         needed is not None
         and driver.cuInit(0) == 0
         and driver.cuDeviceGetCount(ctypes.byref(devices)) == 0
         and driver.cuDriverGetVersion(ctypes.byref(version)) == 0
-        and devices.value > 0
         and version.value // 1000 >= needed
     )
+    return devices.value if usable else 0
 
 
 def _cuda_of_torch() -> int | None:
@@ -44,3 +52,7 @@ def _cuda_of_torch() -> int | None:
         return None
     found = re.search(r"^cuda\b.*=\s*['\"](\d+)", text, re.MULTILINE)
     return int(found[1]) if found else None
+
+
+if __name__ == "__main__":
+    print(count())

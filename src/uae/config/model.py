@@ -39,6 +39,7 @@ class Config(Block):
     scale: str
     only: str
     device: Literal["auto", "cpu", "cuda"]
+    gpu_share: Runs
     records: Literal["live", "frozen"]
     fill: Name | None
     data_mirror: str | None
