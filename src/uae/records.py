@@ -79,6 +79,10 @@ METRICS = {
     "kid": "mean kernel distance (squared MMD) between the same, over subsets",
     "kid_std": "its standard deviation over subsets",
     "kid_subset": "samples of each subset",
+    "frechet_lite0": "Frechet distance between the EfficientNet-Lite0 features of the examples and of "
+    "training images: not FID, whose features are Inception's",
+    "kernel_lite0": "mean kernel distance (squared MMD) between the same, over subsets of kid_subset samples",
+    "kernel_lite0_std": "its standard deviation over subsets",
     "asr_low": "lower end of the attack success rate's 95 % interval (Wilson)",
     "asr_high": "upper end of the attack success rate's 95 % interval (Wilson)",
     "cross_entropy": "mean cross-entropy of the attacked images after the attack, in nats",

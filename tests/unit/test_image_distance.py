@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -119,3 +120,24 @@ def test_inception_from_a_file(tmp_path):
     torch.save({"run": math.sqrt}, tmp_path / "code.pth")
     with pytest.raises(BadFile, match=r"(?s)code\.pth.*weights_only"):
         image_distance.inception(tmp_path / "code.pth")
+
+
+def test_the_third_network_knows_what_it_sees(monkeypatch):
+    """ImageNet's classes of two photographs: its weights and the pixels that it is given are right."""
+    from sklearn.datasets import load_sample_images
+
+    extractor = image_distance.lite0()
+    assert extractor is not None, "the extra `features` is not installed: make .venv/installed"
+    found = []
+    for photo in load_sample_images().images:  # china.jpg and flower.jpg, 427 × 640
+        middle = np.ascontiguousarray(photo[:, 106:533]).astype(np.float32) / 255
+        features = extractor(torch.from_numpy(middle).permute(2, 0, 1)[None])
+        found.append(int(extractor.network.network._fc(features).argmax()))
+    assert found == [698, 985]  # palace, daisy
+    grey = torch.rand(2, 1, 16, 16)
+    features = extractor(grey)
+    assert features.shape == (2, 1280) and not features.requires_grad and extractor.resize == 224
+    torch.testing.assert_close(features, extractor(grey.expand(-1, 3, -1, -1)))
+    monkeypatch.setattr(image_distance, "LITE0", "0" * 64)
+    with pytest.raises(BadFile, match="not the published weights"):
+        image_distance.lite0()

