@@ -50,12 +50,13 @@ wildcard_constraints:
 
 
 PLAN = plan.plan(cfg)  # the jobs of the configuration, by the file that each makes
-
 if workflow.is_main_process:
     logger.info(plan.summary(cfg, PLAN, DEVICE + " (no GPU found)" * (cfg.device == "auto" and not GPU)))
     asked, slots = workflow.global_resources.get("gpu").value or 0, len(gpus.devices()) * cfg.gpu_share
     if GPU and workflow.local_exec and 0 < slots < asked:
-        logger.warning(f"gpu={asked}: the GPUs have {slots} slots, for which jobs wait; gpu_share=N lets N share one")
+        logger.warning(
+            f"gpu={asked}: the GPUs have {slots} slots, for which jobs wait; gpu_share=N lets N share one"
+        )
 
 RUN = "uae run {params.jobs:q} --made {params.made:q} --device {resources.device} > {log} 2>&1"
 
@@ -92,9 +93,9 @@ def made_with(*patterns):
 
 
 RECORDS = {}  # of each experiment
-for path, job in PLAN.items():
+for job in PLAN.values():
     if job.stage == "evaluate":
-        RECORDS.setdefault(job.experiment, []).append(path)
+        RECORDS.setdefault(job.experiment, []).append(job.output)
 
 
 def every(experiment, suffixes=(".json",)):
@@ -104,9 +105,8 @@ def every(experiment, suffixes=(".json",)):
     Tables show every record of their folder: a run of one row leaves the others in.
     """
     live, asked = cfg.records == "live", RECORDS.get(experiment, [])
-    there = [str(path) for path in filling.own(Path(RESULTS), experiment)]
     more = filling.filled(Path(RESULTS), cfg.fill, experiment, planned=asked if live else [])
-    found = [*(asked if live else there), *map(str, more)]
+    found = [*(asked if live else map(str, filling.own(Path(RESULTS), experiment))), *map(str, more)]
     return [path for path in found if Path(path).suffix in suffixes]
 
 
@@ -141,10 +141,12 @@ def files_of(name):
     else:
         entry, folder = catalogue.raw(name.removeprefix("raw_"))
         found = [f"data/raw/{folder}/{file}" for file in entry.files]
-    if not found and cfg.records == "live":
-        raise WorkflowError(f"{name}: this configuration runs nothing of it")
+    absent = {
+        "live": "this configuration runs nothing of it",
+        "frozen": f"no records under {RESULTS}/records",
+    }
     if not found:
-        raise WorkflowError(f"{name}: there are no records of it under {RESULTS}/records; use records=live")
+        raise WorkflowError(f"{name}: {absent[cfg.records]}")
     return found
 
 
