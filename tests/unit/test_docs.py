@@ -4,14 +4,15 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
+from fnmatch import fnmatch
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-import torch
+import yaml
 
-from uae import models
 from uae.data import catalogue
 from uae.paper import claims, filling
 
@@ -20,24 +21,89 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "data" / "README.md",
+    ROOT / "benchmarks" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
-        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    for target, anchor in re.findall(r"\]\((?!http)([^)#\s]*)#?([^)\s]*)\)", page.read_text()):
+        found = page.parent / target if target else page
+        assert found.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(found), f"{page.name} links to {target}#{anchor}"
+
+
+def anchors(page: Path) -> list[str]:
+    """The anchors of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return [re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", heading.lower())) for heading in headings]
+
+
+REFUSED = ("a look at", "nothing for", "so here", "of its own", "tells what that is worth")
+WORDS = 40
+
+
+def blocks(text: str) -> list[str]:
+    """The paragraphs and list items of a page, each in one line: no code, tables, headings or link targets.
+
+    >>> blocks("# A\\n\\nOne [two](three.md)\\nfour.\\n\\n- five\\n- `si x`\\n\\n```\\nmake\\n```\\n| a |\\n")
+    ['One two four.', '- five', '- code']
+    """
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^(#|\||!\[|:::|    options).*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"`[^`]+`", "code", re.sub(r"\]\([^)]*\)", "", text).replace("[", ""))
+    found = re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", text)
+    return [line for line in (" ".join(block.split()) for block in found) if line]
+
+
+def long_sentences(text: str) -> list[str]:
+    """The sentences of a page with more than 40 words."""
+    ends = re.compile(r"(?<=[.!?])[*\"')]*\s")
+    return [s for block in blocks(text) for s in ends.split(block) if len(s.split()) > WORDS]
+
+
+def test_a_long_sentence_is_found_and_short_ones_are_not():
+    long = "word " * WORDS + "end."
+    assert long_sentences(f"Short.\n\n- A short one. {long}\n") == [long]
+    assert not long_sentences("A sentence. " * WORDS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python_examples_run(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    names = {"model": models.build("dense", (1, 8, 8), latent=4).eval(), "images": torch.rand(2, 1, 8, 8)}
-    for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
-        # Fewer steps: the example is tested, not the attack.
-        exec(code.replace("steps=40", "steps=2").replace("inner_steps=20", "inner_steps=2"), dict(names))
-        assert (tmp_path / "uae.safetensors").exists()
+def test_the_prose_is_plain(page):
+    text = page.read_text()
+    assert not long_sentences(text)
+    words = " ".join(blocks(text)).lower()
+    assert not [phrase for phrase in REFUSED if phrase in words]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_lines_are_wrapped(page):
+    code = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    long = [line for line in code.splitlines() if len(line) > 110]
+    assert not [line for line in long if " " in line.strip() and not re.match(r"\||!\[|#|`", line)]
+
+
+def run(*command: str, folder: Path) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+PYTHON = {
+    f"{page.name}-{number}": code
+    for page in PAGES
+    for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
+}
+
+
+@pytest.mark.parametrize("code", PYTHON.values(), ids=PYTHON)
+def test_python_examples_run_as_they_are_pasted(code, tmp_path):
+    done = run("-c", code, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "save(" not in code or (tmp_path / "uae.safetensors").exists()
 
 
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
@@ -45,17 +111,10 @@ EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_examples_run(example, tmp_path):
-    run = subprocess.run(
-        [sys.executable, str(example)],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    rate = re.search(r"success rate ([0-9.]+)", run.stdout)
-    assert rate and 0 < float(rate[1]) <= 1, run.stdout
+    done = run(str(example), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rate = re.search(r"success rate ([0-9.]+)", done.stdout)
+    assert rate and 0 < float(rate[1]) <= 1, done.stdout
     assert f"docs/examples/{example.name}" in example.read_text()  # how to run it
 
 
@@ -107,3 +166,100 @@ def test_the_verdicts_in_words_are_those_of_the_records():
         f"{no} not, {flat} no perturbation, {missing} not run",
     }.items():
         assert words in " ".join((ROOT / page).read_text().split()), page
+
+
+def test_the_site_builds_and_fetches_nothing(tmp_path):
+    done = run("-m", "mkdocs", "build", "--strict", "-d", str(tmp_path), folder=ROOT)
+    assert done.returncode == 0, done.stderr
+    pages = {page: page.read_text() for page in tmp_path.rglob("*.html")}
+    assert len(pages) > 12 and "class MinMaxAttack" not in pages[tmp_path / "api" / "index.html"]
+    for page, text in pages.items():
+        assert not re.findall(r"<(?:script|img|iframe)[^>]*src=\"?https?:", text), page
+        assert not re.findall(r"<link[^>]*rel=\"?(?:stylesheet|preconnect)\"?[^>]*href=\"?https?:", text), (
+            page
+        )
+
+
+def test_the_badges_and_the_citation_say_what_the_project_says():
+    badges = " ".join(re.findall(r">([^<>\n]+)<", (ROOT / "docs" / "badges.svg").read_text()))
+    python = PROJECT["requires-python"].replace(">=", "≥ ")
+    expected = ("Python", python, "licence", PROJECT["license"], "version", PROJECT["version"])
+    assert badges.split("  ") == [*expected] or badges == " ".join(expected)
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == PROJECT["version"] and citation["license"] == PROJECT["license"]
+
+
+RECORDS = [*filling.load(ROOT / "results" / "paper", "reduced").values()]
+
+
+def seconds(experiment: str, *rows: str, device: str) -> float:
+    """The seconds of all jobs behind the records of some rows, each job once."""
+    jobs = {
+        (r.dataset, r.model, stage, p.seconds, p.settings_hash, p.commit): p.seconds
+        for r in RECORDS
+        for stage, p in r.provenance.items()
+        if r.experiment == experiment and p.device.startswith(device)
+        if any(fnmatch(f"{r.dataset}/{r.model}", row) for row in rows)
+    }
+    return sum(jobs.values())
+
+
+def test_the_times_of_the_readme_are_those_of_the_records():
+    sets = ("mnist", "fashion-mnist", "isolet", "coil-20", "mice-protein")
+    hours = {
+        "Table 4, MNIST dense": seconds("reconstruction", "mnist/dense", device="CPU"),
+        "Table 4, MNIST convolutional": seconds("reconstruction", "mnist/convolutional", device="CPU"),
+        "Table 5, SVHN": seconds("reconstruction", "svhn-*/convolutional", device="NVIDIA H100"),
+        "Table 6 without Activity": seconds("reconstruction", *(f"{s}/concrete" for s in sets), device="CPU"),
+        "Tables 1 to 3, Figures 1 to 4": seconds("supervised", "*", device="CPU"),
+        "Figures 6 to 10 (a), MNIST": seconds("robustness", "mnist/*", device="CPU"),
+    }
+    page = (ROOT / "README.md").read_text()
+    for item, took in hours.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| {item} |"))
+        time = f"{took / 60:.1f} min" if took < 3600 else f"{took / 3600:.1f} h"
+        assert f"| {time}" in row, f"{item}: {time}, but the README has {row}"
+
+
+def mean(metric: str, **what: str) -> float:
+    found = [r.metrics[metric] for r in RECORDS if all(getattr(r, k) == v for k, v in what.items())]
+    return sum(found) / len(found)
+
+
+def test_the_numbers_of_the_readme_are_those_of_the_records():
+    page = " ".join((ROOT / "README.md").read_text().split()).replace(" %", "%")
+    mi = [
+        mean("mi_mean", experiment="supervised", dataset=dataset, model="classifier", method=method)
+        for dataset in ("mnist", "cifar10")
+        for method in ("minmax-vanilla", "penalty-vanilla")
+    ]
+    assert (
+        "It reports {:.2f} nats of mutual information on MNIST, the penalty method {:.2f}; "
+        "on CIFAR-10 {:.2f} and {:.2f}".format(*mi)
+    ) in page
+    estimates = [
+        mean(f"mi_estimate@{n}", experiment="estimator", model="random-sampling", method="mine-uae")
+        for n in (0, 256)
+    ]
+    assert "it reports {:.2f} to {:.2f} nats".format(*estimates) in page
+
+
+def test_the_gains_of_the_readme_are_those_of_the_records():
+    page = " ".join((ROOT / "README.md").read_text().split()).replace(" %", "%")
+    gains, rates = {}, []
+    for r in RECORDS:
+        if (r.experiment, r.method) == ("reconstruction", "mine-uae") and r.dataset in ("mnist", "svhn"):
+            if r.model == "concrete":
+                continue
+            row = {"experiment": r.experiment, "dataset": r.dataset, "model": r.model, "variant": r.variant}
+            original, uae, matched = (
+                mean("test_error", method=m, **row) for m in ("original", "mine-uae", "matched")
+            )
+            gains[r.dataset, r.model] = 1 - uae / original, 1 - matched / original
+            rates.append(r.metrics["asr"])
+    ours = [gain for gain, _ in gains.values()]
+    assert f"by {100 * min(ours):.0f} to {100 * max(ours):.0f}%" in page
+    assert len(gains) == 6 and sum(matched > gain - 0.01 for gain, matched in gains.values()) == 5
+    gain, matched = gains["mnist", "dense"]
+    assert f"(MNIST dense: by {matched:.1%}, with UAEs by {gain:.1%})" in page
+    assert f"{100 * min(rates):.0f} to {100 * max(rates):.0f}% of the attacks succeed" in page

@@ -19,6 +19,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "data" / "README.md",
+    ROOT / "benchmarks" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 DVC_GROUPS = ("exp", "metrics", "params", "plots", "queue", "remote")
@@ -34,12 +35,13 @@ def make():
 def commands(text: str) -> list[str]:
     """The commands of a page: lines of fenced blocks without a language, and inline code with arguments.
 
-    >>> commands("Run `uae config` or `snakemake`:\\n```\\nmake test  # all\\nuae a \\\\\\n --b\\n```")
+    >>> commands("```python\\npass\\n```\\n`uae config` or `uae`:\\n```\\nmake test  # all\\nuae a \\\\\\n --b\\n```")
     ['make test', 'uae a --b', 'uae config']
     """
     found, prose = [], re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    for block in re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        found += re.sub(r"\\\n\s*", "", block).splitlines()
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        if not language:
+            found += re.sub(r"\\\n\s*", "", block).splitlines()
     found += [code for code in re.findall(r"`([^`\n]+)`", prose) if " " in code]
     lines = [line.split("  #")[0].strip() for line in found]
     return [line for line in lines if line.partition(" ")[0] in PROGRAMS]
