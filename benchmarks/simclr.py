@@ -5,7 +5,7 @@
 
 Images per second of the package's training; the share of the device's peak that they mean, where the
 peak is the best of large matrix products in the same run; and the ratio to a plain loop: torchvision's
-transforms in a DataLoader, float32, contiguous images, a look at the loss in each step. The plain loop
+transforms in a DataLoader, float32, contiguous images, the loss read in each step. The plain loop
 runs on the same images, and has every core for its workers.
 """
 

@@ -91,7 +91,7 @@ class Contrastive:
             )
         index = index.to(x_adv.device, non_blocking=True)
         loss = _PerSample.apply(x_adv, index, self)
-        # At the clean samples, that is; a look at every step of an attack would stall a GPU.
+        # At the clean samples only: a check in every step of an attack would force a synchronisation.
         if not x_adv.requires_grad and (bad := loss.isnan()).any():
             raise ValueError(
                 f"sample {int(index[bad][0])}: the embedding of a view has length 0 or is not a number; "

@@ -55,7 +55,7 @@ def _stem(path: Path) -> str:
 
 
 def _temporary(path: Path) -> tuple[int, Path]:
-    """A new file beside `path`, open and locked; each writer has one of its own."""
+    """A new file beside `path`, open and locked; one for each writer."""
     while True:
         temporary = path.with_name(f"{_stem(path)}.{secrets.token_hex(4)}.tmp")
         descriptor = os.open(temporary, locks.FLAGS | os.O_EXCL, 0o666)

@@ -35,7 +35,8 @@ def make():
 def commands(text: str) -> list[str]:
     """The commands of a page: lines of fenced blocks without a language, and inline code with arguments.
 
-    >>> commands("```python\\npass\\n```\\n`uae config` or `uae`:\\n```\\nmake test  # all\\nuae a \\\\\\n --b\\n```")
+    >>> python = "```python\\npass\\n```\\n"
+    >>> commands(python + "`uae config` or `uae`:\\n```\\nmake test  # all\\nuae a \\\\\\n --b\\n```")
     ['make test', 'uae a --b', 'uae config']
     """
     found, prose = [], re.sub(r"```.*?```", "", text, flags=re.DOTALL)

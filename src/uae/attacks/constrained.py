@@ -54,8 +54,9 @@ class ConstrainedAttack(Settings):
     ) -> AttackResult:
         """Attack `images` (N, *shape), floats within `bounds`.
 
-        loss: (x_adv, x) -> (N,); see `uae.losses`.  seed, index: a sample's random numbers depend on
-        `seed` and its `index` (0..N-1 unless given) alone, not on the batch it is in.
+        loss: (x_adv, x) -> (N,); see `uae.losses`.
+        seed, index: a sample's random numbers depend only on `seed` and its `index` (0..N-1 unless given),
+            not on its batch.
         progress: called with (samples done, samples in all); in a long attack also within a chunk, and
             from that chunk's thread.
         trace: also follow the attack: see the result's `trace` and `stationarity`.

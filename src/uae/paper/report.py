@@ -83,7 +83,7 @@ def _of(found: dict[Path, records.Record], table: str) -> list[records.Record]:
 
 
 def _tables(found: dict[Path, records.Record]) -> list[dict[str, Any]]:
-    """What the page shows of each table that has cells. Each is made from the records of its own folder:
+    """What the page shows of each table that has cells. Each is made from the records of one folder:
     two folders can have records of one method."""
     shown = []
     for name, layout in tables.layouts()["tables"].items():

@@ -96,7 +96,7 @@ def run(
                 goal = batch if target is None else target[rows]
                 losses.append(step(batch, goal, epoch * count + number) * len(rows))
         losses = torch.stack(losses)
-        if not losses.isfinite().all():  # looked at once an epoch: a look at each step stalls a GPU
+        if not losses.isfinite().all():  # once per epoch: reading it in each step forces a synchronisation
             bad = int((~losses.isfinite()).nonzero()[0])
             raise Diverged(f"the loss is {losses[bad].item()} at epoch {epoch}, step {bad}")
         history.append(losses.sum().item() / used)
@@ -142,7 +142,7 @@ def stalled(history: list[float], patience: int | None, min_delta: float = 0.0) 
 def seeded(seed: int, purpose: str, device: torch.device) -> Iterator[None]:
     """PyTorch's default generators start from (seed, purpose) inside, and go on as before after it.
 
-    For what takes no generator of its own: dropout, initialisation. Only the CPU's and `device`'s.
+    For operations that take no generator: dropout, initialisation. Only the CPU's and `device`'s.
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seeding.derive(seed, purpose))

@@ -17,7 +17,7 @@ from uae.training.graphs import Graphed, rate, set_rate
 
 @dataclass(frozen=True)
 class Adversary:
-    """The inner maximisation: signed gradient steps in the L-infinity ball, without a look at the host.
+    """The inner maximisation: signed gradient steps in the L-infinity ball, without synchronisation.
 
     eps, step_size: in units of the data, within `bounds`; 0-dimensional tensors within a graph.
     steps: gradient steps.
