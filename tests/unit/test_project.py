@@ -3,6 +3,7 @@
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -122,3 +123,10 @@ def test_forms_for_issues_are_whole():
         form = yaml.safe_load(path.read_text())
         assert {"name", "description", "body"} <= set(form), path
         assert all(field["attributes"]["label"] for field in form["body"]), path
+
+
+def test_the_layers_hold():
+    """The contracts of pyproject.toml, on the import graph."""
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
