@@ -34,7 +34,7 @@ class Point(NamedTuple):
     loss: float
 
 
-def thinned(history: list[float]) -> dict[str, list[float]]:
+def thinned(history: list[float]) -> dict[str, list[int] | list[float]]:
     """The epochs and losses of a history that a record keeps: each k-th epoch, the first and the last.
 
     >>> thinned([0.5, 0.25])
