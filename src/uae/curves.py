@@ -43,7 +43,7 @@ def thinned(history: list[float]) -> dict[str, list[int] | list[float]]:
     count = len(history)
     apart = 2 ** max(0, math.ceil(math.log2(max(count, 1) / POINTS)))  # so that lengths share their epochs
     epochs = [epoch for epoch in range(1, count + 1) if epoch % apart == 0 or epoch in (1, count)]
-    return {"epoch": epochs, "loss": [float(f"{history[epoch - 1]:.7g}") for epoch in epochs]}
+    return {"epoch": [*epochs], "loss": [float(f"{history[epoch - 1]:.7g}") for epoch in epochs]}
 
 
 def of_checkpoint(path: Path) -> list[Point]:

@@ -9,6 +9,7 @@ the same pixels for the same crop and factors.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -138,7 +139,7 @@ def colour_jitter(x: Tensor, factors: Tensor, order: Tensor) -> Tensor:
     return _blends(x, factors, order, lambda step: step > turn)
 
 
-def _blends(x: Tensor, factors: Tensor, order: Tensor, due) -> Tensor:
+def _blends(x: Tensor, factors: Tensor, order: Tensor, due: Callable[[int | Tensor], Tensor]) -> Tensor:
     """The operations other than hue whose turn in `order` is due: f x + (1 - f) y, clipped to [0, 1].
 
     y is black for brightness, the mean grey for contrast, the grey image for saturation.

@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from uae import curves as reading
 from uae.cli.common import USERS, app, console, examples
 from uae.errors import InputError
 
@@ -31,6 +30,7 @@ def curves(
     ] = None,
 ) -> None:
     """Write the training loss of every epoch of some checkpoints: CSV, or files for TensorBoard."""
+    from uae import curves as reading
     from uae import storage
 
     if out and tensorboard:
@@ -57,7 +57,7 @@ def curves(
         print(text.getvalue(), end="")
 
 
-def _events(runs: list[list[reading.Point]], folder: Path) -> None:
+def _events(runs: list[list[Any]], folder: Path) -> None:
     """One run of TensorBoard for each training, in a folder of its names; older files are replaced."""
     try:
         from torch.utils.tensorboard import SummaryWriter

@@ -46,7 +46,7 @@ def plan(
     from uae.plan import hours
 
     files = configfile or []
-    settings = reduce(config.merge, map(config.read_yaml, files), {})
+    settings: dict[str, Any] = reduce(config.merge, map(config.read_yaml, files), {})
     settings |= {key: value for key, value in (("scale", scale), ("only", only)) if value is not None}
     cfg = config.load(settings, files)
     jobs = planning.plan(cfg)

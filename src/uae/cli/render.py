@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import reduce
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -130,7 +130,7 @@ def config(
         return
 
     files = configfile or []
-    settings = reduce(configuration.merge, map(configuration.read_yaml, files), {})
+    settings: dict[str, Any] = reduce(configuration.merge, map(configuration.read_yaml, files), {})
     if scale is not None:
         settings["scale"] = scale
     print(configuration.load(settings, files).model_dump_json(indent=2))

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from uae import records, storage
 from uae.paper import claims, escape, filling, headline, names, parts, reasons, story, tables, verdicts
-from uae.paper.layouts import items, pictures
+from uae.paper.layouts import items, layouts, pictures
 
 HERE = Path(__file__).parent
 CITATION = HERE.parents[2] / "CITATION.cff"
@@ -86,7 +86,7 @@ def _tables(found: dict[Path, records.Record]) -> list[dict[str, Any]]:
     """What the page shows of each table that has cells. Each is made from the records of one folder:
     two folders can have records of one method."""
     shown = []
-    for name, layout in tables.layouts()["tables"].items():
+    for name, layout in layouts()["tables"].items():
         own = {path: r for path, r in found.items() if path.parts[0] == items()["tables"][name]}
         loaded = list(own.values())
         numbers = tables.tidy(name, loaded)

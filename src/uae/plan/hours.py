@@ -151,7 +151,7 @@ def _kind(job: Job, sized: bool = True) -> tuple[Any, ...]:
         return (*row, *method, *data, identity.hash_of(settings))
     if job.stage == "train":
         block = settings.get("fit", settings)
-        same = [settings["network"], settings["arguments"], block.get("batch_size")]
+        same: Any = [settings["network"], settings["arguments"], block.get("batch_size")]
     else:
         same = {key: value for key, value in settings.items() if key not in ("attack", "settings", "images")}
     return (*row, json.dumps(same, sort_keys=True))
@@ -159,7 +159,7 @@ def _kind(job: Job, sized: bool = True) -> tuple[Any, ...]:
 
 def _copies(job: Job) -> int:
     """How many samples a training sees for each original."""
-    method = identity.names(job.output).method
+    method = identity.names(job.output).method or "original"
     return 1 + Method(method).rounds if job.stage == "train" and method != "original" else 1
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -62,7 +64,7 @@ def rates(inputs: list[Path], experiment: str, models: list[str], methods: list[
     return frame.sort_values(["dataset", "model", "method", "seed", "eps"], key=lambda c: c.map(order))
 
 
-def _order(names: list[str]):
+def _order(names: list[str]) -> Callable[[Any], Any]:
     """MNIST before CIFAR-10, the others as listed."""
     known = ["mnist", "cifar10", *names]
     return lambda value: known.index(value) if value in known else value
