@@ -136,6 +136,17 @@ def test_other_settings_are_another_kind(here, monkeypatch):
     assert not hours.runs(Path("results"))
 
 
+def test_an_attack_is_scaled_from_one_of_the_same_kind_alone():
+    """PGD and MinMax on one classifier, with other numbers of images."""
+    full = jobs_of("paper")
+    names = [name for name in full if "/uae/mnist/classifier/" in name and "draw" not in name]
+    pgd, minmax = (next(name for name in names if f"/{kind}@" in name) for kind in ("pgd", "minmax"))
+    fewer = full[pgd].settings | {"images": full[pgd].settings["images"] // 4}
+    run = hours.Run(full[pgd]._replace(settings=fewer), 900.0, CPU)
+    assert hours.by_stage({pgd: full[pgd]}, [run])["attack"].hours["cpu"] == pytest.approx(1)
+    assert hours.by_stage({minmax: full[minmax]}, [run])["attack"].missing == {"mnist/classifier"}
+
+
 def test_an_item_asks_for_the_jobs_behind_it_alone(here):
     asked = ["plan", "figure9", "--scale", "paper", "--json"]
     stages = json.loads(CliRunner().invoke(app, asked).stdout)["stages"]

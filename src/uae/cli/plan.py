@@ -46,7 +46,8 @@ def plan(
     from uae.plan import hours
 
     files = configfile or []
-    settings: dict[str, Any] = reduce(config.merge, map(config.read_yaml, files), {})
+    start: dict[str, Any] = {}
+    settings = reduce(config.merge, map(config.read_yaml, files), start)
     settings |= {key: value for key, value in (("scale", scale), ("only", only)) if value is not None}
     cfg = config.load(settings, files)
     jobs = planning.plan(cfg)

@@ -151,16 +151,23 @@ def _kind(job: Job, sized: bool = True) -> tuple[Any, ...]:
         return (*row, *method, *data, identity.hash_of(settings))
     if job.stage == "train":
         block = settings.get("fit", settings)
-        same: Any = [settings["network"], settings["arguments"], block.get("batch_size")]
+        same = {
+            "network": settings["network"],
+            "arguments": settings["arguments"],
+            "batch": block.get("batch_size"),
+        }
     else:
-        same = {key: value for key, value in settings.items() if key not in ("attack", "settings", "images")}
+        block = "settings" if "images" in settings else "attack"
+        same = settings | {"images": None, block: settings[block] | {"steps": None}}
     return (*row, json.dumps(same, sort_keys=True))
 
 
 def _copies(job: Job) -> int:
     """How many samples a training sees for each original."""
-    method = identity.names(job.output).method or "original"
-    return 1 + Method(method).rounds if job.stage == "train" and method != "original" else 1
+    method = identity.names(job.output).method
+    if job.stage != "train" or method is None or method == "original":
+        return 1
+    return 1 + Method(method).rounds
 
 
 def _work(job: Job) -> float:
