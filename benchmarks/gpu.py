@@ -33,7 +33,11 @@ from benchmarks import gpu_pack
 ROOT = Path(__file__).parents[1]
 LIST = ROOT / "benchmarks" / "gpu.yaml"
 MOST_FILE = 16 * 2**20  # bytes of an archive that comes back
-TESTS = ["tests/unit/test_triton.py", "tests/unit/test_graphs.py", "tests/unit/test_parity.py"]
+TESTS = [
+    "tests/unit/mine/engines/test_triton.py",
+    "tests/unit/training/test_graphs.py",
+    "tests/unit/mine/test_parity.py",
+]
 TO_STOP = 20  # seconds that a run has to stop in
 
 

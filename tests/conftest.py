@@ -28,7 +28,7 @@ SLOW = {
     "test_hostile_files.py",
     "test_hostile_models.py",
     "test_identity.py",
-    "test_kernel.py",
+    "test_numba.py",
     "test_known_information.py",
     "test_latex.py",
     "test_library.py",

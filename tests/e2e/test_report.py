@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_paper import RECORDS, record
+from tests.unit.paper.test_paper import RECORDS, record
 from uae import records
 from uae.paper import report
 

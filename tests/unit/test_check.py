@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
-from tests.unit.test_paper import record
+from tests.unit.paper.test_paper import record
 from uae import check, storage
 from uae.check import deletable, keep, known
 from uae.cli import app

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.test_paper import record
+from tests.unit.paper.test_paper import record
 from uae import storage
 
 SCRIPT = Path(__file__).parents[1] / "compare_records.py"

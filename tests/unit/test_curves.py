@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from tests.unit.test_supervised import write_data
+from tests.unit.stages.test_supervised import write_data
 from uae import curves, records, storage
 from uae.cli.common import app
 from uae.errors import BadFile, InputError

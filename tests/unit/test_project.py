@@ -130,3 +130,11 @@ def test_the_layers_hold():
     command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_folders_of_the_tests_are_those_of_the_package():
+    unit = ROOT / "tests" / "unit"
+    folders = [path.parent.relative_to(unit) for path in unit.rglob("__init__.py")]
+    assert len(folders) > 10
+    for folder in folders:
+        assert (ROOT / "src" / "uae" / folder / "__init__.py").is_file(), folder

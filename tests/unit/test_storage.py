@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.unit.test_paper import record
+from tests.unit.paper.test_paper import record
 from uae import storage
 from uae.errors import BadFile, InputError
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.test_claims import claim
-from tests.unit.test_paper import RECORDS, record
+from tests.unit.paper.test_claims import claim
+from tests.unit.paper.test_paper import RECORDS, record
 from uae import records
 from uae.paper import claims, headline, reasons, report, story, tables
 from uae.paper.perturbation import GREY_LEVEL

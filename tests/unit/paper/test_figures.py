@@ -11,7 +11,7 @@ from uae.errors import InputError
 from uae.paper import figures, render
 from uae.paper.layouts import folders, items
 
-RESULTS = Path(__file__).parents[2] / "results" / "reduced"
+RESULTS = Path(__file__).parents[3] / "results" / "reduced"
 SHOWN = [
     (name, results)
     for results in (RESULTS, RESULTS.with_name("paper"))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.unit.test_supervised_paper import same, shown
+from tests.unit.paper.test_supervised_paper import same, shown
 from uae import records, storage
 from uae.errors import InputError
 from uae.paper import render, tables

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.unit.test_supervised import write_data
+from tests.unit.stages.test_supervised import write_data
 from uae import checkpoints, config, records, storage, training
 from uae.attacks import AttackResult
 from uae.config import Row

@@ -38,7 +38,7 @@ def test_the_catalogue_has_the_paper_s_sizes(name, train, test, classes):
 
 
 def test_every_entry_has_a_reader_and_a_line_in_the_table_and_says_what_it_stands_for():
-    page = (Path(__file__).parents[2] / "data" / "README.md").read_text()
+    page = (Path(__file__).parents[3] / "data" / "README.md").read_text()
     for name, found in catalogue.entries().items():
         assert callable(getattr(readers, found.reader)), name
         assert found.stands_for in catalogue.entries()

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from uae.cli.common import app
 from uae.paper import metrics
 
-RESULTS = Path(__file__).parents[2] / "results"
+RESULTS = Path(__file__).parents[3] / "results"
 
 
 @pytest.mark.parametrize(("scale", "fill"), [("paper", "reduced"), ("reduced", None)])

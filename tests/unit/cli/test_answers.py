@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.unit.test_paper import RECORDS
+from tests.unit.paper.test_paper import RECORDS
 from uae import records
 from uae.cli import app, scales
 from uae.errors import InputError
 from uae.paper import committed
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def run(*arguments):

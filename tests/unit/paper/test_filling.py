@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.unit.test_paper import record
+from tests.unit.paper.test_paper import record
 from uae import config, records
 from uae.cli import app
 from uae.errors import ConfigError, InputError
 from uae.paper import filling, render
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def write(scale: Path, place: str, variant: str = "mnist", **metrics) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_escape import NAMES
-from tests.unit.test_paper import RECORDS, record
+from tests.unit.paper.test_escape import NAMES
+from tests.unit.paper.test_paper import RECORDS, record
 from uae.errors import InputError
 from uae.paper import escape, formats, parts
 from uae.paper.layouts import layouts
 
-TABLES = Path(__file__).parents[2] / "results" / "paper" / "tables"
+TABLES = Path(__file__).parents[3] / "results" / "paper" / "tables"
 TEX = shutil.which("pdflatex")
 needs_tex = pytest.mark.skipif(TEX is None, reason="NO TEX: the LaTeX tables are not compiled")
 DOCUMENT = r"""\pdfcompresslevel=0 \pdfobjcompresslevel=0

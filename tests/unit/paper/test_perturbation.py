@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tests.unit.test_claims import record as plain
-from tests.unit.test_claims import verdict
+from tests.unit.paper.test_claims import record as plain
+from tests.unit.paper.test_claims import verdict
 from uae.attacks import AttackResult
 from uae.paper import claims, parts, perturbation, tables
 from uae.stages.evaluate.autoencoders import describe

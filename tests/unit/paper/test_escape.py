@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.unit.test_paper import record
+from tests.unit.paper.test_paper import record
 from uae import records
 from uae.paper import escape, formats, render, report, tables
 
@@ -84,7 +84,7 @@ def test_the_report_escapes(tmp_path):
     assert hostile not in text and html.escape(hostile).replace("&quot;", "&#34;") in text
 
 
-RESULTS = Path(__file__).parents[2] / "results" / "paper"
+RESULTS = Path(__file__).parents[3] / "results" / "paper"
 
 
 @pytest.mark.parametrize("table", ["table4", "table9", "robust"])

@@ -7,7 +7,7 @@ import csv
 import numpy as np
 import pytest
 
-from tests.unit.test_paper import record
+from tests.unit.paper.test_paper import record
 from uae import storage
 from uae.paper import images, render
 from uae.paper.figures import figure1, figure2, figure3

@@ -24,7 +24,7 @@ from safetensors.torch import save, save_file
 from typer.testing import CliRunner
 
 from tests.raw_files import entry
-from tests.unit.test_readers_tables import activity_files, compressed, isolet_table, isolet_text, mice
+from tests.unit.data.test_readers_tables import activity_files, compressed, isolet_table, isolet_text, mice
 from uae.cli import app
 from uae.data import fetch, prepared, readers, untrusted
 from uae.errors import DataError, InputError
