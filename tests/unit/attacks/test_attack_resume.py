@@ -240,7 +240,7 @@ def test_a_file_system_without_locks_is_named_and_used(tmp_path, monkeypatch, ca
     target = tmp_path / "set.safetensors"
     with caplog.at_level(logging.WARNING):
         resuming(target, ATTACK, records.Clock())
-    assert caplog.messages == [f"{target}: its file system has no locks; do not make it twice at a time"]
+    assert caplog.messages == [f"{target}: its file system has no locks; do not start two runs that write it"]
     storage.write_text(target, "whole")
     written(target)
     assert list(tmp_path.iterdir()) == [target]
