@@ -1,8 +1,8 @@
 r"""A table in LaTeX, to be \input: a `table*` of booktabs for each part, its notes below it.
 
 The numbers are footnotes' size and only shrink where they would be wider than the page, which they are not at
-the layouts' own columns (tests/unit/paper/test_latex.py measures it). What would make a cell wide stands once: a
-unit or a power of ten in the head, a long head or name in several lines.
+the layouts' own columns (tests/unit/paper/test_latex.py measures it). What would make a cell wide stands
+once: a unit or a power of ten in the head, a long head or name in several lines.
 """
 
 from __future__ import annotations
