@@ -141,12 +141,8 @@ def files_of(name):
     else:
         entry, folder = catalogue.raw(name.removeprefix("raw_"))
         found = [f"data/raw/{folder}/{file}" for file in entry.files]
-    absent = {
-        "live": "this configuration runs nothing of it",
-        "frozen": f"no records under {RESULTS}/records",
-    }
     if not found:
-        raise WorkflowError(f"{name}: {absent[cfg.records]}")
+        raise WorkflowError(f"{name}: this configuration runs nothing of it, and {RESULTS} has no record of it")
     return found
 
 
