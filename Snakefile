@@ -53,6 +53,9 @@ rule figures:
         rules.report.input.figures,
 
 
+NAMED = [name for name in sys.argv[1:] if name in NAMES]
+
+
 rule named:
     """What is named instead of a file: `snakemake table4 figure9`, or `raw_svhn` for the files of a data set."""
     input:

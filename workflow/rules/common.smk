@@ -148,4 +148,3 @@ def files_of(name):
 
 RAW = [f"raw_{name}" for name in (*catalogue.entries(), *catalogue.models())]
 NAMES = {*items()["tables"], *items()["figures"], *RAW}
-NAMED = [name for name in sys.argv[1:] if name in NAMES]
