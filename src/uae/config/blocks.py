@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+import ast
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-# The names of `uae.models.NETWORKS`: written out, as that module imports torch
-Network = Literal[
-    "dense",
-    "sparse",
-    "convolutional",
-    "adversarial",
-    "concrete",
-    "carlini-wagner",
-    "madry",
-    "resnet18",
-    "wide-resnet",
-    "simclr",
-]
+
+def _networks() -> list[str]:
+    """The names in `uae.models.NETWORKS`, read from the source: that module imports torch."""
+    source = (Path(__file__).parents[1] / "models" / "__init__.py").read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "NETWORKS":
+            return [ast.literal_eval(key) for key in node.value.keys]
+    raise AssertionError("uae.models has no NETWORKS")
+
+
+NETWORKS = _networks()
+
+
+def _network(name: str) -> str:
+    if name not in NETWORKS:
+        raise ValueError(f"should be one of {', '.join(map(repr, NETWORKS))}")
+    return name
+
+
+Network = Annotated[str, AfterValidator(_network), Field(json_schema_extra={"enum": NETWORKS})]
 
 
 class Row(NamedTuple):

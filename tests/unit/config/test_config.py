@@ -280,7 +280,7 @@ def test_what_the_configuration_knows_of_networks_and_trainings_is_so():
         names |= set(loop.Options.__annotations__) if "options" in names else set()
         return names & set(block.model_fields)
 
-    assert get_args(blocks.Network) == tuple(models.NETWORKS)
+    assert list(models.NETWORKS) == blocks.NETWORKS
     assert training.FITS.keys() - training.CLASSIFIERS == reconstruction.TAKEN.keys()
     for name, expected in reconstruction.TAKEN.items():
         assert taken(training.FITS[name], reconstruction.Fit) == expected, name
