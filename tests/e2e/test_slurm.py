@@ -72,5 +72,5 @@ def test_what_computes_asks_for_the_gpu_and_what_renders_stays_local(rule):
     text = RULES[rule]
     assert bool(re.search(r"shell:\s+RUN\b", text)) == ("gpu=GPU" in text)
     assert ("localrule: True" in text) == any(
-        word in text for word in ("uae render", "uae report", "uae fetch")
+        word in text for word in ("uae render", "uae report", "uae metrics", "uae fetch")
     )

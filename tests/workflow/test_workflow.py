@@ -30,6 +30,7 @@ FIGURES = {name: figure["numbers"] for name, figure in items()["figures"].items(
 RENDERED = (
     *(f"tables/{name}.{suffix}" for name in TABLES for suffix in ("csv", "tex", "md")),
     *(f"figures/{name}.{suffix}" for name, numbers in FIGURES.items() for suffix in ("pdf", "png", numbers)),
+    "metrics.json",
     "report.html",
 )
 
@@ -94,7 +95,7 @@ def test_a_second_run_plans_nothing(workspace):
     assert workspace.plan() == {}
 
 
-RENDERING = {"render", "report"}
+RENDERING = {"render", "headline", "report"}
 MAKING = {"make"} | RENDERING
 
 
@@ -297,7 +298,7 @@ def test_frozen_rendering_from_records_alone(workspace, tmp_path):
     other = copy(tmp_path / "w")
     shutil.copytree(workspace.folder / RESULTS / "records", other.folder / RESULTS / "records")
     plan = other.plan("figures", "tables", "--config", "records=frozen")
-    assert plan == {"render": len(TABLES) + len(FIGURES), "tables": 1, "figures": 1}
+    assert plan == {"render": len(TABLES) + len(FIGURES), "headline": 1, "tables": 1, "figures": 1}
     other.run("snakemake", "--cores", "2", "figures", "tables", "--config", "records=frozen")
     for folder in ("tables", "figures"):
         assert other.files(f"{RESULTS}/{folder}") == workspace.files(f"{RESULTS}/{folder}")

@@ -505,12 +505,12 @@ def test_auto_means_a_gpu_where_pytorch_would_find_one(monkeypatch, init, device
 
     monkeypatch.setattr(gpu.ctypes, "CDLL", Driver)
     monkeypatch.setattr(gpu, "_cuda_of_torch", lambda: torch)
-    gpu.has_cuda.cache_clear()
+    gpu.count.cache_clear()
     try:
         assert gpu.resolved("auto") == expected
         assert gpu.resolved("cpu") == "cpu" and gpu.resolved("cuda") == "cuda"
     finally:
-        gpu.has_cuda.cache_clear()
+        gpu.count.cache_clear()
 
 
 def test_the_cuda_of_pytorch_is_read_without_importing_it():
@@ -518,5 +518,5 @@ def test_the_cuda_of_pytorch_is_read_without_importing_it():
 
     cuda = torch.version.cuda
     assert gpu._cuda_of_torch() == (None if cuda is None else int(cuda.split(".")[0]))
-    gpu.has_cuda.cache_clear()
+    gpu.count.cache_clear()
     assert gpu.has_cuda() == torch.cuda.is_available()

@@ -149,7 +149,7 @@ def test_the_commands_fill_as_the_scale_says_and_can_leave_that_out(tmp_path, mo
         ["report", "results/paper", "--out", "report.html"],
     ):
         assert "no records" in str(run(*command, "--fill", "none").exception)
-        assert "--fill nowhere: there are no records" in str(run(*command, "--fill", "nowhere").exception)
+        assert "--fill nowhere: no records" in str(run(*command, "--fill", "nowhere").exception)
 
 
 @pytest.mark.parametrize("given", ["paper", "reducd", "../reduced", 3])
