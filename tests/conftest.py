@@ -50,5 +50,11 @@ SLOW = {
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if SLOW & set(item.path.relative_to(Path(__file__).parents[1]).parts):
+        if SLOW & set(_parts(item)):
             item.add_marker("slow")
+    # Files that take minutes first, so that no process has one left when the other is done
+    items.sort(key=lambda item: not {"e2e", "workflow"} & set(_parts(item)))
+
+
+def _parts(item: pytest.Item) -> tuple[str, ...]:
+    return item.path.relative_to(Path(__file__).parents[1]).parts
