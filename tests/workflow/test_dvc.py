@@ -77,10 +77,20 @@ def test_training_curves_are_plotted_where_a_run_left_them(clone):
     assert [point["loss"] for point in spec["data"]["values"]] == ["0.5", "0.25"]
 
 
+def experiment(clone: Workspace, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`dvc exp run`, once more where DVC cannot restore what it stashed: one run of eight did not."""
+    run = clone.run("dvc", "exp", "run", *arguments, check=False)
+    if "Stash apply resulted in merge conflicts" in run.stderr:
+        clone.run("git", "reset", "-q", "--hard")
+        run = clone.run("dvc", "exp", "run", *arguments, check=False)
+    assert run.returncode == 0, run.stderr
+    return run
+
+
 def test_parameters_and_experiments(clone):
     """What the configuration says is a parameter: compared, shown, and set for an experiment."""
     key = "config/config.yaml:attack.inner_steps"
-    said = clone.run("dvc", "exp", "run", "--dry", "preview", "-S", f"{key}=7").stdout
+    said = experiment(clone, "--dry", "preview", "-S", f"{key}=7").stdout
     assert "snakemake --cores all" in said
     settings = clone.folder / "config" / "config.yaml"
     settings.write_text(settings.read_text().replace("\n  inner_steps: 20\n", "\n  inner_steps: 7\n"))
@@ -92,7 +102,7 @@ def test_parameters_and_experiments(clone):
     assert commit["params"]["config/scales/paper.yaml"]["data"]["reconstruction"]["mnist"]
     assert commit["metrics"][METRICS]["data"]["verdicts"]
     clone.run("git", "checkout", "-q", "config")
-    clone.run("dvc", "exp", "run", "--queue", "-n", "seven", "preview", "-S", f"{key}=7")
+    experiment(clone, "--queue", "-n", "seven", "preview", "-S", f"{key}=7")
     assert "seven" in clone.run("dvc", "queue", "status").stdout
 
 
