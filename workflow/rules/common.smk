@@ -51,7 +51,8 @@ wildcard_constraints:
 
 PLAN = plan.plan(cfg)  # the jobs of the configuration, by the file that each makes
 if workflow.is_main_process:
-    logger.info(plan.summary(cfg, PLAN, DEVICE + " (no GPU found)" * (cfg.device == "auto" and not GPU)))
+    found = " (no GPU found)" * (cfg.device == "auto" and not GPU)
+    logger.info(plan.summary(cfg, PLAN, f"{DEVICE}{found}"))
     asked, slots = workflow.global_resources.get("gpu").value or 0, len(gpus.devices()) * cfg.gpu_share
     if GPU and workflow.local_exec and 0 < slots < asked:
         logger.warning(
@@ -100,9 +101,7 @@ for job in PLAN.values():
 
 def every(experiment, suffixes=(".json",)):
     """The records of an experiment that the configuration asks for; when frozen, those that are there.
-    Then those of another scale that stand where there are none.
-
-    Tables show every record of their folder: a run of one row leaves the others in.
+    Then those of another scale that stand where there are none. A run of one row leaves the others in tables.
     """
     live, asked = cfg.records == "live", RECORDS.get(experiment, [])
     more = filling.filled(Path(RESULTS), cfg.fill, experiment, planned=asked if live else [])
@@ -146,5 +145,5 @@ def files_of(name):
     return found
 
 
-RAW = [f"raw_{name}" for name in (*catalogue.entries(), *catalogue.models())]
+RAW = map("raw_{}".format, (*catalogue.entries(), *catalogue.models()))
 NAMES = {*items()["tables"], *items()["figures"], *RAW}

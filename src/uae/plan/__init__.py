@@ -48,7 +48,7 @@ def summary(cfg: Config, planned: dict[str, Job], device: str) -> str:
     data = sorted({Path(job.inputs["data"]).stem for job in planned.values() if "data" in job.inputs})
     for whole, words in ((True, "data"), (False, "reduced data")):
         if names := [name for name in data if catalogue.complete(name) == whole]:
-            parts.append(f"{words} {', '.join(names)}")
+            parts.append(f"{words} {', '.join(names[:4] + ['...'] * (len(names) > 4))}")
     paper = {_below(output): job.settings for output, job in plan(load({"scale": "paper"})).items()}
     other = sum(paper.get(_below(output), job.settings) != job.settings for output, job in planned.items())
     if other:
