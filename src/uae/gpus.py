@@ -24,7 +24,7 @@ from uae.errors import InputError
 log = logging.getLogger(__name__)
 
 VISIBLE, SHARE = "CUDA_VISIBLE_DEVICES", "UAE_GPU_SHARE"
-# What batch systems call their jobs: Slurm, PBS, LSF, Grid Engine; a step of Slurm has devices of its own.
+# What batch systems call their jobs: Slurm, PBS, LSF, Grid Engine; a step of Slurm has separate devices.
 BATCH = ("SLURM_JOB_ID", "SLURM_STEP_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 SECONDS_BETWEEN_LOOKS = 0.5
 

@@ -51,8 +51,8 @@ wildcard_constraints:
 
 PLAN = plan.plan(cfg)  # the jobs of the configuration, by the file that each makes
 if workflow.is_main_process:
-    found = " (no GPU found)" * (cfg.device == "auto" and not GPU)
-    logger.info(plan.summary(cfg, PLAN, f"{DEVICE}{found}"))
+    note = " (no GPU found)" * (cfg.device == "auto" and not GPU)
+    logger.info(plan.summary(cfg, PLAN, f"{DEVICE}{note}"))
     asked, slots = workflow.global_resources.get("gpu").value or 0, len(gpus.devices()) * cfg.gpu_share
     if GPU and workflow.local_exec and 0 < slots < asked:
         logger.warning(

@@ -13,7 +13,9 @@ def _networks() -> list[str]:
     """The names in `uae.models.NETWORKS`, read from the source: that module imports torch."""
     source = (Path(__file__).parents[1] / "models" / "__init__.py").read_text(encoding="utf-8")
     for node in ast.parse(source).body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict):
+        if not isinstance(node, ast.AnnAssign) or ast.unparse(node.target) != "NETWORKS":
+            continue
+        if isinstance(node.value, ast.Dict):
             return [ast.literal_eval(key) for key in node.value.keys if key is not None]
     raise AssertionError("uae.models has no NETWORKS")
 

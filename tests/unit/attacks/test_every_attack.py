@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -49,17 +51,24 @@ def samples(shape: tuple[int, ...]) -> torch.Tensor:
     return torch.rand(5, *shape, generator=torch.Generator().manual_seed(3))
 
 
+def reconstruction(model: torch.nn.Module, x: torch.Tensor, squared: bool) -> losses.Reconstruction:
+    return losses.Reconstruction(model, squared)
+
+
+def classification(model: torch.nn.Module, x: torch.Tensor, kind: type) -> losses.Classification:
+    return kind(model, model(x).argmax(1))
+
+
 def cases():
     for network, (shape, arguments) in AUTOENCODERS.items():
         for name, attack in UNSUPERVISED.items():
-            squared = "released" in name
-            made = lambda model, x, squared=squared: losses.Reconstruction(model, squared)  # noqa: E731
-            yield pytest.param(attack, network, shape, arguments, made, id=f"{name} on {network}")
+            loss = partial(reconstruction, squared="released" in name)
+            yield pytest.param(attack, network, shape, arguments, loss, id=f"{name} on {network}")
     for network, (shape, arguments) in CLASSIFIERS.items():
         for name, attack in SUPERVISED.items():
             kind = losses.CrossEntropy if name.startswith("PGD") else losses.Margin
-            made = lambda model, x, kind=kind: kind(model, model(x).argmax(1))  # noqa: E731
-            yield pytest.param(attack, network, shape, arguments, made, id=f"{name} on {network}")
+            loss = partial(classification, kind=kind)
+            yield pytest.param(attack, network, shape, arguments, loss, id=f"{name} on {network}")
 
 
 table = pytest.mark.parametrize(("attack", "network", "shape", "arguments", "loss_of"), list(cases()))
