@@ -100,7 +100,7 @@ def _on(job: Job, record: records.Record) -> Job:
 
 
 def _agree(asked: Any, used: Any) -> bool:
-    """Whether two blocks of settings agree in what both name, which is something."""
+    """Whether two blocks of settings agree in all keys that both have, of which there is at least one."""
     if isinstance(asked, dict) and isinstance(used, dict):
         both = asked.keys() & used.keys()
         return bool(both) and all(_agree(asked[key], used[key]) for key in both)
