@@ -124,11 +124,16 @@ def random_sampling(count, dim, power, seed, standardize=False, redraw=False):
     """x_k = M_k x, a matrix at a time."""
 
     def features(x: Tensor, step: int) -> Tensor:
-        purpose = f"random-sampling/{step if redraw else 0}"
-        generator = torch.Generator().manual_seed(seeding.derive(seed, purpose))
+        generator = torch.Generator().manual_seed(seeding.derive(seed, "random-sampling/0"))
         rows = []
-        for _ in range(count):
-            matrix = torch.randn(dim, x.numel(), generator=generator, dtype=x.dtype) * dim**-power
+        for k in range(count):
+            if redraw:
+                drawn = seeding.gaussian(
+                    seed, torch.tensor([k]), f"random-sampling/{step}", dim * x.numel()
+                ).view(dim, -1)
+            else:
+                drawn = torch.randn(dim, x.numel(), generator=generator, dtype=x.dtype)
+            matrix = drawn.to(x.dtype) * dim**-power
             row = matrix @ x.flatten()
             rows.append((row - row.mean()) / row.std(correction=0) if standardize else row)
         return torch.stack(rows)

@@ -6,7 +6,6 @@ A sampler is bound to a model and a batch once, and then maps batches (N, *shape
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from uae import memory, seeding
+from uae import memory
+from uae.projections import Project, Projections
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +31,16 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 class Features:
     """A bound sampler. `compute(x, step)` is differentiable; `map_shape` is (height, width) or None.
 
+    redrawn: where each step has other features, (x_adv, x, step) to those of both, by x_adv differentiable.
+    standardize: the critics standardise each compressed sample, of mean 0 and variance 1, before they see it.
     cpu_samples: how many samples at a time suit a CPU.  threaded: whether its threads may take samples
     of their own rather than share each operation; `compute` must hold nothing but its model.
     what: names them in errors.
     """
 
     compute: Callable[[Tensor, int], Tensor]
-    redrawn: bool = False
+    redrawn: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]] | None = None
+    standardize: bool = False
     map_shape: tuple[int, int] | None = None
     cpu_samples: int = CPU_SAMPLES
     threaded: bool = False
@@ -51,7 +54,7 @@ class RandomSampling:
     power: the entries' standard deviation is dim ** -power: 1 / dim in the paper. The released code
         uses 1/2, standardises each compressed sample and redraws the matrices at every evaluation.
     The matrices are the same for every sample of a data set. Raises ValueError where the memory that is
-    available does not hold them.
+    available does not hold those that are kept.
     """
 
     count: int = 500
@@ -65,32 +68,23 @@ class RandomSampling:
             raise ValueError(f"random sampling needs count (K) >= 2 and dim >= 1: {self}")
 
     def bind(self, model: nn.Module | None, x: Tensor, seed: int) -> Features:
+        if not self.redraw:
+            self._check_memory(x)
         std = self.dim**-self.power
-        size = x[0].numel()
-        self._check_memory(x)
-
-        def draw(step: int) -> Tensor:
-            generator = torch.Generator().manual_seed(seeding.derive(seed, f"random-sampling/{step}"))
-            matrices = torch.randn(self.count * self.dim, size, generator=generator, dtype=x.dtype)
-            return matrices.mul_(std).to(x.device)
-
-        # The last draw is kept: at each step it serves x and x + delta.
-        draw = functools.lru_cache(maxsize=1)(draw)
-
-        def compute(x: Tensor, step: int) -> Tensor:
-            out = x.flatten(1) @ draw(step if self.redraw else 0).mT
-            out = out.unflatten(1, (self.count, self.dim))
-            if self.standardize:
-                out = out - out.mean(-1, keepdim=True)
-                # Of a black image the spread is 0, and its square root has no gradient there.
-                out = out / out.square().mean(-1, keepdim=True).clamp(min=1e-24).sqrt()
-            return out
-
-        # All matrices go by for each batch, drawn or read from memory: the larger, the better.
-        return Features(compute, redrawn=self.redraw, cpu_samples=512, what="the random projections")
+        projections = Projections(self.count, self.dim, std, self.redraw, seed, x)
+        return Features(
+            lambda x, step: Project.apply(projections, step, x)[0],
+            redrawn=(lambda x_adv, x, step: Project.apply(projections, step, x_adv, x))
+            if self.redraw
+            else None,
+            standardize=self.standardize,
+            # All matrices go by for each batch, drawn or read from memory: the larger, the better.
+            cpu_samples=512,
+            what="the random projections",
+        )
 
     def _check_memory(self, x: Tensor) -> None:
-        row = x[0].numel() * x.itemsize * (2 if self.redraw else 1)  # a draw is kept until the next is there
+        row = x[0].numel() * x.itemsize
         need = self.count * self.dim * row
         free = min(memory.available(device) for device in {torch.device("cpu"), x.device})
         if need <= 0.9 * free:

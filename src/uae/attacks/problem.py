@@ -66,7 +66,12 @@ class Problem:
                 self.clean_features = self.features.compute(self.x, 0).contiguous()
             checks.check_features(self.clean_features, self.x, self.features.what)
             self.estimator = Estimator(
-                self.attack.mi, self.clean_features, self.features.map_shape, self.seed, self.index
+                self.attack.mi,
+                self.clean_features,
+                self.features.map_shape,
+                self.seed,
+                self.index,
+                self.features.standardize,
             )
 
     def start(self) -> Tensor:
@@ -105,10 +110,11 @@ class Problem:
         if self.features is None:
             return Point(f, grad, -value, -grad, torch.full_like(value, math.nan), value)
         with torch.enable_grad():
-            adv_features = self.features.compute(x_adv.requires_grad_(), self.calls)
-        if self.features.redrawn:
-            with torch.no_grad():
-                self.clean_features = self.features.compute(self.x, self.calls).contiguous()
+            x_adv.requires_grad_()
+            if self.features.redrawn is None:
+                adv_features = self.features.compute(x_adv, self.calls)
+            else:
+                adv_features, self.clean_features = self.features.redrawn(x_adv, self.x, self.calls)
         self.calls += 1
         mi, grad_features = self.estimator.estimate(self.clean_features, adv_features.detach())
         grad_mi = checks.gradient(adv_features, x_adv, grad_features)

@@ -57,7 +57,7 @@ def of_vectors(mine: MINE, sampling: RandomSampling, x: Tensor, z: Tensor, steps
     for step in range(steps + 1):
         of_x, of_z = (features.compute(side, step).contiguous() for side in (x, z))
         if estimator is None:
-            estimator = Estimator(mine, of_x, None, seed, torch.arange(len(x)))
+            estimator = Estimator(mine, of_x, None, seed, torch.arange(len(x)), features.standardize)
         values.append(estimator.estimate(of_x, of_z)[0])
     return torch.stack(values)
 

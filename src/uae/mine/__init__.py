@@ -18,7 +18,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from uae import seeding
 from uae.mine import engines
 from uae.mine.critics import Critics, build_layers
 from uae.sampling import ConvolutionOutput, RandomSampling
@@ -86,9 +85,20 @@ class MINE:
 
 
 class Estimator:
-    """The critics of one batch of samples during an attack."""
+    """The critics of one batch of samples during an attack.
 
-    def __init__(self, mine: MINE, x: Tensor, map_shape: tuple[int, int] | None, seed: int, index: Tensor):
+    standardize: each compressed sample gets mean 0 and variance 1 before a critic sees it.
+    """
+
+    def __init__(
+        self,
+        mine: MINE,
+        x: Tensor,
+        map_shape: tuple[int, int] | None,
+        seed: int,
+        index: Tensor,
+        standardize: bool = False,
+    ):
         self.shape = x.shape
         _, self.count, dim = x.shape
         # The compiled engines do not check where they read.
@@ -107,9 +117,9 @@ class Estimator:
         layers = build_layers(mine.critic, dim, map_shape, mine.hidden)
         self.critics = Critics(layers, mine.hidden, mine.lr, seed, index, self.dtype)
         if mine.engine == "portable":
-            self.engine = engines.portable.Engine(self.critics)
+            self.engine = engines.portable.Engine(self.critics, standardize)
         else:
-            self.engine = engines.choose(self.critics, x.device, self.count)
+            self.engine = engines.choose(self.critics, x.device, self.count, standardize)
 
     def estimate(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Train `inner_steps` steps on (x, z), both (N, K, D), none after the warm-up; the bound (N,) and its
@@ -122,7 +132,7 @@ class Estimator:
                 )
         frozen = self.mine.warm_up is not None and self.calls >= self.mine.warm_up
         call, steps = (self.mine.warm_up, 0) if frozen else (self.calls, self.mine.inner_steps)
-        perms = seeding.permutations(self.seed, self.index, f"permutation/{call}", steps + 1, self.count)
+        perms = self.engine.permutations(self.seed, self.index, f"permutation/{call}", steps + 1, self.count)
         self.calls += 1
         with torch.cuda.device_of(z):  # Triton launches on the current device
             value, grad = self.engine.train(x.detach().to(self.dtype), z.detach().to(self.dtype), perms)

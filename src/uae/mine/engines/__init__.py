@@ -1,7 +1,8 @@
 """What trains the critics: alternatives that give the same numbers.
 
-Each module has an `Engine(critics)` with `train(x, z, perms)`: `portable` runs everywhere, `numba` on a CPU,
-`triton` on a CUDA device. The two compiled ones are imported when they are chosen: both are slow to import.
+Each module has an `Engine(critics, standardize)` with `train(x, z, perms)`: `portable` runs everywhere,
+`numba` on a CPU, `triton` on a CUDA device. The two compiled ones are imported when they are chosen: both are
+slow to import. Beside them, `gaussian` and `shuffle` are compiled functions of `uae.seeding`.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from uae.mine.critics import Critics
 from uae.mine.engines import portable
 
 
-def choose(critics: Critics, device: torch.device, count: int) -> portable.Engine:
+def choose(critics: Critics, device: torch.device, count: int, standardize: bool = False) -> portable.Engine:
     """The fastest engine for critics of K = `count` samples on a device."""
     if device.type == "cpu" and find_spec("numba"):
         from uae.mine.engines import numba
 
-        return numba.Engine(critics)
+        return numba.Engine(critics, standardize)
     if device.type == "cuda" and critics.out.dtype == torch.float32 and find_spec("triton"):
         from uae.mine.engines import triton
 
         if triton.Engine.takes(critics, count):
-            return triton.Engine(critics)
-    return portable.Engine(critics)
+            return triton.Engine(critics, standardize)
+    return portable.Engine(critics, standardize)

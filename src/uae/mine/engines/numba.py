@@ -17,9 +17,6 @@ and stays zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 import torch
@@ -27,7 +24,8 @@ from torch import Tensor
 
 from uae.mine.critics import BETA1, BETA2, EPS, Critics, Linear, ascend
 from uae.mine.engines import portable
-from uae.mine.engines.cache import cached_njit
+from uae.mine.engines.compiled import compiled, inlined, share
+from uae.mine.engines.shuffle import permutations
 from uae.mine.engines.simd import (
     WIDTH,
     add,
@@ -46,15 +44,7 @@ from uae.mine.engines.simd import (
 ROWS, UNITS = 2, 5  # a block: ten sums, two or five operands and one more fill the 16 registers
 INPUTS = 2 * UNITS  # of a large layer at a time: whole blocks of both passes
 AHEAD = 2 * INPUTS  # so far ahead its memory is asked for
-
-# Python's error model would put a branch on a zero divisor into the loops, and no branch vectorises.
-# Not all of fast-math: a NaN must stay a NaN for the attack to report it.
-compiled = partial(
-    cached_njit, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy", nogil=True
-)
-# Called, a function would be one copy in the process that compiles it and another, optimised with its
-# caller, in those that load the cache: the last bits of a sum could differ.
-inlined = partial(compiled, forceinline=True)
+SMALLEST = portable.SMALLEST
 
 
 @inlined()
@@ -167,22 +157,32 @@ def _ascend_small(param, grad, first, second, hyper):
 
 
 @inlined()
-def _bound(proj, perm, bias, out_weight, scores, pulled, grad, grad_small):
+def _bound(proj, perm, bias, out_weight, inverse, scores, marginal, pulled, grad, grad_small):
     """The Donsker-Varadhan bound of one critic, and its gradients.
 
     Fills `grad` (2, H, K), with respect to the projections of both sides, and `grad_small`
     (2, H), with respect to the hidden bias and the output weights. Only `proj` and `grad` are padded.
-    The inner loops are over the samples, so that they vectorise; `scores` and `pulled` (K,) are scratch.
+    The inner loops are over the samples, so that they vectorise. Indices are unsigned, because a signed one
+    may count from the end, and nothing is written in the permutation's order.
+    Scratch: `marginal` (H, K), and `inverse`, `scores` and `pulled` (K,).
     """
     count, hidden = len(perm), len(out_weight)
     zero, one = proj.dtype.type(0), proj.dtype.type(1)
     joint, top = zero, proj.dtype.type(-np.inf)
     scores[:] = 0
+    for k in range(count):
+        inverse[perm[k]] = k
     for h in range(hidden):
         x, z, weight, shift = proj[0, h], proj[1, h], out_weight[h], bias[0, h] + bias[1, h]
+        active, positive = marginal[h], zero
         for k in range(count):
-            joint += max(x[k] + z[k] + shift, zero) * weight
-            scores[k] += max(x[k] + z[perm[k]] + shift, zero) * weight
+            active[k] = z[perm[k]]
+        for k in range(count):
+            active[k] += x[k] + shift
+            scores[k] += max(active[k], zero) * weight
+        for k in range(count):
+            positive += max(x[k] + z[k] + shift, zero)
+        joint += positive * weight
     for k in range(count):
         top = max(top, scores[k])
     total = zero
@@ -190,21 +190,19 @@ def _bound(proj, perm, bias, out_weight, scores, pulled, grad, grad_small):
         scores[k] = math.exp(scores[k] - top)
         total += scores[k]
     share, scale = one / proj.dtype.type(count), one / total
-    grad[:] = 0
     for h in range(hidden):
         x, z, weight, shift = proj[0, h], proj[1, h], out_weight[h], bias[0, h] + bias[1, h]
-        gx, gz = grad[0, h], grad[1, h]
+        gx, gz, active = grad[0, h], grad[1, h], marginal[h]
         of_bias = of_out = zero
         for k in range(count):
-            aj, am = x[k] + z[k] + shift, x[k] + z[perm[k]] + shift
-            soft = scores[k] * scale
+            aj, am, soft = x[k] + z[k] + shift, active[k], scores[k] * scale
             gz[k] = share * weight if aj > 0 else zero
             pulled[k] = -soft * weight if am > 0 else zero
             gx[k] = gz[k] + pulled[k]
             of_bias += gx[k]
             of_out += share * max(aj, zero) - soft * max(am, zero)
         for k in range(count):
-            gz[perm[k]] += pulled[k]
+            gz[k] += pulled[inverse[k]]
         grad_small[0, h], grad_small[1, h] = of_bias, of_out
     return joint * share - (top + math.log(total) + math.log(share))
 
@@ -221,24 +219,60 @@ def _pull(weights, grad, out):
             store(out, k * dim + d, a)
 
 
+@inlined()
+def _standardize(sample):
+    """Give a compressed sample (D,) mean 0 and variance 1, as `portable.standardized`; its spread before."""
+    mean = square = sample.dtype.type(0)
+    for d in range(len(sample)):
+        mean += sample[d]
+    mean /= sample.dtype.type(len(sample))
+    for d in range(len(sample)):
+        sample[d] -= mean
+        square += sample[d] * sample[d]
+    spread = max(math.sqrt(square / sample.dtype.type(len(sample))), sample.dtype.type(SMALLEST))
+    for d in range(len(sample)):
+        sample[d] /= spread
+    return spread
+
+
+@inlined()
+def _unstandardize(sample, spread, grad, out):
+    """From the gradient by a standardised sample (D,), that by what it was."""
+    mean = along = sample.dtype.type(0)
+    for d in range(len(sample)):
+        mean += grad[d]
+        along += grad[d] * sample[d]
+    mean, along = mean / sample.dtype.type(len(sample)), along / sample.dtype.type(len(sample))
+    for d in range(len(sample)):
+        out[d] = (grad[d] - mean - sample[d] * along) / spread
+
+
 @compiled()
-def _train(start, stop, x, z, weight, bias, out, first, second, perms, hyper, value, grad_z, scratch):
+def _train(
+    start, stop, x, z, weight, bias, out, first, second, perms, standardize, hyper, value, grad_z, scratch
+):
     """Train and evaluate the critics of samples start..stop - 1; the shapes are those of `Engine.train`.
 
     `first` and `second` hold Adam's moments of (weight, bias, out); `hyper` (steps, 7) what Adam
     needs at each step; `scratch` is the caller's, because each np.zeros here adds to the compile time.
     """
     count, dim = x.shape[1:]
-    xs, zs, proj, grad, grad_small, scores, pulled = scratch
+    xs, zs, proj, grad, grad_small, inverse, scores, marginal, pulled, spread = scratch
     (m_weight, m_bias, m_out), (v_weight, v_bias, v_out) = first, second
     for i in range(start, stop):
         xs[:count, :dim] = x[i]
         zs[:] = 0  # `_pull` has left a gradient there, whose padding is not zero where that is NaN
         zs[:count, :dim] = z[i]
+        if standardize:
+            for k in range(count):
+                _standardize(xs[k, :dim])
+                spread[k] = _standardize(zs[k, :dim])
         for s in range(len(hyper) + 1):
             _project(xs, weight[0, i], proj[0])
             _project(zs, weight[1, i], proj[1])
-            value[i] = _bound(proj, perms[i, s], bias[:, i], out[i], scores, pulled, grad, grad_small)
+            value[i] = _bound(
+                proj, perms[i, s], bias[:, i], out[i], inverse, scores, marginal, pulled, grad, grad_small
+            )
             if s == len(hyper):
                 break
             _ascend_small(out[i], grad_small[1], m_out[i], v_out[i], hyper[s])
@@ -247,8 +281,14 @@ def _train(start, stop, x, z, weight, bias, out, first, second, perms, hyper, va
                 m, v = m_weight[side, i], v_weight[side, i]
                 _ascend_small(bias[side, i], grad_small[0], m_bias[side, i], v_bias[side, i], hyper[s])
                 _ascend(samples, grad[side].T, weight[side, i], m, v, hyper[s], 0)
-        _pull(weight[1, i], grad[1], zs)
-        grad_z[i] = zs[:count, :dim]
+        if standardize:
+            _pull(weight[1, i], grad[1], xs)
+            for k in range(count):
+                _unstandardize(zs[k, :dim], spread[k], xs[k, :dim], grad_z[i, k])
+            xs[:] = 0
+        else:
+            _pull(weight[1, i], grad[1], zs)
+            grad_z[i] = zs[:count, :dim]
 
 
 @inlined()
@@ -308,16 +348,6 @@ def _padded(tensor: Tensor, rows: int, columns: int) -> Tensor:
     return out
 
 
-def _share(work: Callable[[int, int], None], count: int, block: int = 1) -> None:
-    """work(start, stop) on as many threads as torch has; together they do 0..count - 1, in whole blocks."""
-    blocks = count // block
-    bounds = np.linspace(0, blocks, min(torch.get_num_threads(), blocks) + 1).astype(int) * block
-    if len(bounds) == 2:
-        return work(0, count)
-    with ThreadPoolExecutor(max(len(bounds) - 1, 1)) as pool:
-        list(pool.map(work, bounds[:-1], bounds[1:]))
-
-
 def _hyper(schedule: list[tuple[float, float]], like: Tensor) -> np.ndarray:
     """What `_adam` needs at each step, (steps, 7)."""
     hyper = [(BETA1, 1 - BETA1, BETA2, 1 - BETA2, EPS, *step) for step in schedule]
@@ -341,16 +371,16 @@ class Large(Linear):
         buffer, rows_in = self.state[0], _padded(rows, UNITS, INPUTS)
         out = rows.new_empty(*rows_in.shape[:3], buffer.shape[-1])
         args = [t.flatten(0, 1).numpy() for t in (buffer, rows_in, out)]
-        _share(lambda start, stop: _climb(start, stop, *args), out.shape[-1], _columns(out))
+        share(lambda start, stop: _climb(start, stop, *args), out.shape[-1], _columns(out))
         return out[..., : rows.shape[-2], : self.units] + totals[..., None] * bias[..., None, :]
 
 
 class Engine(portable.Engine):
     """Trains critics on the CPU; threads share the samples, or a large layer's inputs."""
 
-    def __init__(self, critics: Critics):
+    def __init__(self, critics: Critics, standardize: bool = False):
         """Lay weights and moments out in whole blocks, once."""
-        super().__init__(critics)
+        super().__init__(critics, standardize)
         self.vanilla = len(self.layers) == 1
         moments = critics.params, critics.first, critics.second
         if self.vanilla:
@@ -364,6 +394,8 @@ class Engine(portable.Engine):
                     state.append(_padded(tensors[0].mT, INPUTS, _columns(critics.out)))
                     tensors[0] = state[-1][..., : layer.size, : layer.units].mT
                 self.layers[i] = Large(layer, state)
+
+    permutations = staticmethod(permutations)
 
     def train(self, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor, Tensor]:
         if not self.vanilla:
@@ -384,7 +416,8 @@ class Engine(portable.Engine):
             critics.out.numpy(),
             (m_weight, m_bias, critics.out_first.numpy()),
             (v_weight, v_bias, critics.out_second.numpy()),
-            perms.to(torch.int32).numpy(),
+            perms.to(torch.int32).numpy().view(np.uint32),
+            self.standardize,
             _hyper(schedule, x),
             value.numpy(),
             grad_z.numpy(),
@@ -393,10 +426,12 @@ class Engine(portable.Engine):
         def work(start: int, stop: int) -> None:
             count, hidden = ROWS * math.ceil(x.shape[1] / ROWS), weight.shape[2]
             padded, units = (count, weight.shape[3]), (2, hidden, count)
-            shapes = padded, padded, units, units, (2, hidden), (count,), (count,)
-            _train(start, stop, *args, tuple(np.zeros(shape, weight.dtype) for shape in shapes))
+            shapes = padded, padded, units, units, (2, hidden), (count,), units[1:], (count,), (count,)
+            arrays = [np.zeros(shape, weight.dtype) for shape in shapes]
+            arrays.insert(5, np.zeros(count, np.uint32))
+            _train(start, stop, *args, tuple(arrays))
 
-        _share(work, len(x))
+        share(work, len(x))
         return value, grad_z
 
     def update_layer(
@@ -414,5 +449,5 @@ class Engine(portable.Engine):
         out = torch.empty_like(rows_in)
         args = [t.flatten(0, 1).numpy() for t in (rows_in, before, after, out)]
         hyper = _hyper([(rate, root)], rows)[0]
-        _share(lambda start, stop: _update(start, stop, *state, *args, hyper), out.shape[-1], INPUTS)
+        share(lambda start, stop: _update(start, stop, *state, *args, hyper), out.shape[-1], INPUTS)
         return out[..., : rows.shape[-2], : rows.shape[-1]]

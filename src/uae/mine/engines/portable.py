@@ -11,7 +11,10 @@ import math
 import torch
 from torch import Tensor
 
+from uae import seeding
 from uae.mine.critics import Critics, ascend
+
+SMALLEST = 1e-12  # of a compressed sample's spread: that of a black image is 0
 
 
 def bound(projected: Tensor, out: Tensor, perm: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -35,13 +38,22 @@ def bound(projected: Tensor, out: Tensor, perm: Tensor) -> tuple[Tensor, Tensor,
     return value, torch.stack([grad_joint + grad_marginal, grad_z]), grad_out
 
 
-class Engine:
-    """Trains `critics` in place. Other engines replace `train` or `update_layer`."""
+def standardized(samples: Tensor) -> tuple[Tensor, Tensor]:
+    """Samples (..., D) with mean 0 and variance 1, and their spread before (..., 1); a constant one is 0."""
+    centred = samples - samples.mean(-1, keepdim=True)
+    spread = centred.square().mean(-1, keepdim=True).sqrt().clamp(min=SMALLEST)
+    return centred / spread, spread
 
-    def __init__(self, critics: Critics):
-        self.critics, self.layers = critics, list(critics.layers)
+
+class Engine:
+    """Trains `critics` in place. Other engines replace `train`, `_train` or `update_layer`."""
+
+    def __init__(self, critics: Critics, standardize: bool = False):
+        self.critics, self.layers, self.standardize = critics, list(critics.layers), standardize
         # The units' weights on each layer's input, (2, N, H, in), from the first call of `train` on
         self.pulled: list[Tensor] = []
+
+    permutations = staticmethod(seeding.permutations)
 
     def train(self, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor, Tensor]:
         """Train for S - 1 steps, then evaluate.
@@ -49,6 +61,15 @@ class Engine:
         x, z: the samples of both sides, (N, K, D). perms: (N, S, K), a permutation for each step and
         one for the evaluation. Returns the bound (N,) and its gradient by z (N, K, D).
         """
+        if not self.standardize:
+            return self._train(x, z, perms)
+        (x, _), (z, spread) = standardized(x), standardized(z)
+        value, grad = self._train(x, z, perms)
+        of_spread = (grad * z).mean(-1, keepdim=True)
+        return value, (grad - grad.mean(-1, keepdim=True) - z * of_spread) / spread
+
+    def _train(self, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor, Tensor]:
+        """`train` of samples that are standardised, if they are to be."""
         both = torch.stack([x, z])
         if not self.pulled:
             for layer, (weight, _) in zip(reversed(self.layers), reversed(self.critics.params), strict=True):

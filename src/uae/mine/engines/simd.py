@@ -183,3 +183,19 @@ def reciprocal(typing, a):
 @intrinsic
 def sqrt(typing, a):
     return a(a), lambda context, builder, signature, arguments: _call(builder, "sqrt", arguments)
+
+
+@intrinsic
+def float_of(typing, bits):
+    """The float32 that has these bits, an int32."""
+    return types.float32(types.int32), lambda context, builder, signature, arguments: builder.bitcast(
+        arguments[0], ir.FloatType()
+    )
+
+
+@intrinsic
+def bits_of(typing, number):
+    """The bits of a float32, as an int32."""
+    return types.int32(types.float32), lambda context, builder, signature, arguments: builder.bitcast(
+        arguments[0], ir.IntType(32)
+    )

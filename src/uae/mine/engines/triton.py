@@ -258,10 +258,10 @@ class Engine(portable.Engine):
         vanilla = len(critics.layers) == 1
         return critics.out.shape[1] <= MAX_HIDDEN and (not vanilla or count <= MAX_ROWS)
 
-    def train(self, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor, Tensor]:
+    def _train(self, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor, Tensor]:
         if len(self.layers) == 1:
             return train(self.critics, x, z, perms)
-        return super().train(x, z, perms)
+        return super()._train(x, z, perms)
 
     def update_layer(
         self, i: int, rows: Tensor, totals: Tensor, pulled: list[Tensor | None], rate: float, root: float

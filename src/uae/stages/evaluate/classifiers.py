@@ -258,7 +258,7 @@ def _information(
         for name, others in pairs.items():
             with torch.no_grad():
                 other = features.compute(others[rows], 0).contiguous()
-            estimator = Estimator(mine, clean, None, seed, rows)
+            estimator = Estimator(mine, clean, None, seed, rows, features.standardize)
             values = [estimator.estimate(clean, other)[0] for _ in range(calls)]
             found[name].append(torch.stack(values[-max(1, calls // 10) :]).mean(0))
     return {name: torch.cat(values).double().mean().item() for name, values in found.items()}

@@ -13,9 +13,9 @@ import pytest
 import torch
 from numba.core import caching
 
-from uae import MINE
+from uae import MINE, seeding
 from uae.mine import Estimator
-from uae.mine.engines import cache
+from uae.mine.engines import cache, shuffle
 from uae.mine.engines.cache import CheckedFiles
 
 
@@ -47,6 +47,13 @@ def test_agrees_with_the_portable_path(shared, critic, map_shape, hidden):
     )
     for _ in range(2):
         torch.testing.assert_close(ours.estimate(x, z), theirs.estimate(x, z), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 16, 500])
+def test_permutations_are_those_of_the_seeds(shared, size):
+    index = torch.tensor([3, 0, 10**9, -5])
+    ours, theirs = (make(7, index, "a/1", 21, size) for make in (shuffle.permutations, seeding.permutations))
+    assert torch.equal(ours, theirs)
 
 
 @pytest.mark.parametrize("critic", ["vanilla", "released"])

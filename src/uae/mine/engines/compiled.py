@@ -1,0 +1,30 @@
+"""How the CPU's kernels are compiled, and how several threads share one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import torch
+
+from uae.mine.engines.cache import cached_njit
+
+# Python's error model would put a branch on a zero divisor into the loops, and no branch vectorises.
+exact = partial(cached_njit, error_model="numpy", nogil=True)
+# Not all of fast-math: a NaN must stay a NaN for the attack to report it.
+compiled = partial(exact, fastmath={"reassoc", "contract", "arcp", "nsz"})
+# Called, a function would be one copy in the process that compiles it and another, optimised with its
+# caller, in those that load the cache: the last bits of a sum could differ.
+inlined = partial(compiled, forceinline=True)
+
+
+def share(work: Callable[[int, int], None], count: int, block: int = 1) -> None:
+    """work(start, stop) on as many threads as torch has; together they do 0..count - 1, in whole blocks."""
+    blocks = count // block
+    bounds = np.linspace(0, blocks, min(torch.get_num_threads(), blocks) + 1).astype(int) * block
+    if len(bounds) == 2:
+        return work(0, count)
+    with ThreadPoolExecutor(max(len(bounds) - 1, 1)) as pool:
+        list(pool.map(work, bounds[:-1].tolist(), bounds[1:].tolist()))
