@@ -14,7 +14,7 @@ from torch import Tensor
 
 from uae import seeding
 
-ROWS = 128  # at least so many at a time
+ROWS = 512  # at least so many at a time
 TOGETHER = 2**21  # numbers drawn at a time, for the threads to share: they stay in the last-level cache
 
 

@@ -9,6 +9,8 @@ import math
 
 from torch import Tensor, nn
 
+from uae.models.convolution import Conv2d
+
 
 def glorot(model: nn.Module) -> None:
     """Keras' default initialisers, in place."""
@@ -58,7 +60,7 @@ class Convolutional(Autoencoder):
             raise ValueError(f"the convolutional autoencoder needs multiples of 4, got {height}x{width}")
         outer, inner = widths
         self.encoder = nn.Sequential(
-            nn.Conv2d(channels, outer, 5, padding="same"),
+            Conv2d(channels, outer, 5, padding="same"),
             nn.ReLU(),
             nn.MaxPool2d(2),
             nn.Conv2d(outer, inner, 5, padding="same"),
@@ -72,7 +74,7 @@ class Convolutional(Autoencoder):
             nn.Conv2d(inner, outer, 5, padding="same"),
             nn.ReLU(),
             nn.Upsample(scale_factor=2),
-            nn.Conv2d(outer, channels, 5, padding="same"),
+            Conv2d(outer, channels, 5, padding="same"),
             nn.Sigmoid(),
         )
         glorot(self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from uae.models.autoencoders import glorot
+from uae.models.convolution import Conv2d
 
 
 class CarliniWagner(nn.Module):
@@ -29,7 +30,7 @@ class CarliniWagner(nn.Module):
         if height < 1 or width < 1:
             raise ValueError(f"this classifier needs at least 16x16 pixels, got {size[0]}x{size[1]}")
         self.features = nn.Sequential(
-            nn.Conv2d(channels, outer, 3),
+            Conv2d(channels, outer, 3),
             nn.ReLU(),
             nn.Conv2d(outer, outer, 3),
             nn.ReLU(),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from uae.models.convolution import Conv2d
+
 
 class MadryCNN(nn.Module):
     """conv5x5-32, pool, conv5x5-64, pool, dense 1024, logits: (N, C, H, W) in [0, 1] to (N, classes).
@@ -19,7 +21,7 @@ class MadryCNN(nn.Module):
         if height % 4 or width % 4:
             raise ValueError(f"Madry's network needs multiples of 4, got {height}x{width}")
         self.features = nn.Sequential(
-            nn.Conv2d(channels, 32, kernel, padding="same"),
+            Conv2d(channels, 32, kernel, padding="same"),
             nn.ReLU(),
             nn.MaxPool2d(2),
             nn.Conv2d(32, 64, kernel, padding="same"),

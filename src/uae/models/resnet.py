@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from uae.models.convolution import Conv2d
+
 BLOCKS, STRIDES = (2, 2, 2, 2), (1, 2, 2, 2)
 
 
@@ -44,7 +46,7 @@ class ResNet18(nn.Module):
         # for fewer than 8 channels.
         if width < 8 or width % 8:
             raise ValueError(f"ResNet-18's width must be a multiple of 8, got {width}")
-        self.conv1 = nn.Conv2d(shape[0], width, 3, padding=1, bias=False)
+        self.conv1 = Conv2d(shape[0], width, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         stages, channels = [], width
         for stage, (blocks, stride) in enumerate(zip(BLOCKS, STRIDES, strict=True)):

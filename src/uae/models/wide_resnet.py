@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from uae.models.convolution import Conv2d
+
 
 class Block(nn.Module):
     """Norm, ReLU, convolution, twice; where the shape changes the shortcut branches off after the ReLU."""
@@ -38,7 +40,7 @@ class WideResNet(nn.Module):
         if depth < 10 or (depth - 4) % 6:
             raise ValueError(f"a wide ResNet has 6 n + 4 layers, such as 10, 28 or 34; got depth {depth}")
         count = (depth - 4) // 6
-        self.conv1 = nn.Conv2d(shape[0], 16, 3, padding=1, bias=False)
+        self.conv1 = Conv2d(shape[0], 16, 3, padding=1, bias=False)
         channels, groups = 16, []
         for width, stride in ((16 * widen, 1), (32 * widen, 2), (64 * widen, 2)):
             blocks = [Block(width if i else channels, width, 1 if i else stride) for i in range(count)]

@@ -1,0 +1,75 @@
+"""Convolutions from many channels to few, compiled for the CPU: oneDNN reaches a tenth of the peak there.
+
+Images are channels last, so that registers hold channels; `wide` is their number in whole registers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from uae.mine.engines.compiled import compiled, share
+from uae.mine.engines.simd import WIDTH, fma, lanes, load, spread, store, total
+
+PIXELS = 8  # of a row at a time: as many sums in registers
+
+
+@compiled()
+def _narrow(start, stop, image, weight, bias, padding, padded, out):  # type: ignore[no-untyped-def]
+    """Samples start..stop - 1 of out (N, H, W, C): image (N, h, w, wide) by weight (C, k, k, wide).
+
+    padded: scratch of zeros, (h + 2 padding, w + 2 padding, wide).
+    """
+    height, width, wide = image.shape[1:]
+    channels, kernel = weight.shape[:2]
+    rows, columns = out.shape[1:3]
+    step, across = lanes(image), padded.shape[1] * wide  # type: ignore[var-annotated, call-arg]
+    for n in range(start, stop):
+        for y in range(height):
+            at, source = (padding + y) * across + padding * wide, (n * height + y) * width * wide
+            for d in range(0, width * wide, step):
+                store(padded, at + d, load(image, source + d))
+        for y in range(rows):
+            row = out[n, y]
+            for block in range(0, columns, PIXELS):
+                x = min(block, columns - PIXELS)  # the last block may do some again
+                for c in range(channels):
+                    a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = spread(out.dtype.type(0))
+                    for i in range(kernel):
+                        at, w = (y + i) * across + x * wide, (c * kernel + i) * kernel * wide
+                        for d in range(0, kernel * wide, step):
+                            u, p = load(weight, w + d), at + d
+                            a0 = fma(load(padded, p), u, a0)
+                            a1 = fma(load(padded, p + wide), u, a1)
+                            a2 = fma(load(padded, p + 2 * wide), u, a2)
+                            a3 = fma(load(padded, p + 3 * wide), u, a3)
+                            a4 = fma(load(padded, p + 4 * wide), u, a4)
+                            a5 = fma(load(padded, p + 5 * wide), u, a5)
+                            a6 = fma(load(padded, p + 6 * wide), u, a6)
+                            a7 = fma(load(padded, p + 7 * wide), u, a7)
+                    row[x, c], row[x + 1, c] = total(a0) + bias[c], total(a1) + bias[c]
+                    row[x + 2, c], row[x + 3, c] = total(a2) + bias[c], total(a3) + bias[c]
+                    row[x + 4, c], row[x + 5, c] = total(a4) + bias[c], total(a5) + bias[c]
+                    row[x + 6, c], row[x + 7, c] = total(a6) + bias[c], total(a7) + bias[c]
+
+
+def narrow(images: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+    """conv2d of images (N, O, h, w) by weight (C, O, k, k), which has PIXELS or more in a row."""
+    (count, units, height, width), (channels, _, kernel, _) = images.shape, weight.shape
+    missing = -units % (WIDTH // images.itemsize)
+    pixels, weights = images.permute(0, 2, 3, 1), weight.permute(0, 2, 3, 1)
+    if missing:
+        pixels, weights = F.pad(pixels, (0, missing)), F.pad(weights, (0, missing))
+    biases = images.new_zeros(channels) if bias is None else bias
+    shape = count, channels, height + 2 * padding - kernel + 1, width + 2 * padding - kernel + 1
+    out = torch.empty(shape, dtype=images.dtype, memory_format=torch.channels_last)
+    args = pixels.contiguous().numpy(), weights.contiguous().numpy(), biases.numpy(), padding
+
+    def work(start: int, stop: int) -> None:
+        padded = np.zeros((height + 2 * padding, width + 2 * padding, units + missing), args[0].dtype)
+        _narrow(start, stop, *args, padded, out.permute(0, 2, 3, 1).numpy())
+
+    share(work, count)
+    return out

@@ -1,0 +1,141 @@
+"""The compiled convolution against PyTorch's: values, gradients, and what it leaves to PyTorch."""
+
+from __future__ import annotations
+
+import copy
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from uae import models
+from uae.models.convolution import Conv2d
+
+
+@pytest.fixture(params=[1, 3])
+def shared(request):
+    """One thread, and three that share a call's work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+def twins(*arguments, **options):
+    """PyTorch's convolution and ours, with the same weights."""
+    theirs = nn.Conv2d(*arguments, **options).double()
+    ours = Conv2d(*arguments, **options).double()
+    ours.load_state_dict(theirs.state_dict())
+    return theirs, ours
+
+
+def results(convolution, x):
+    """The result for x, and its gradients by x and the weights."""
+    x = x.clone().requires_grad_()
+    out = convolution(x)
+    weights = torch.rand(out.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(1))
+    return [out, *torch.autograd.grad(out, [x, *convolution.parameters()], weights)]
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(
+    ("channels", "units", "kernel", "size", "options"),
+    [
+        (1, 16, 5, (28, 28), {"padding": "same"}),  # the autoencoder
+        (16, 1, 5, (28, 28), {"padding": "same"}),
+        (1, 32, 3, (28, 28), {}),  # the classifier
+        (3, 64, 3, (32, 32), {"padding": 1, "bias": False}),  # ResNet
+        (9, 3, 3, (12, 19), {"padding": "same"}),  # sizes that do not fill the registers
+        (2, 11, 4, (14, 13), {"padding": "valid"}),
+        (17, 2, 1, (9, 10), {"bias": False}),
+    ],
+)
+def test_is_pytorchs(shared, channels, units, kernel, size, options, last):
+    theirs, ours = twins(channels, units, kernel, **options)
+    x = torch.rand(4, channels, *size, dtype=torch.float64)
+    assert ours._pixels(x) is not None
+    if last:
+        x, ours = x.to(memory_format=torch.channels_last), ours.to(memory_format=torch.channels_last)
+    for one, other in zip(results(theirs, x), results(ours, x), strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-10, atol=1e-11)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), theirs(x), rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("channels", "units", "kernel", "size", "options"),
+    [
+        (4, 16, 3, (20, 20), {}),  # not few
+        (1, 4, 3, (20, 20), {}),  # not many
+        (1, 16, 3, (20, 20), {"stride": 2}),
+        (1, 16, 3, (20, 20), {"dilation": 2}),
+        (1, 16, (3, 5), (20, 20), {"padding": "same"}),
+        (1, 16, 3, (20, 20), {"padding": (1, 0)}),
+        (1, 16, 4, (20, 20), {"padding": "same"}),
+        (1, 16, 3, (20, 20), {"padding": 4}),
+        (1, 16, 3, (20, 20), {"padding": 1, "padding_mode": "circular"}),
+        (1, 16, 3, (20, 6), {}),  # a narrow image
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+def test_leaves_to_pytorch_what_the_kernel_does_not_take(channels, units, kernel, size, options):
+    theirs, ours = twins(channels, units, kernel, **options)
+    x = torch.rand(2, channels, *size, dtype=torch.float64)
+    assert ours._pixels(x) is None
+    assert all(map(torch.equal, results(theirs, x), results(ours, x)))
+
+
+@pytest.mark.parametrize("broken", ["channels", "dtype"])
+def test_an_input_that_does_not_fit_fails_as_in_pytorch(broken):
+    theirs, ours = twins(1, 16, 3)
+    x = torch.rand(1, 2, 20, 20).double() if broken == "channels" else torch.rand(1, 1, 20, 20)
+    with pytest.raises(RuntimeError) as error:
+        theirs(x)
+    with pytest.raises(RuntimeError, match=re.escape(str(error.value))):
+        ours(x)
+
+
+def test_an_attack_does_not_pay_for_the_gradient_by_the_weights(monkeypatch):
+    _, ours = twins(1, 16, 3)
+    x = torch.rand(2, 1, 20, 20, dtype=torch.float64, requires_grad=True)
+    out = ours(x)
+    monkeypatch.setattr("uae.models.convolution._gradients", pytest.fail)
+    torch.autograd.grad(out.sum(), x)
+
+
+def test_vmap_compilation_and_a_second_derivative():
+    theirs, ours = twins(1, 16, 3)
+    x = torch.rand(3, 2, 1, 20, 20, dtype=torch.float64)
+    torch.testing.assert_close(torch.vmap(ours)(x), torch.vmap(theirs)(x))
+    made = torch.jit.script(ours), torch.jit.trace(ours, x[0]), torch.export.export(ours, (x[0],)).module()
+    for module in made:
+        torch.testing.assert_close(module(x[0]), theirs(x[0]))
+    given = x[0].requires_grad_()
+    (grad,) = torch.autograd.grad(ours(given).square().sum(), given, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        grad.sum().backward()
+
+
+@pytest.mark.parametrize("network", ["convolutional", "carlini-wagner", "madry", "resnet18"])
+def test_a_network_is_what_it_is_with_pytorchs(network):
+    torch.manual_seed(0)
+    ours = models.build(network, (1, 28, 28)).eval().double()
+    theirs = copy.deepcopy(ours)
+    fewer = 0
+    for module in list(theirs.modules()):
+        for child in module.children():
+            if type(child) is Conv2d:
+                child.__class__ = nn.Conv2d
+                fewer += 1
+    assert fewer == (2 if network == "convolutional" else 1)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    x = torch.rand(3, 1, 28, 28, dtype=torch.float64, requires_grad=True)
+    one, other = (
+        torch.autograd.grad(model(x).square().sum(), [x, *model.parameters()], allow_unused=True)
+        for model in (ours, theirs)
+    )
+    for a, b in zip(one, other, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
