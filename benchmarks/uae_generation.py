@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import uae
 from benchmarks.cost_model import CPU_CACHE, H100_CACHE, Case, Machine
 from tests import naive
-from uae import losses, models, sampling, seeding
+from uae import losses, models, seeding
 from uae.mine import Estimator
 from uae.stages import use
 
@@ -187,29 +187,6 @@ def tiles(n: int) -> dict:
     }
 
 
-def of_sampling(n: int, device: str, limits: Machine) -> dict:
-    """Random sampling at K = 500, d' = 128 on 28 x 28 pixels: its products' share of the peak."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand(n, 784, generator=generator).to(device).requires_grad_()
-    features = sampling.RandomSampling().bind(None, x, 0)
-    with torch.no_grad():
-        forward = seconds(lambda: features.compute(x, 0), device)
-    out = features.compute(x, 0)
-    ones = torch.ones_like(out)
-    backward = seconds(lambda: torch.autograd.grad(out, x, ones, retain_graph=True), device)
-    products = 2 * n * out[0].numel() * 784
-    redrawn = sampling.RandomSampling(redraw=True).bind(None, x, 0)
-    steps = iter(range(1000))
-    with torch.no_grad():
-        drawn = seconds(lambda: redrawn.compute(x, next(steps)), device, 1)
-    return {
-        "samples": n,
-        "forward_share_of_peak": products / forward / limits.flops,
-        "backward_share_of_peak": products / backward / limits.flops,
-        "redrawing_to_forward": (drawn - forward) / forward,
-    }
-
-
 def naive_attack(loss: losses.Reconstruction, image: torch.Tensor) -> Callable[[], object]:
     case, model = CONVOLUTIONAL, loss.model
     options = {"kind": case.critic, "map_shape": case.map_shape, "init": "zeros", "lr": 1.5e-5}
@@ -295,7 +272,6 @@ def main() -> None:
         "mib_of_3n_more_images_and_uaes": 3 * n * 2 * 784 * 4 / 2**20,
     }
     report["critic"] = of_critics(64 if device == "cpu" else 1056, device, limits, cache)
-    report["random_sampling"] = of_sampling(128 if device == "cpu" else 2048, device, limits)
     report["released_critic"] = of_released(device, limits)
     if device == "cuda":
         report["vanilla_kernel_seconds_1056_critics"] = tiles(1056)

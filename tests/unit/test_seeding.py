@@ -63,3 +63,27 @@ def test_permutations_are_permutations_and_all_equally_likely():
     counts = torch.stack([(code == c).sum() for c in code.unique()])
     assert len(counts) == 6
     assert ((counts - 1000).abs() < 150).all()  # five standard deviations
+
+
+def test_gaussian_numbers_are_normal():
+    """Mean, variance, kurtosis, tails, and no correlation within the pairs that share a radius."""
+    z = seeding.gaussian(0, INDEX, "z", 200_001).double()
+    assert z.shape == (len(INDEX), 200_001)
+    z = z.flatten()
+    error = 5 / len(z) ** 0.5
+    assert abs(z.mean()) < error and abs(z.var() - 1) < 2**0.5 * error
+    assert abs((z**4).mean() - 3) < 96**0.5 * error
+    normal = torch.distributions.Normal(0.0, 1.0)
+    for limit in (-3.0, -1.0, 0.0, 0.5, 2.0, 4.0):
+        share = float(normal.cdf(torch.tensor(limit).double()))
+        assert abs((z < limit).double().mean() - share) < (share * (1 - share)) ** 0.5 * error
+    half = seeding.HALF
+    one, other = z[: len(z) // (2 * half) * 2 * half].view(-1, 2, half).unbind(1)
+    assert abs((one * other).mean()) < 2 * error and abs((one**2 * other**2).mean() - 1) < 12 * error
+
+
+def test_gaussian_numbers_depend_on_the_index_alone():
+    whole = seeding.gaussian(3, INDEX, "z", 700)
+    assert torch.equal(seeding.gaussian(3, INDEX.flip(0), "z", 700).flip(0), whole)
+    assert torch.equal(seeding.gaussian(3, INDEX, "z", 300), whole[:, :300])
+    assert not torch.equal(seeding.gaussian(4, INDEX, "z", 700), whole)

@@ -168,13 +168,16 @@ class ConstrainedAttack(Settings):
     def _batches(self, loss: Loss, images: Tensor, features: Features | None) -> tuple[int, int]:
         """The number of parallel batches, and of samples in each.
 
-        A batch has as many samples as fit the memory budget: 512 MiB, or a third of a GPU's free memory up to
-        8 GiB. A larger batch would not use a GPU better, and jobs can share one. On the CPU the features
-        limit the size, because a larger batch would not fit the cache; in a long attack batches are smaller,
+        A batch has as many samples as fit the memory budget: 512 MiB, 1 GiB for random sampling, or a third
+        of a GPU's free memory up to 8 GiB. A larger batch would not use a GPU better, and jobs can share one.
+        On the CPU the features limit the size: a convolution's must fit the cache, while random sampling
+        reads or draws its matrices once for each batch. In a long attack batches are smaller,
         because an interruption loses whole batches. The batches of several threads have the same size.
         """
         budget, most = 2**29, CPU_SAMPLES if features is None else features.cpu_samples
-        if features is None or features.threaded:  # random sampling reads its matrices once a batch
+        if most > CPU_SAMPLES:
+            budget = 2**30
+        if features is None or features.threaded:
             most = min(most, max(threads.FEWEST, PIXEL_STEPS // (self.total_steps * images[0].numel())))
         if images.device.type == "cuda":
             budget, most = min(torch.cuda.mem_get_info(images.device)[0] // 3, 2**33), len(images)

@@ -15,7 +15,7 @@ from numba.core import caching
 
 from uae import MINE, seeding
 from uae.mine import Estimator
-from uae.mine.engines import cache, shuffle
+from uae.mine.engines import cache, gaussian, shuffle
 from uae.mine.engines.cache import CheckedFiles
 
 
@@ -54,6 +54,37 @@ def test_permutations_are_those_of_the_seeds(shared, size):
     index = torch.tensor([3, 0, 10**9, -5])
     ours, theirs = (make(7, index, "a/1", 21, size) for make in (shuffle.permutations, seeding.permutations))
     assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1, 255, 256, 1000])
+def test_gaussian_numbers_have_the_bits_of_the_seeds(shared, size, dtype):
+    index = torch.tensor([3, 0, 10**9, -5])
+    ours = torch.empty(4, size, dtype=dtype)
+    gaussian.gaussian(7, index, "a/1", 0.3, ours)
+    assert torch.equal(ours, seeding.gaussian(7, index, "a/1", size).to(dtype) * 0.3)
+
+
+@pytest.mark.parametrize("engine", ["auto", "portable"])
+@pytest.mark.parametrize("critic", ["vanilla", "released"])
+def test_standardises_each_compressed_sample(shared, critic, engine):
+    """Value and gradient, of two evaluations, as autograd has it; a constant sample stays finite."""
+    x, z = torch.rand(2, 3, 5, 28, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    mine = MINE(critic, inner_steps=3, lr=1e-2, engine=engine)
+    ours = Estimator(mine, x, None, 7, torch.arange(3), standardize=True)
+    theirs = Estimator(MINE(critic, inner_steps=3, lr=1e-2, engine="portable"), x, None, 7, torch.arange(3))
+    for shift in (0.0, 3.0):
+        leaf = (2 * z + shift).requires_grad_()
+        of_x, of_z = (
+            (t - t.mean(-1, keepdim=True)) / t.std(-1, correction=0, keepdim=True) for t in (x, leaf)
+        )
+        value, grad = theirs.estimate(of_x, of_z.detach())
+        expected = value, torch.autograd.grad(of_z, leaf, grad)[0]
+        torch.testing.assert_close(ours.estimate(x, leaf.detach()), expected, rtol=1e-9, atol=1e-11)
+    constant = z.clone()
+    constant[1] = 2.0
+    value, grad = ours.estimate(x, constant)
+    assert value.isfinite().all() and grad.isfinite().all()
 
 
 @pytest.mark.parametrize("critic", ["vanilla", "released"])

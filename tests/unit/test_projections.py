@@ -1,0 +1,75 @@
+"""Random projections against the matrices themselves."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import uae
+from uae import projections, seeding
+from uae.projections import Projections
+
+STD = 0.3
+
+
+def matrices(count, dim, size, redraw, step, dtype):
+    """All of a step's, (count, dim, size), by the generators alone."""
+    if redraw:
+        drawn = seeding.gaussian(5, torch.arange(count), f"random-sampling/{step}", dim * size).to(dtype)
+    else:
+        generator = torch.Generator().manual_seed(seeding.derive(5, "random-sampling/0"))
+        drawn = torch.randn(count, dim, size, generator=generator, dtype=dtype)
+    return STD * drawn.view(count, dim, size)
+
+
+@pytest.mark.parametrize("redraw", [False, True])
+@pytest.mark.parametrize("numba", [False, True])
+@pytest.mark.parametrize(("count", "dim"), [(7, 13), (3, 600), (300, 1)])
+def test_are_products_with_the_matrices(monkeypatch, count, dim, redraw, numba):
+    """There and back, for parts of one matrix and of many, drawn by either path."""
+    monkeypatch.setattr(projections, "TOGETHER", 2000)
+    if not numba:
+        monkeypatch.setattr(projections, "find_spec", lambda name: None)
+    x, other = torch.rand(2, 4, 1, 5, 6, dtype=torch.float64)
+    made = Projections(count, dim, STD, redraw, 5, x)
+    grad = torch.rand(4, count, dim, dtype=torch.float64)
+    for step in (0, 1):
+        all_of_them = matrices(count, dim, 30, redraw, step, torch.float64)
+        for found, given in zip(made.project(step, x, other), (x, other), strict=True):
+            torch.testing.assert_close(found, torch.einsum("kdp,np->nkd", all_of_them, given.flatten(1)))
+        torch.testing.assert_close(made.pull(step, grad), torch.einsum("kdp,nkd->np", all_of_them, grad))
+
+
+def test_have_the_same_bits_whatever_the_threads():
+    x = torch.rand(6, 784)
+    grad = torch.rand(6, 9, 20)
+    made = Projections(9, 20, STD, True, 5, x)
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        found.append((*made.project(2, x), made.pull(2, grad)))
+    torch.set_num_threads(before)
+    assert all(map(torch.equal, *found))
+
+
+@pytest.mark.parametrize("redraw", [False, True])
+def test_are_differentiable_by_the_first_samples_alone(redraw):
+    sampling = uae.RandomSampling(count=4, dim=6, redraw=redraw)
+    x = torch.rand(3, 1, 2, 5, dtype=torch.float64)
+    features = sampling.bind(None, x, 5)
+    assert torch.autograd.gradcheck(lambda x: features.compute(x, 1), x.clone().requires_grad_())
+    assert (features.redrawn is not None) == redraw
+    if redraw:
+        of_adv, of_x = features.redrawn(x.clone().requires_grad_(), 2 * x, 1)
+        assert of_adv.requires_grad and not of_x.requires_grad
+        torch.testing.assert_close(of_x, 2 * of_adv.detach())
+        assert not torch.equal(features.compute(x, 2), of_adv)
+
+
+def test_that_are_redrawn_take_no_memory_to_speak_of(monkeypatch):
+    """38.5 GB of matrices, a few at a time."""
+    x = torch.rand(1, 3, 224, 224)
+    uae.RandomSampling(redraw=True).bind(None, x, 0)
+    monkeypatch.setattr(Projections, "_draw", lambda self, step, first, count: pytest.fail(str(count)))
+    with pytest.raises(pytest.fail.Exception, match=r"^1$"):
+        Projections(500, 128, STD, True, 0, x).project(0, x)
