@@ -104,6 +104,7 @@ def test_an_attack_does_not_pay_for_the_gradient_by_the_weights(monkeypatch):
     torch.autograd.grad(out.sum(), x)
 
 
+@pytest.mark.filterwarnings("ignore:.*is deprecated")
 def test_vmap_compilation_and_a_second_derivative():
     theirs, ours = twins(1, 16, 3)
     x = torch.rand(3, 2, 1, 20, 20, dtype=torch.float64)

@@ -28,3 +28,9 @@ def share(work: Callable[[int, int], None], count: int, block: int = 1) -> None:
         return work(0, count)
     with ThreadPoolExecutor(max(len(bounds) - 1, 1)) as pool:
         list(pool.map(work, bounds[:-1].tolist(), bounds[1:].tolist()))
+
+
+def scratch(like: np.ndarray, *shape: int) -> np.ndarray:
+    """Zeros that begin with a cache line, as PyTorch's tensors do and NumPy's arrays do not: a register that
+    lies in two lines takes two loads."""
+    return torch.zeros(shape, dtype=torch.from_numpy(like).dtype).numpy()

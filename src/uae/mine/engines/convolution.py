@@ -5,12 +5,11 @@ Images are channels last, so that registers hold channels; `wide` is their numbe
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from uae.mine.engines.compiled import compiled, share
+from uae.mine.engines.compiled import compiled, scratch, share
 from uae.mine.engines.simd import WIDTH, fma, lanes, load, spread, store, total
 
 PIXELS = 8  # of a row at a time: as many sums in registers
@@ -68,7 +67,7 @@ def narrow(images: Tensor, weight: Tensor, bias: Tensor | None, padding: int) ->
     args = pixels.contiguous().numpy(), weights.contiguous().numpy(), biases.numpy(), padding
 
     def work(start: int, stop: int) -> None:
-        padded = np.zeros((height + 2 * padding, width + 2 * padding, units + missing), args[0].dtype)
+        padded = scratch(args[0], height + 2 * padding, width + 2 * padding, units + missing)
         _narrow(start, stop, *args, padded, out.permute(0, 2, 3, 1).numpy())
 
     share(work, count)

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from uae.mine.critics import BETA1, BETA2, EPS, Critics, Linear, ascend
 from uae.mine.engines import portable
-from uae.mine.engines.compiled import compiled, inlined, share
+from uae.mine.engines.compiled import compiled, inlined, scratch, share
 from uae.mine.engines.shuffle import permutations
 from uae.mine.engines.simd import (
     WIDTH,
@@ -427,7 +427,7 @@ class Engine(portable.Engine):
             count, hidden = ROWS * math.ceil(x.shape[1] / ROWS), weight.shape[2]
             padded, units = (count, weight.shape[3]), (2, hidden, count)
             shapes = padded, padded, units, units, (2, hidden), (count,), units[1:], (count,), (count,)
-            arrays = [np.zeros(shape, weight.dtype) for shape in shapes]
+            arrays = [scratch(weight, *shape) for shape in shapes]
             arrays.insert(5, np.zeros(count, np.uint32))
             _train(start, stop, *args, tuple(arrays))
 
