@@ -49,6 +49,21 @@ def atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
             temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def permissions_of(path: Path) -> Iterator[None]:
+    """Files that the block creates are no more readable for others than `path`, where that exists.
+
+    It sets the umask of the process, and restores it.
+    """
+    allowed = path.stat().st_mode if path.exists() else 0o777
+    before = os.umask(0)
+    os.umask(before | ~allowed & 0o066)  # the owner's bits stay, and those that open folders
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def _stem(path: Path) -> str:
     """The start of a temporary file's name; the system allows names of 255 bytes."""
     return "." + path.name.encode(errors="surrogateescape")[:200].decode(errors="ignore")

@@ -190,7 +190,7 @@ def _attacked(
     **settings: Any,
 ) -> Attacked:
     """Run the attack that a command's options describe; its progress is saved beside `out`."""
-    from uae import MINE, MinMaxAttack
+    from uae import MINE, MinMaxAttack, storage
     from uae.stages import own, use
 
     presets = {"paper": MinMaxAttack, "released": MinMaxAttack.released}
@@ -198,8 +198,6 @@ def _attacked(
         raise InputError(f"--preset {preset!r} is not one of {', '.join(presets)}")
     use(device)
     own.check_out(out, data=data, checkpoint=checkpoint)
-    if out.exists():  # its permissions also hold for the partial result
-        os.umask(os.umask(0) | ~out.stat().st_mode & 0o777)
     images = own.load_images(data, array).to(device)
     network = own.load_model(model, checkpoint, device)
     own.try_model(model, network, images)
@@ -221,7 +219,7 @@ def _attacked(
             maximize_mi=objective == "margin",
         )
         options = own.resuming_own(out, network, objective, known, copies)
-        with bar("attack") as progress:
+        with bar("attack") as progress, storage.permissions_of(out):
             result = run(
                 loss,
                 images,
