@@ -17,10 +17,10 @@ preview: .venv/installed
 # From the committed records alone, with what is installed or else with the few packages that takes.
 RENDER_BIN = $(if $(wildcard .venv/installed),$(BIN),.venv-render/bin)
 figures: $(if $(wildcard .venv/installed),,.venv-render/installed)
-	$(RENDER_BIN)/snakemake --cores all figures tables --config scale=paper records=frozen
+	$(RENDER_BIN)/uae render all --scale paper --out results/paper
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile -rs $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -rs $(PYTEST_ARGS)
 
 # For daily work: without the tests that take minutes (tests/conftest.py)
 test-fast: .venv/installed

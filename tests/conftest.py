@@ -65,7 +65,7 @@ def _state() -> dict[str, object]:
 
 @pytest.fixture(autouse=True)
 def process_state() -> Iterator[None]:
-    """The commands run in the tests' process, too: what one of them changes of it would hold for all others."""
+    """Commands run in the tests' process: a change of its state would affect every later test."""
     before = _state()
     yield
     assert _state() == before
