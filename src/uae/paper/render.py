@@ -48,7 +48,7 @@ def render_all(results: Path, fill: str | None, folder: Path, workers: int) -> l
     The workers are forked from a process that has imported what they need, because the imports
     take longer than most items. Raises `InputError` where the scale has no records.
     """
-    found = {"figures": [], "tables": []}  # figures first: they take longer
+    found: dict[str, list[tuple[str, list[Path]]]] = {"figures": [], "tables": []}  # the longer ones first
     for kind in found:
         for item in items()[kind]:
             try:
