@@ -125,13 +125,13 @@ class Plan:
             files = self.attacked(panel, seed)
             uae = self.uae(panel, panel.method, seed)
             self.add("evaluate", self.shown("figure5", panel, seed, panel.method), {}, **files, uae=uae)
-        for panel in cfg.stationarity:
-            seed = self.first(cfg.row_seeds(panel))
-            along = self.shown("theorem1", panel, seed, panel.method)
-            settings = {"attack": cfg.attacking(panel.model, panel.method)}
-            settings |= panel.model_dump(include={"samples", "steps", "horizons", "warm_up"})
-            self.add("evaluate", along, settings, **self.attacked(panel, seed))
-            self.add("evaluate", self.record("theorem1", panel, panel.method, seed), {}, along=along)
+        for long in cfg.stationarity:
+            seed = self.first(cfg.row_seeds(long))
+            along = self.shown("theorem1", long, seed, long.method)
+            settings = {"attack": cfg.attacking(long.model, long.method)}
+            settings |= long.model_dump(include={"samples", "steps", "horizons", "warm_up"})
+            self.add("evaluate", along, settings, **self.attacked(long, seed))
+            self.add("evaluate", self.record("theorem1", long, long.method, seed), {}, along=along)
 
     def attacked(self, row: Any, seed: int) -> Inputs:
         """A row's data and the model that is attacked."""
@@ -207,7 +207,7 @@ class Plan:
                 for name, wanted in asked.items():
                     method = name if name in model.methods else model.methods[0]
                     inputs = {"data": data, "checkpoint": self.robust_checkpoint(row, method, seed)}
-                    if name == "sanity":
+                    if name == "sanity" and model.sanity:
                         other = Row(row.dataset, model.sanity.surrogate)
                         seeds = self.seeds(cfg.robustness.model_seeds(other))
                         its_seed = seed if seed in seeds else seeds[0]
