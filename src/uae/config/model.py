@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
 
-from uae.config.blocks import Block, Row, Run
+from uae.config.blocks import Block, Placed, Row, Run
 from uae.config.files import scales
 from uae.config.reconstruction import (
     Attack,
@@ -163,10 +163,10 @@ class Config(Block):
         """Theorem 1's attack, if `only` asks for its row."""
         return [self.theorem1] if Row(self.theorem1.dataset, self.theorem1.model) in self.rows else []
 
-    def budget(self, row: Row | Panel | Stationarity) -> Budget:
+    def budget(self, row: Placed) -> Budget:
         return self.reconstruction[row.dataset].models[row.model]
 
-    def row_seeds(self, row: Row | Panel | Stationarity) -> list[int]:
+    def row_seeds(self, row: Placed) -> list[int]:
         return self.budget(row).seeds or self.seeds
 
     def row_methods(self, row: Row) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from uae.config import Config, Row, Run
+from uae.config.blocks import Placed
 from uae.methods import Method
 
 Inputs = dict[str, Any]  # the path, or the paths, of each of the stage's inputs, by argument
@@ -51,25 +52,25 @@ class Plan:
 
     # Paths
 
-    def checkpoint(self, row: Any, method: str, seed: int, draw: int | None = None) -> str:
+    def checkpoint(self, row: Placed, method: str, seed: int, draw: int | None = None) -> str:
         return f"{self.root}/checkpoints/{row.dataset}/{row.model}/{method}/{_run(seed, draw)}.safetensors"
 
-    def robust_checkpoint(self, row: Any, method: str, seed: int) -> str:
+    def robust_checkpoint(self, row: Placed, method: str, seed: int) -> str:
         return (
             f"{self.root}/checkpoints/robustness/{row.dataset}/{row.model}/{method}/{_run(seed)}.safetensors"
         )
 
-    def uae(self, row: Any, attack: str, seed: int, draw: int | None = None) -> str:
+    def uae(self, row: Placed, attack: str, seed: int, draw: int | None = None) -> str:
         return f"{self.root}/uae/{row.dataset}/{row.model}/{attack}/{_run(seed, draw)}.safetensors"
 
-    def sets(self, row: Any, method: str, seed: int) -> list[str]:
+    def sets(self, row: Placed, method: str, seed: int) -> list[str]:
         """What a retraining sees beside the originals."""
         return [self.uae(row, attack, seed) for attack in Method(method).attacks]
 
-    def record(self, experiment: str, row: Any, method: str, seed: int, draw: int | None = None) -> str:
+    def record(self, experiment: str, row: Placed, method: str, seed: int, draw: int | None = None) -> str:
         return f"{self.root}/records/{experiment}/{row.dataset}/{row.model}/{method}/{_run(seed, draw)}.json"
 
-    def shown(self, figure: str, row: Any, seed: int, *method: str) -> str:
+    def shown(self, figure: str, row: Placed, seed: int, *method: str) -> str:
         folder = "/".join([self.root, "records", figure, row.dataset, row.model, *method])
         return f"{folder}/{_run(seed)}.safetensors"
 
@@ -133,7 +134,7 @@ class Plan:
             self.add("evaluate", along, settings, **self.attacked(long, seed))
             self.add("evaluate", self.record("theorem1", long, long.method, seed), {}, along=along)
 
-    def attacked(self, row: Any, seed: int) -> Inputs:
+    def attacked(self, row: Placed, seed: int) -> Inputs:
         """A row's data and the model that is attacked."""
         data = prepared(self.cfg.data_name(Row(row.dataset, row.model)))
         return {"data": data, "checkpoint": self.checkpoint(row, "original", seed)}
