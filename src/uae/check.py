@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import json
 import os
@@ -125,7 +126,7 @@ def _rendered(report: Report, results: Path) -> None:
         if not file.exists():
             report.damaged[file] = "was rendered, and is missing"
         elif file not in report.damaged:
-            report.look(file, lambda file, digest=digest: _same(file, digest))
+            report.look(file, functools.partial(_same, digest=digest))
 
 
 def _digests(path: Path) -> dict[str, str]:
@@ -210,10 +211,10 @@ def _raw(report: Report, folder: Path) -> None:
     for name, entry in catalogue.entries().items():
         there = {file: folder / name / file for file in entry.files if (folder / name / file).exists()}
         for file, path in there.items():
-            if entry.files[file] is None:
+            if (known := entry.files[file]) is None:
                 report.unchecked.append(f"{path}: no published checksum")
             else:
-                report.look(path, lambda path, known=entry.files[file]: fetch.verify(path, known))
+                report.look(path, functools.partial(fetch.verify, expected=known, entry=entry))
         if there and len(there) < len(entry.files):
             report.missing += [str(folder / name / file) for file in entry.files if file not in there]
 

@@ -101,7 +101,7 @@ class Contrastive:
 
     def _loss(self, x: Tensor, index: Tensor) -> Tensor:
         count = self.copies * self.views
-        views = self.augmentation.draw(self.seed, index, "contrastive", tuple(x.shape[-2:]), count)
+        views = self.augmentation.draw(self.seed, index, "contrastive", x.shape[-2:], count)
         images = self.augmentation(x.repeat_interleave(count, dim=0), views)
         with autocast(x.device, self.amp):
             z = self.model(images)

@@ -21,9 +21,9 @@ from uae.storage import atomic
 LARGEST = 256 * 2**20  # bytes, unpacked
 # The types of Snakemake's MetadataRecord that a run fills in
 NEEDED = {"rule": str, "input": list, "params": list, "input_checksums": dict, "record_format_version": int}
-OPTIONAL = {"log": list, "shellcmd": str, "code": str, "conda_env": str, "software_stack_hash": str}
-OPTIONAL |= {"container_img_url": str, "external_jobid": str, "incomplete": bool, "job_hash": int}
-OPTIONAL |= {"starttime": (int, float), "endtime": (int, float)}
+OPTIONAL: dict[str, type | tuple[type, ...]] = {"log": list, "shellcmd": str, "code": str, "conda_env": str}
+OPTIONAL |= {"software_stack_hash": str, "container_img_url": str, "external_jobid": str, "job_hash": int}
+OPTIONAL |= {"incomplete": bool, "starttime": (int, float), "endtime": (int, float)}
 
 
 def output_of(name: str) -> str | None:
@@ -99,7 +99,7 @@ def unpack(packed: Path, live: Path, scale: str) -> None:
     kept = {}
     for name, content in _metadata(packed).items():
         output = output_of(name)
-        if not of_scale(output, scale):
+        if output is None or not of_scale(output, scale):
             shown = repr(output or name)[:200]
             raise _bad(packed, f"{shown} is no output under results/{scale} or data/prepared")
         if not is_record(content):

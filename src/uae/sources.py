@@ -88,7 +88,7 @@ def _imports(node: ast.AST) -> Iterator[tuple[str, str | None]]:
             continue
         if isinstance(child, ast.Import):
             yield from ((alias.name, None) for alias in child.names if alias.name.split(".")[0] == "uae")
-        elif isinstance(child, ast.ImportFrom) and (child.module or "").split(".")[0] == "uae":
+        elif isinstance(child, ast.ImportFrom) and child.module and child.module.split(".")[0] == "uae":
             yield from ((child.module, alias.name) for alias in child.names)
         else:
             yield from _imports(child)
@@ -99,7 +99,7 @@ def _defining(module: str, name: str) -> str:
     if _where(f"{module}.{name}"):
         return f"{module}.{name}"
     for node in _tree(module).body:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "uae":
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "uae":
             for alias in node.names:
                 if (alias.asname or alias.name) == name:
                     return _defining(node.module, alias.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import warnings
 from pathlib import Path
@@ -72,7 +71,9 @@ def _dropped(key: str, entry: catalogue.Published) -> bool:
 
 
 def _ours(key: str, entry: catalogue.Published) -> str:
-    return functools.reduce(lambda name, rule: re.sub(*rule, name), entry.rename.items(), key)
+    for pattern, ours in entry.rename.items():
+        key = re.sub(pattern, ours, key)
+    return key
 
 
 def _check(path: Path, name: str, given: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:

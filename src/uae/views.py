@@ -9,7 +9,7 @@ the same pixels for the same crop and factors.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -61,7 +61,7 @@ class Augmentation:
     jitter: float = 0.8
     grey: float = 0.2
 
-    def draw(self, seed: int, index: Tensor, purpose: str, size: tuple[int, int], count: int = 1) -> Views:
+    def draw(self, seed: int, index: Tensor, purpose: str, size: Sequence[int], count: int = 1) -> Views:
         """`count` views of each of N samples, sample by sample: N * count in all. size: (height, width)."""
         uniform = seeding.uniform(seed, index, purpose, (count, NUMBERS), dtype=torch.float64)
         unit = (uniform.flatten(0, 1) + 1) / 2

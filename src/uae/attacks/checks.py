@@ -138,6 +138,7 @@ def gradient(values: Tensor, x: Tensor, weights: Tensor | None = None) -> Tensor
 
 def report_zero_gradients(log: logging.Logger, result: AttackResult) -> None:
     """Count in the metadata the samples with a zero gradient at every iterate; warn about failed ones."""
+    assert result.zero_gradient is not None  # attacks count them
     result.metadata["zero_gradients"] = int(result.zero_gradient.sum())
     stuck = result.index[result.zero_gradient & ~result.success].tolist()
     if stuck:

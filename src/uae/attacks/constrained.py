@@ -147,9 +147,9 @@ class ConstrainedAttack(Settings):
 
     def _settings(self) -> dict[str, Any]:
         """The settings for the metadata; a user-defined sampler is represented by its name."""
-        samples = getattr(self.mi, "samples", None)
-        if samples is None or isinstance(samples, ConvolutionOutput | RandomSampling):
+        if self.mi is None or isinstance(self.mi.samples, ConvolutionOutput | RandomSampling | None):
             return dataclasses.asdict(self)
+        samples = self.mi.samples
         settings = dataclasses.asdict(
             dataclasses.replace(self, mi=dataclasses.replace(self.mi, samples=None))
         )
@@ -179,7 +179,7 @@ class ConstrainedAttack(Settings):
         if images.device.type == "cuda":
             budget, most = min(torch.cuda.mem_get_info(images.device)[0] // 3, 2**33), len(images)
         need = 64 * images[0].numel() * images.itemsize  # activations of a small model
-        if features is not None:
+        if features is not None and self.mi is not None:
             first = images[:1].clone()
             with torch.no_grad():
                 found = features.compute(first, 0)

@@ -126,6 +126,7 @@ class PGD:
         self, loss: Classification, x: Tensor, start: Tensor, rows: Tensor, first: bool, result: AttackResult
     ) -> None:
         """One start for some rows of a chunk; writes what it finds into `result`."""
+        assert result.zero_gradient is not None
         per_sample = (-1,) + (1,) * (x.ndim - 1)
         low, high = (x - self.eps).clamp(*self.bounds), (x + self.eps).clamp(*self.bounds)
         # The first start always leaves an iterate behind: a failure is shown as what it became.

@@ -7,7 +7,7 @@ With a model that draws random numbers, keeps state or normalises by its batch i
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -85,7 +85,7 @@ def of_any_batch_size(loss: Loss) -> Iterator[None]:
         ) from error
 
 
-def _twice(call: Callable, x: Tensor, index: Tensor, what: str) -> tuple[Tensor, Tensor]:
+def _twice(call: Loss, x: Tensor, index: Tensor, what: str) -> tuple[Tensor, Tensor]:
     """A point x_adv and the values there. Raises ValueError where another call's values differ."""
     # One shape uses one kernel, in which a row does not depend on the others' values; but on a GPU the order
     # of sums may be random. The criterion of an attack compares the sixth digit.
@@ -110,6 +110,7 @@ def _twice(call: Callable, x: Tensor, index: Tensor, what: str) -> tuple[Tensor,
             "report false successes: let the model compute without them, or seed a generator at each "
             "call"
         )
+    assert row is not None  # or it had returned
     raise ValueError(_of_batch(f"sample {int(index[2 * row])}", what, first[2 * row], second[2 * row]))
 
 
@@ -142,7 +143,7 @@ def _shown(one: Tensor, other: Tensor) -> str:
     return "" if one.ndim else f" ({one.item()!r} and {other.item()!r})"
 
 
-def _spared(call: Callable, x_adv: Tensor, x: Tensor) -> Tensor:
+def _spared(call: Loss, x_adv: Tensor, x: Tensor) -> Tensor:
     """call(x_adv, x) on copies. Raises ValueError if it changes them."""
     with torch.no_grad():
         given = x_adv.clone(), x.clone()

@@ -61,7 +61,7 @@ class Problem:
     def restart(self) -> None:
         """Start with a new critic."""
         self.calls = 0
-        if self.features is not None:
+        if self.features is not None and self.attack.mi is not None:
             with torch.no_grad():
                 self.clean_features = self.features.compute(self.x, 0).contiguous()
             checks.check_features(self.clean_features, self.x, self.features.what)
@@ -168,7 +168,7 @@ class Incumbents:
         # NaN is checked once, at the end: a check at each step would synchronise with the GPU.
         self.broken_loss, self.broken_mi = torch.zeros_like(clean), torch.zeros_like(clean)
         self.trace = clean.new_full((self.attack.total_steps, len(x)), math.nan) if trace else None
-        self.stationarity = None
+        self.stationarity: Tensor | None = None
         self.progress = progress
 
     def offer(self, step: int, delta: Tensor, point: Point) -> None:

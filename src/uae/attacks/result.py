@@ -88,8 +88,8 @@ class AttackResult:
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file, whole or not at all."""
-        arrays = {name: tensor.cpu() for name, tensor in self.tensors().items()}
-        arrays = {k: (t.float() if t.is_floating_point() else t).numpy() for k, t in arrays.items()}
+        tensors = {name: tensor.cpu() for name, tensor in self.tensors().items()}
+        arrays = {k: (t.float() if t.is_floating_point() else t).numpy() for k, t in tensors.items()}
         storage.write_tensors(path, arrays, self.metadata)
 
     @classmethod

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import TypeVar
@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from uae.sampling import compiled
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-Context, Result = TypeVar("Context"), TypeVar("Result")
+Context = TypeVar("Context")
+Result = TypeVar("Result")
 FEWEST = 16  # samples that justify a separate chunk
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,9 @@ def copies(loss: Loss, count: int) -> list[Loss]:
     if count == 1:
         return [loss]
     try:
-        shared = {id(parameter): parameter for parameter in loss.model.parameters()}
+        model = getattr(loss, "model", None)
+        parameters = model.parameters() if isinstance(model, nn.Module) else ()
+        shared = {id(parameter): parameter for parameter in parameters}
         return [copy.deepcopy(loss, dict(shared)) for _ in range(count)]
     except Exception as error:  # a user's network may refuse in any way
         log.warning("the attack uses one thread: the loss cannot be copied (%s)", error)
@@ -72,7 +75,7 @@ def copies(loss: Loss, count: int) -> list[Loss]:
 
 def in_order(
     work: Callable[[Context, slice, threading.Event], Result], chunks: list[slice], contexts: list[Context]
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """work(context, chunk, stop) of all chunks, in their order; no two at a time share a context.
 
     If one fails, `stop` is set for the others, and its error is raised.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,6 +16,9 @@ from uae.cli import scales
 from uae.cli.common import USERS, Fill, app, console, examples
 from uae.cli.render import Scale
 from uae.errors import InputError
+
+if TYPE_CHECKING:
+    from uae.paper.claims import Verdict
 
 COLOURS = {
     "reproduced": "green",
@@ -67,7 +70,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def _shown(verdict: Any) -> tuple[str, str]:
+def _shown(verdict: Verdict) -> tuple[str, str]:
     """Ours and the paper's numbers: the rows that ran, and how many did not."""
     from uae.paper import claims, verdicts
 
@@ -78,7 +81,7 @@ def _shown(verdict: Any) -> tuple[str, str]:
     return "\n".join(ours), "\n".join(verdicts.paper_texts(verdict.claim, ran))
 
 
-def _print(by_settings: dict[str, list[Any]], scale: str) -> None:
+def _print(by_settings: dict[str, list[Verdict]], scale: str) -> None:
     from uae.paper import claims, verdicts
 
     out = Console()
@@ -103,7 +106,7 @@ def _print(by_settings: dict[str, list[Any]], scale: str) -> None:
         out.print(Text("\n".join(lines), style="dim"))
 
 
-def markdown(by_settings: dict[str, list[Any]]) -> str:
+def markdown(by_settings: dict[str, list[Verdict]]) -> str:
     """The verdicts as Markdown tables, claims that were not run in a list at the end."""
     from uae.paper import claims, verdicts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -37,6 +37,15 @@ class Row(NamedTuple):
 
     dataset: str
     model: str
+
+
+class Placed(Protocol):
+    """What says a data set and a model: a row, a panel of a figure, the source of some UAEs."""
+
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def model(self) -> str: ...
 
 
 class Run(NamedTuple):

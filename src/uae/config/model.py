@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
 
-from uae.config.blocks import Block, Row, Run
+from uae.config.blocks import Block, Placed, Row, Run
 from uae.config.files import scales
 from uae.config.reconstruction import (
     Attack,
@@ -93,7 +93,7 @@ class Config(Block):
             if not fnmatch.filter(names, pattern.strip()):
                 raise ValueError(f"only: no dataset/model matches {short(pattern)}")
         table1 = self.supervised.table1
-        panels = [
+        panels: list[tuple[str, Panel | Stationarity]] = [
             ("supervised.table1", Panel(dataset=table1.dataset, model=table1.model, method=method))
             for method in table1.methods
         ]
@@ -163,10 +163,10 @@ class Config(Block):
         """Theorem 1's attack, if `only` asks for its row."""
         return [self.theorem1] if Row(self.theorem1.dataset, self.theorem1.model) in self.rows else []
 
-    def budget(self, row: Row | Panel) -> Budget:
+    def budget(self, row: Placed) -> Budget:
         return self.reconstruction[row.dataset].models[row.model]
 
-    def row_seeds(self, row: Row | Panel) -> list[int]:
+    def row_seeds(self, row: Placed) -> list[int]:
         return self.budget(row).seeds or self.seeds
 
     def row_methods(self, row: Row) -> list[str]:

@@ -111,24 +111,24 @@ class Model(Block):
 
     @model_validator(mode="after")
     def _whole(self) -> Model:
-        if self.checkpoint is None and (self.network is None or self.fit is None):
-            raise ValueError("a model that is trained needs network and fit; a published one, checkpoint")
-        if self.checkpoint is not None and "mine-uae" in self.methods:
-            raise ValueError("methods: a published model is not trained, and not with UAEs")
         if self.checkpoint is None:
-            self._check_training()
+            if self.network is None or self.fit is None:
+                raise ValueError("a model that is trained needs network and fit; a published one, checkpoint")
+            self._check_training(self.fit)
+        elif "mine-uae" in self.methods:
+            raise ValueError("methods: a published model is not trained, and not with UAEs")
         self._check_attacks()
         return self
 
-    def _check_training(self) -> None:
-        if (self.adversary is None) != (self.fit.objective is None):
+    def _check_training(self, fit: Fit) -> None:
+        if (self.adversary is None) != (fit.objective is None):
             raise ValueError("an adversary needs fit.objective, madry or trades, and the other way round")
-        if self.adversary is not None and self.fit.optimizer is None:
+        if self.adversary is not None and fit.optimizer is None:
             raise ValueError("fit.optimizer: adversarial training needs adam or sgd")
         foreign, which = (ADVERSARIAL, "without") if self.adversary is None else (STANDARD, "with")
-        if wrong := sorted(self.fit.model_dump(exclude_none=True).keys() & foreign):
+        if wrong := sorted(fit.model_dump(exclude_none=True).keys() & foreign):
             raise ValueError(f"fit.{wrong[0]}: a training {which} an adversary does not take it")
-        if self.adversary is None and not self.fit.momentum:
+        if self.adversary is None and not fit.momentum:
             raise ValueError("fit.momentum: Nesterov's, of a training without an adversary, must be above 0")
 
     def _check_attacks(self) -> None:
@@ -203,7 +203,7 @@ class Robustness(Block):
         return {
             "network": model.network,
             "arguments": model.arguments,
-            "fit": model.fit.model_dump(exclude_none=True),
+            "fit": model.fit and model.fit.model_dump(exclude_none=True),
             "adversary": model.adversary and model.adversary.model_dump(),
             "checkpoint": None,
         }
@@ -219,6 +219,6 @@ class Robustness(Block):
         settings["longer"] = {
             name: settings["minmax"] | longer.model_dump() for name, longer in model.longer.items()
         }
-        if model.sanity is not None:
+        if model.sanity and model.adversary:
             settings["sanity"]["eps"] = model.adversary.eps
         return settings

@@ -30,7 +30,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
         self.depth += 1
         if self.depth > DEEPEST:
-            mark = self.peek_event().start_mark
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # in PyYAML's stubs
             raise yaml.MarkedYAMLError(problem=f"nested deeper than {DEEPEST} levels", problem_mark=mark)
         node = super().compose_node(parent, index)
         self.depth -= 1
@@ -95,7 +95,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise ConfigError(f"{path}: not valid YAML: line {mark.line + 1}: {error.problem}") from None
+        where = f"line {mark.line + 1}: " if mark else ""
+        raise ConfigError(f"{path}: not valid YAML: {where}{error.problem}") from None
     except yaml.YAMLError as error:  # of a character
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:  # of a value

@@ -227,9 +227,9 @@ class Supervised(Block):
 
     def _table3_sets(self, dataset: str) -> list[AttackSet]:
         found = []
-        for name in self.compared_methods(dataset):
-            method = self.compared[name]
-            budget = self.table3[dataset][method.critic]
+        for name, method in self.compared.items():
+            if (budget := self.table3[dataset].get(method.critic)) is None:
+                continue
             over: dict[str, Any] = {"steps": budget.steps}
             if method.attack == "penalty":
                 over = {

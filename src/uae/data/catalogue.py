@@ -33,11 +33,10 @@ class Raw(BaseModel):
     urls: list[str] = []
     mirror_folder: str = ""
     files: dict[str, str | None]
-    content: str | None = None
 
 
 class Entry(Raw):
-    """A data set."""
+    """A data set; `content` is the SHA-256 of what a file without one holds (`readers.content`)."""
 
     stands_for: str
     train: int
@@ -45,6 +44,7 @@ class Entry(Raw):
     classes: int
     reader: str
     raw: str = ""
+    content: str | None = None
 
 
 class Published(Raw):

@@ -121,7 +121,7 @@ def verify(path: Path, expected: str | None, entry: catalogue.Raw) -> None:
         raise DataError("a page of HTML or XML, not the published file")
     if path.suffix == ".zip" and start[:4] != b"PK\3\4":
         raise DataError("not a zip archive")
-    if entry.content is None:
+    if not isinstance(entry, catalogue.Entry) or entry.content is None:
         log.warning("%s: no published checksum to compare with; SHA-256 is %s", path.name, checksum(path))
         return
     from uae.data import readers

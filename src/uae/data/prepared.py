@@ -48,7 +48,7 @@ def prepare(data: str, raw: Path, target: Path) -> None:
         arrays |= transforms.augmented(arrays["x_train"], arrays["y_train"], rows, parts)
     content = hashlib.sha256()
     for name in ARRAYS:
-        content.update(np.ascontiguousarray(arrays[name]))
+        content.update(np.ascontiguousarray(arrays[name]).data)
     metadata = {
         "dataset": entry.stands_for,
         "variant": data,
@@ -99,7 +99,7 @@ def load(path: str | Path) -> Prepared:
     arrays, metadata = storage.read_tensors(path, *ARRAYS)
     content = hashlib.sha256()
     for name in ARRAYS:
-        content.update(np.ascontiguousarray(arrays[name]))
+        content.update(np.ascontiguousarray(arrays[name]).data)
     if content.hexdigest() != metadata.get("sha256"):
         raise BadFile(f"{path}: the content does not have the checksum in its metadata; delete it")
     return Prepared(**arrays, metadata=metadata)

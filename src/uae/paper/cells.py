@@ -80,7 +80,7 @@ class Measured:
 
     def __init__(self) -> None:
         self.cells: dict[str, dict[Key, Cell]] = {}
-        self.unperturbed: set[tuple[str, ...]] = set()  # see `uae.paper.perturbation`
+        self.unperturbed: set[tuple[str, str, str, str, str]] = set()  # see `uae.paper.perturbation`
 
     def tests_nothing(self, key: Key, variant: str) -> bool:
         """Whether a cell is of a model that was trained with UAEs which are their originals."""

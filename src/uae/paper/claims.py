@@ -108,6 +108,17 @@ class Row:
     resolution: float | None = None
 
     @property
+    def pair(self) -> tuple[float, float]:
+        """Ours and what it is compared with, of a row that was run."""
+        assert self.ours is not None and self.ours_other is not None
+        return self.ours, self.ours_other
+
+    @property
+    def paper_pair(self) -> tuple[float, float] | None:
+        """The same of the paper, where it prints them."""
+        return None if self.paper is None or self.paper_other is None else (self.paper, self.paper_other)
+
+    @property
     def few(self) -> bool:
         """Whether it rests on few attacked images."""
         return min((n for n in (self.images, self.images_other) if n is not None), default=FEW) < FEW
@@ -166,20 +177,20 @@ def _rows(claim: Claim, ours: Measured, paper: Measured, settings: str) -> list[
         # The paper has one number, which stands beside ours with its words and with the authors' settings.
         for key in ours.matching(_with(wanted, settings)):
             papers = comparison.sides(claim, _without(key, settings), paper.cells["paper"])
-            theirs = (None, None) if papers is None else (papers[0].mean, papers[1].mean)
-            variants = [v for v in ours.variants(key) if comparison.sides(compared, key, ours.cells[v])]
+            theirs, other = (papers[0].mean, papers[1].mean) if papers else (None, None)
+            found = {v: comparison.sides(compared, key, ours.cells[v]) for v in ours.variants(key)}
+            variants = {variant: sides for variant, sides in found.items() if sides}
             named = 4 if isinstance(claim.cells.method, list) else 3  # the method where there are several
             label = "/".join(_without(key, settings)[1:named]) + (f" {key[-1]}" if "@" in key[-1] else "")
             if not variants:
-                rows.append(Row(label, "", NOT_RUN, paper=theirs[0], paper_other=theirs[1]))
-            for variant in variants:
-                left, right, _ = comparison.sides(compared, key, ours.cells[variant])
-                seen = comparison.resolution(compared, key, ours, variant)
+                rows.append(Row(label, "", NOT_RUN, paper=theirs, paper_other=other))
+            for variant, (left, right, differences) in variants.items():
+                seen = comparison.resolution(compared, key, ours, variant, left, differences)
                 state = comparison.state(compared, left, right, seen)
                 if any(ours.tests_nothing(cell, variant) for cell in comparison.compared(compared, key)):
                     state = NO_PERTURBATION
                 runs = min(left.runs, right.runs) if isinstance(claim.than, dict) else left.runs
-                numbers = left.mean, right.mean, comparison.spread(left, right), runs, *theirs
+                numbers = left.mean, right.mean, comparison.spread(left, right), runs, theirs, other
                 rows.append(Row(label, variant, state, *numbers, left.images, right.images, seen))
     return rows
 
@@ -188,7 +199,8 @@ def _decide(claim: Claim, states: list[str]) -> str:
     """The verdict of a claim from the states of its rows."""
     holding, failing = states.count("holds"), states.count("fails")
     total = len(states)
-    needed = {"all": total, "most": total // 2 + 1}.get(claim.holds_in, claim.holds_in)
+    wanted = claim.holds_in
+    needed = wanted if isinstance(wanted, int) else {"all": total, "most": total // 2 + 1}[wanted]
     if states.count(NOT_RUN) + states.count(NO_PERTURBATION) == total:
         return NO_PERTURBATION if NO_PERTURBATION in states else NOT_RUN
     if holding >= needed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from uae.intervals import half_width, student, wilson
 from uae.paper.cells import AXES, Cell, Key, Measured, quantities
@@ -15,7 +15,7 @@ INCONCLUSIVE = "inconclusive"
 
 
 def differing(key: Key, over: dict[str, str]) -> Key:
-    return tuple(over.get(axis, name) for axis, name in zip(AXES, key, strict=True))
+    return cast(Key, tuple(over.get(axis, name) for axis, name in zip(AXES, key, strict=True)))
 
 
 def _combine(quantity: str, cell: Cell, base: Cell | None) -> Cell:
@@ -67,23 +67,27 @@ def sides(claim: Claim, key: Key, cells: dict[Key, Cell]) -> tuple[Cell, Cell, l
     return left, Cell(right), [of_seed(cells[key], seed) - right for seed in sorted(seeds)]
 
 
-def resolution(claim: Claim, key: Key, measured: Measured, variant: str) -> float | None:
+def resolution(
+    claim: Claim, key: Key, measured: Measured, variant: str, left: Cell, differences: list[float]
+) -> float | None:
     """The smallest difference that the runs behind a row could have seen: half of its 95 % interval.
 
+    left, differences: its `sides`.
     Over several seeds that of the paired differences, by Student's t. For a single seed that of one run's
     difference, with the spread of other runs of the same data, model and metric. To either comes what each
     run is uncertain by itself: over KID's subsets, and of a rate that is compared with a number over its
     images. None where none of these is known.
     """
     cells = measured.cells[variant]
-    left, _, differences = sides(claim, key, cells)
+
     runs = [cells[name] for name in compared(claim, key)]
     parts = [1.96 * cell.within for cell in runs if cell.within is not None]
     if len(differences) > 1:
         parts.append(half_width(differences))
     elif usual := measured.usual_spread(key, variant):
         std, freedom = usual
-        unit = cells[differing(key, claim.base)].mean if claim.quantity == "improvement" else 1
+        improved = claim.base if claim.quantity == "improvement" else None
+        unit = cells[differing(key, improved)].mean if improved else 1
         parts.append(student(freedom) * std / abs(unit) * math.sqrt(len(runs)))
     if left.images and claim.quantity == "value" and not isinstance(claim.than, dict) and _is_rate(key):
         low, high = wilson(round(left.mean * left.images), left.images)

@@ -20,12 +20,13 @@ EDGE = 0.02  # inches between text and the figure's edge
 SMALLEST = 0.5  # inches an image takes: more of them than fit are left out
 
 
-def canvas(width: float, height: float) -> Axes:
-    """A figure's only axes, all of it, in inches from the lower left: one for each image is slower."""
-    axes = Figure(figsize=(width, height)).add_axes((0, 0, 1, 1), autoscale_on=False)
+def canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure and its only axes, all of it, in inches from the lower left: one for each image is slower."""
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((0, 0, 1, 1), autoscale_on=False)
     axes.set(xlim=(0, width), ylim=(0, height))
     axes.set_axis_off()
-    return axes
+    return figure, axes
 
 
 def paint(axes: Axes, image: np.ndarray, left: float, bottom: float, size: float) -> None:
@@ -62,8 +63,7 @@ class Grid:
         heading = broken(heading, width)
         self.above = EDGE + 0.08 + 0.12 * len(heading.splitlines()) + heads
         self.height = self.above + rows * self.step + 0.02
-        self.axes = canvas(width, self.height)
-        self.figure = self.axes.figure
+        self.figure, self.axes = canvas(width, self.height)
         self.text(heading, EDGE, self.height - EDGE, va="top", fontsize=7)
 
     def _top(self, row: int) -> float:

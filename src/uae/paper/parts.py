@@ -107,14 +107,18 @@ def body(
     return blocks
 
 
-def _ordered(block: pd.DataFrame, row_keys: list[str], layout: dict[str, Any]):
+def _ordered(
+    block: pd.DataFrame, row_keys: list[str], layout: dict[str, Any]
+) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
     """The block's rows in the layout's order where it lists them, else in the order of the cells."""
     rows = list(block.groupby(row_keys, sort=False))
     listed = layout.get("where", {}).get(layout["rows"], [])
     return sorted(rows, key=lambda row: listed.index(row[0][0]) if row[0][0] in listed else len(listed))
 
 
-def _shown(found: pd.DataFrame, kind: str, best: dict) -> dict[str, Any] | None:
+def _shown(
+    found: pd.DataFrame, kind: str, best: dict[tuple[str, ...], tuple[str, int]]
+) -> dict[str, Any] | None:
     if found.empty:
         return None
     row = found.iloc[0]
@@ -124,7 +128,7 @@ def _shown(found: pd.DataFrame, kind: str, best: dict) -> dict[str, Any] | None:
     return cell
 
 
-def _best(cells: pd.DataFrame, layout: dict[str, Any]) -> dict[tuple, tuple[str, int]]:
+def _best(cells: pd.DataFrame, layout: dict[str, Any]) -> dict[tuple[str, ...], tuple[str, int]]:
     """The best text of the methods that can be compared, by (dataset, variant, model, metric).
 
     These have the most seeds, and their number stands beside: the others are of fewer trainings.

@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from uae.paper.claims import (
-    INCONCLUSIVE,
-    NOT_REPRODUCED,
-    NOT_RUN,
-    PARTLY,
-    VERDICTS,
-    Claim,
-    Row,
-    Verdict,
-)
+from uae.paper.claims import NOT_REPRODUCED, NOT_RUN, PARTLY, VERDICTS, Claim, Row, Verdict
+from uae.paper.comparison import INCONCLUSIVE
 from uae.paper.names import name_of
 from uae.paper.parts import signed, written
 from uae.paper.perturbation import GREY_LEVEL, NO_PERTURBATION, Key, median_change
@@ -100,17 +92,18 @@ def _shown(v: Verdict, changed: dict[Key, float]) -> dict[str, Any]:
 
 def _row(claim: Claim, row: Row) -> dict[str, str]:
     """The texts of a comparison: ours, what it is held against, the difference, and the paper's."""
-    printed = row.paper is not None
-    paper = f"{number(claim, row.paper)}, {against(claim, row.paper_other)}" if printed else "–"
+    ours, other = row.pair
+    printed = row.paper_pair
+    paper = f"{number(claim, printed[0])}, {against(claim, printed[1])}" if printed else "–"
     return {
         "state": row.state,
         "where": where(row),
-        "ours": number(claim, row.ours),
-        "against": against(claim, row.ours_other),
-        "difference": difference(claim, row.ours, row.ours_other),
-        "spread": "" if row.spread is None else f"± {_spread(claim, row)}",
+        "ours": number(claim, ours),
+        "against": against(claim, other),
+        "difference": difference(claim, ours, other),
+        "spread": "" if row.spread is None else f"± {_spread(claim, row, row.spread)}",
         "paper": paper,
-        "paper_difference": difference(claim, row.paper, row.paper_other) if printed else "",
+        "paper_difference": difference(claim, *printed) if printed else "",
         "basis": row.basis,
     }
 
@@ -136,13 +129,13 @@ def against(claim: Claim, other: float) -> str:
     return f"{DIRECTIONS.get(claim.direction, claim.direction)} {number(claim, other)}"
 
 
-def _spread(claim: Claim, row: Row) -> str:
+def _spread(claim: Claim, row: Row, spread: float) -> str:
     """The spread of both sides, in the unit of their difference."""
     if _is_share(claim):
-        return f"{100 * row.spread:.1f} points"
-    if _relative(row.ours, row.ours_other):
-        return f"{written(100 * row.spread / row.ours_other, '.2g')}%"
-    return written(row.spread, ".2g")
+        return f"{100 * spread:.1f} points"
+    if _relative(*row.pair):
+        return f"{written(100 * spread / row.pair[1], '.2g')}%"
+    return written(spread, ".2g")
 
 
 def _relative(left: float, right: float) -> bool:
@@ -173,8 +166,8 @@ def reason(v: Verdict, changed: dict[Key, float]) -> str:
     if v.verdict in (NOT_REPRODUCED, PARTLY) and failing:
         worst = max(failing, key=lambda row: _miss(row))
         share = f"{len(failing)} of {len(ran)} comparisons fail; the furthest: " if len(ran) > 1 else ""
-        measured, claimed = number(claim, worst.ours), against(claim, worst.ours_other)
-        return f"{share}{where(worst)} gives {measured}, claimed {claimed}."
+        ours, other = worst.pair
+        return f"{share}{where(worst)} gives {number(claim, ours)}, claimed {against(claim, other)}."
     if v.verdict == PARTLY:
         held = f"{v.holding} of {len(v.rows)} comparisons hold"
         rest = {
@@ -187,11 +180,8 @@ def reason(v: Verdict, changed: dict[Key, float]) -> str:
         open_ = [row for row in ran if row.state == INCONCLUSIVE]
         if len(ran) == 1 and open_:
             row = open_[0]
-            spread = f", the spread of the runs {_spread(claim, row)}" if row.spread is not None else ""
-            return (
-                f"The difference is {difference(claim, row.ours, row.ours_other)}{spread}: "
-                "too small for these runs."
-            )
+            runs = "" if row.spread is None else f", the spread of the runs {_spread(claim, row, row.spread)}"
+            return f"The difference is {difference(claim, *row.pair)}{runs}: too small for these runs."
         held = f"{v.holding} of {len(v.rows)} comparisons hold and {len(failing)} fail"
         return f"{held}; those left, too close for these runs or not run, would decide."
     return ""
@@ -199,7 +189,8 @@ def reason(v: Verdict, changed: dict[Key, float]) -> str:
 
 def _miss(row: Row) -> float:
     """How far a comparison is from what was claimed, as a share of it where that is not zero."""
-    return abs(row.ours - row.ours_other) / (abs(row.ours_other) or 1.0)
+    ours, other = row.pair
+    return abs(ours - other) / (abs(other) or 1.0)
 
 
 def _change(claim: Claim, row: Row, changed: dict[Key, float]) -> float:

@@ -39,15 +39,15 @@ def row_text(claim: Claim, row: Row) -> str:
     spread = [f"± {row.spread:.2g}"] if row.spread is not None else []
     seen = "spread unknown" if row.resolution is None else f"sees {row.resolution:.2g}"
     sign = (FAILED if row.state == "fails" else SIGNS)[claim.direction]
-    compared = f"{shown(row.ours)} {sign} {shown(row.ours_other)}"
+    compared = f" {sign} ".join(map(shown, row.pair))
     few = ": few" if row.few else ""
     return f"{MARKS[row.state]} {row.label}: {compared} ({', '.join([*spread, seen])}) ({row.basis}{few})"
 
 
 def paper_texts(claim: Claim, rows: list[Row]) -> list[str]:
     """The paper's numbers for each row, or once what it shows where it prints no cells."""
-    sign = SIGNS[claim.direction]
-    printed = [r.paper is not None and f"{shown(r.paper)} {sign} {shown(r.paper_other)}" for r in rows]
+    sign = f" {SIGNS[claim.direction]} "
+    printed = [row.paper_pair and sign.join(map(shown, row.paper_pair)) for row in rows]
     return [text or "–" for text in printed] if any(printed) else [claim.paper or "–"]
 
 

@@ -36,7 +36,7 @@ def use(device: str) -> None:
     # The first optimiser would import PyTorch's compiler, which takes as long as PyTorch itself, only to
     # exclude this method from compilation. No stage compiles its optimiser.
     optimizer = torch.optim.Optimizer
-    optimizer.add_param_group = inspect.unwrap(optimizer.add_param_group)
+    optimizer.add_param_group = inspect.unwrap(optimizer.add_param_group)  # type: ignore[method-assign]
 
 
 def _keep_memory() -> None:

@@ -42,9 +42,9 @@ def run(
         "inputs": identity.inputs({data: source.metadata, checkpoint: trained}),
         "variant": source.metadata["variant"],
     }
-    options = {
+    options: dict[str, Any] = {
         "seed": names.seed,
-        "progress": progress and (lambda done, total: progress(done, total, "samples")),
+        "progress": (lambda done, total: progress(done, total, "samples")) if progress else None,
         **resuming_attack(
             target, clock, source.metadata["sha256"], checkpoint, settings, names.seed, names.draw, device
         ),

@@ -213,6 +213,7 @@ def objective(
     if name == "reconstruction":
         return losses.Reconstruction(model, squared=squared)
     if name == "margin":
+        assert labels is not None  # of --labels
         return losses.Margin(model, labels, check=logits)
     if name == "contrastive":
         return losses.Contrastive(model, copies=copies, seed=seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ def run(
     """
     use(device)
     clock, names = records.Clock(), identity.names(target)
+    assert names.method is not None  # of a checkpoint
     source, method = prepared.load(data), Method(names.method)
     if len(uae) != len(method.attacks):
         raise InputError(
@@ -125,5 +126,5 @@ def augmented(
     return augmentation.augmented(x, *extra), targets
 
 
-def _noted(progress: Progress, epochs: int):
+def _noted(progress: Progress, epochs: int) -> Callable[[int, float], None]:
     return lambda done, loss: progress(done, max(epochs, done), f"epochs, loss {loss:.5f}")

@@ -29,11 +29,11 @@ class Graphed:
         self.graph: torch.cuda.CUDAGraph | None = None
         self.inputs: list[Tensor] = []
 
-    def __call__(self, *inputs: Input) -> Tensor:
-        device = inputs[0].device
+    def __call__(self, batch: Tensor, *others: Input) -> Tensor:
+        device = batch.device
         if device.type != "cuda":
-            return self.update(*inputs)
-        tensors = [i if isinstance(i, Tensor) else torch.full((), i, device=device) for i in inputs]
+            return self.update(batch, *others)
+        tensors = [i if isinstance(i, Tensor) else torch.full((), i, device=device) for i in (batch, *others)]
         if not self.inputs:
             self.stream, self.inputs = torch.cuda.Stream(device), [t.clone() for t in tensors]
         if any(t.shape != static.shape for t, static in zip(tensors, self.inputs, strict=True)):
@@ -68,6 +68,6 @@ def set_rate(optimizer: torch.optim.Optimizer, value: Input) -> None:
     """Set the learning rate of all weights, in place where it is a tensor."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
-            group["lr"].copy_(value)
+            group["lr"].copy_(torch.as_tensor(value))
         else:
             group["lr"] = value

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import ParamsT
 
 TRUST = 0.001
 
@@ -20,7 +21,7 @@ class LARS(torch.optim.Optimizer):
 
     def __init__(
         self,
-        params: Iterable,
+        params: ParamsT,
         lr: float,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
@@ -31,7 +32,7 @@ class LARS(torch.optim.Optimizer):
         )
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # a closure is not taken
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
             if not params:
@@ -55,10 +56,10 @@ def _adapted(params: list[Tensor], grads: list[Tensor], decay: float) -> list[Te
     trust = torch.where(fits, TRUST * size / (slope + decay * size), 1)
     decay_of = torch.where(fits, decay * trust, 0)
     steps = torch._foreach_mul(grads, list(trust.unbind()))
-    return torch._foreach_add(steps, torch._foreach_mul(params, list(decay_of.unbind())))
+    return list(torch._foreach_add(steps, torch._foreach_mul(params, list(decay_of.unbind()))))
 
 
-def groups(model: nn.Module) -> list[dict]:
+def groups(model: nn.Module) -> list[dict[str, Any]]:
     """The weights, and the biases and batch-norm parameters (one dimension), which LARS leaves alone."""
     params = [p for p in model.parameters() if p.requires_grad]
     return [

@@ -89,13 +89,13 @@ def run(
     model.train()
     while len(history) < epochs and not stalled(history, patience, min_delta):
         epoch = len(history)
-        losses = []
+        steps = []
         with seeded(seed, f"training/{epoch}", x.device):
             for number, rows in enumerate(_shuffled(x, seed, epoch)[:used].split(size)):
                 batch = x[rows]
                 goal = batch if target is None else target[rows]
-                losses.append(step(batch, goal, epoch * count + number) * len(rows))
-        losses = torch.stack(losses)
+                steps.append(step(batch, goal, epoch * count + number) * len(rows))
+        losses = torch.stack(steps)
         if not losses.isfinite().all():  # once per epoch: reading it in each step forces a synchronisation
             bad = int((~losses.isfinite()).nonzero()[0])
             raise Diverged(f"the loss is {losses[bad].item()} at epoch {epoch}, step {bad}")

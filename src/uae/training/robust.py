@@ -84,8 +84,12 @@ def ball_share(done: int, steps: int) -> float:
     return min(1.0, (done + 1) / steps) if steps else 1.0
 
 
+Objective = Callable[[nn.Module, Tensor, Tensor, Adversary, Tensor], Tensor]
 # The loss, and what its noise is drawn from
-OBJECTIVES = {"madry": (madry, seeding.uniform), "trades": (trades, seeding.normal)}
+OBJECTIVES: dict[str, tuple[Objective, Callable[..., Tensor]]] = {
+    "madry": (madry, seeding.uniform),
+    "trades": (trades, seeding.normal),
+}
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": lambda p, lr, momentum, decay: torch.optim.Adam(
@@ -112,7 +116,7 @@ def crop_flip(x: Tensor, random: Tensor, padding: int = 4) -> Tensor:
     return F.pad(x, (padding,) * 4)[samples, planes, rows[:, None, :, None], columns[:, None, None, :]]
 
 
-AUGMENTATIONS = {"none": None, "crop-flip": crop_flip}
+AUGMENTATIONS: dict[str, Callable[[Tensor, Tensor], Tensor] | None] = {"none": None, "crop-flip": crop_flip}
 
 
 def fit(

@@ -102,14 +102,14 @@ def cifar10(entry: Entry, path: Path) -> Split:
             records = np.frombuffer(contents[name], np.uint8).reshape(-1, 3073)
             x.append(records[:, 1:].reshape(-1, 3, 32, 32))
             y.append(labels(records[:, 0], 0, entry, f"{path}: {name}"))
-        out += [np.concatenate(x), np.concatenate(y)]
-    return tuple(out)
+        out.append((np.concatenate(x), np.concatenate(y)))
+    return *out[0], *out[1]
 
 
 def cifar10_jpeg(entry: Entry, path: Path) -> Split:
     """CIFAR-10 as JPEG files `train/<class>/NNNN.jpg`, as many in each class; a lossy copy."""
     sizes = {"train": entry.train // entry.classes, "test": entry.test // entry.classes}
-    found = {(part, name): {} for part in sizes for name in CIFAR10}
+    found: dict[tuple[str, str], dict[int, np.ndarray]] = {(p, name): {} for p in sizes for name in CIFAR10}
     for member, content in untrusted.members(path, "tar", r"(?:train|test)/\w+/\d+\.jpg").items():
         part, name, number = member.removesuffix(".jpg").split("/")
         if (part, name) in found:
@@ -123,8 +123,8 @@ def cifar10_jpeg(entry: Entry, path: Path) -> Split:
         x = np.stack([found[part, name][i] for name in CIFAR10 for i in sorted(found[part, name])])
         y = np.repeat(np.arange(len(CIFAR10)), size)
         order = rng(f"order/{part}").permutation(len(x))  # they come sorted by class
-        out += [x[order], y[order]]
-    return tuple(out)
+        out.append((x[order], y[order]))
+    return *out[0], *out[1]
 
 
 def coil20(entry: Entry, path: Path) -> Split:

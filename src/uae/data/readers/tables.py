@@ -113,6 +113,7 @@ def _uncompressed(content: bytes, limit: int, source: str) -> bytes:
         except FileNotFoundError:
             raise DataError(f"{source}: needs the program gzip to be decompressed") from None
         with gzip:
+            assert gzip.stdout is not None  # a pipe
             out = gzip.stdout.read(limit + 1)
             gzip.kill()  # where it has more to say
         if len(out) > limit:
@@ -186,25 +187,25 @@ def mice_table(path: Path) -> tuple[np.ndarray, np.ndarray]:
     names = [f"{protein}_N" for protein in PROTEINS.split()]
     missing = [name for name in [*names, "class"] if name not in header]
     if missing:
-        names = ", ".join(missing[:9]) + f" and {len(missing) - 9} more" * (len(missing) > 9)
-        raise DataError(f"{path}: lacks the column{'s' * (len(missing) > 1)} {names}")
+        first = ", ".join(missing[:9]) + f" and {len(missing) - 9} more" * (len(missing) > 9)
+        raise DataError(f"{path}: lacks the column{'s' * (len(missing) > 1)} {first}")
     order = [header.index(name) for name in names]
-    x, y = [], []
+    levels, classes = [], []
     for line, row in rows:
         if len(row) != len(header):
             raise DataError(f"{path}, row {line}: {len(row)} columns, expected {len(header)}")
         name = row[header.index("class")]
         if name not in MICE:
             raise DataError(f"{path}, row {line}, column class: {name!r} is not one of {', '.join(MICE)}")
-        y.append(MICE.index(name))
+        classes.append(MICE.index(name))
         cells = [row[column] for column in order]
-        x.append([_number(cell or "nan") for cell in cells])
-        for column, cell, value in zip(names, cells, x[-1], strict=True):
+        levels.append([_number(cell or "nan") for cell in cells])
+        for column, cell, value in zip(names, cells, levels[-1], strict=True):
             if cell and not np.isfinite(value):
                 raise DataError(f"{path}, row {line}, column {column}: {cell!r} is not a number")
-    if not x:
+    if not levels:
         raise DataError(f"{path}: no rows")
-    x, y = np.array(x), np.array(y, np.int64)
+    x, y = np.array(levels), np.array(classes, np.int64)
     for label in np.unique(y):
         empty = np.isnan(x[y == label]).all(axis=0)
         if empty.any():

@@ -47,7 +47,9 @@ def panels(width: float, count: int = 1, columns: int = 1) -> tuple[Figure, list
 
 def title(axes: Axes, text: str) -> None:
     """Above a chart, in as many lines as it takes."""
-    room = axes.figure.get_figwidth() / axes.get_gridspec().ncols - 0.5  # inches
+    figure, grid = axes.figure, axes.get_gridspec()
+    assert isinstance(figure, Figure) and grid is not None  # they come from `panels`
+    room = figure.get_figwidth() / grid.ncols - 0.5  # inches
     axes.set_title(broken(text, room), fontsize=7)
 
 

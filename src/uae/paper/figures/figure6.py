@@ -25,7 +25,7 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, tuple[dict[str, Any]
     """
     needed = ["original", "eps", *ATTACKS, *(f"{attack}_success" for attack in ATTACKS)]
     # One seed of each model, the first.
-    first = {}
+    first: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]] = {}
     for arrays, metadata in [storage.read_tensors(path, *needed) for path in inputs]:
         first.setdefault((metadata["dataset"], metadata["model"]), (arrays, metadata))
     loaded = list(first.values())
@@ -38,7 +38,7 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, tuple[dict[str, Any]
         for image in range(len(arrays["original"]))
     ]
     arrays, metadata = loaded[0]
-    grid, shown = by_eps(metadata, arrays["eps"], width, len(lines), margin=0.95)
+    grid, shown = by_eps(metadata, arrays["eps"].tolist(), width, len(lines), margin=0.95)
     for row, (arrays, model, attack, image) in enumerate(lines):
         grid.label(f"{name_of(model)}, {name_of(attack)}", row)
         grid.show(arrays["original"][image], row, 0)

@@ -39,4 +39,5 @@ def run(target: Path, **job: Any) -> None:
     job: the stage's inputs, `settings`, `device` and `progress`; the function of the experiment says which.
     """
     experiment = identity.names(target).experiment
+    assert experiment is not None  # of a record
     getattr(importlib.import_module(module(experiment)), experiment)(target, **job)

@@ -55,7 +55,8 @@ class Attacked:
 
     def metrics(self, result: AttackResult) -> dict[str, float]:
         """What every attack is asked; means are over its successes, and absent without one."""
-        out = {"asr": result.success_rate, "n_attacked": int(result.eligible.sum())}
+        count = len(result) if result.eligible is None else int(result.eligible.sum())
+        out = {"asr": result.success_rate, "n_attacked": count}
         if result.zero_gradient is not None:
             out["zero_gradients"] = int(result.zero_gradient.sum())
         return out | result.means(self.originals(result))

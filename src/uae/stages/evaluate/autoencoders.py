@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from uae import augmentation, checkpoints, identity, records
 from uae.attacks import AttackResult
@@ -16,6 +15,7 @@ from uae.data import prepared
 from uae.evaluation import reconstruction as measures
 from uae.evaluation import representation
 from uae.methods import Method
+from uae.models.concrete import Concrete
 from uae.stages import Progress, use
 from uae.stages.evaluate import writing
 
@@ -39,6 +39,7 @@ def reconstruction(
     """
     use(device)
     clock, names = records.Clock(), identity.names(target)
+    assert names.method is not None  # of a record
     source, method = prepared.load(data), Method(names.method)
     x_train, x_test = source.unit("train").to(device), source.unit("test").to(device)
     models = {
@@ -56,7 +57,7 @@ def reconstruction(
         "n_train": run["n_train"],
         "n_test": len(x_test),
     }
-    if run["network"] == "concrete":
+    if isinstance(model, Concrete):
         metrics |= _representation(model, source, names.seed)
     provenance, used = {"training": run["provenance"]}, run["settings"]
     if sets:  # of a second round, the UAEs that it added
@@ -79,7 +80,7 @@ def reconstruction(
     )
 
 
-def _representation(model: nn.Module, source: prepared.Prepared, seed: int) -> dict[str, float]:
+def _representation(model: Concrete, source: prepared.Prepared, seed: int) -> dict[str, float]:
     """How well the selected features classify (Table 6), and how many of them there are."""
     features = model.features.cpu().numpy()
     x_train, x_test = (source.unit(part).numpy() for part in ("train", "test"))

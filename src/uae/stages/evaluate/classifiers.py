@@ -18,6 +18,7 @@ from uae.data import prepared
 from uae.evaluation import image_distance, robustness
 from uae.losses import CrossEntropy
 from uae.mine import MINE, Estimator
+from uae.models.classifiers import CarliniWagner
 from uae.sampling import ConvolutionOutput, RandomSampling
 from uae.stages import Progress
 from uae.stages.evaluate.attacked import Attacked
@@ -95,6 +96,7 @@ def table2(
     result, *others = attacked.results
     weights = inception or (settings["inception"] and _downloaded(settings["inception"]))
     if weights is None:
+        assert isinstance(attacked.model, CarliniWagner)
         extractor = image_distance.penultimate(attacked.model, attacked.x.shape[-1])
     else:
         extractor = image_distance.inception(weights, device)
@@ -146,7 +148,9 @@ def _independent(
 
 @functools.cache  # where one process measures all examples of a classifier
 def _real_features(data: Path, count: int, device: str) -> Tensor:
-    return image_distance.lite0(device)(prepared.load(data).unit("train")[:count].to(device))
+    extractor = image_distance.lite0(device)
+    assert extractor is not None
+    return extractor(prepared.load(data).unit("train")[:count].to(device))
 
 
 def table3(
@@ -168,6 +172,7 @@ def table3(
     attacked = Attacked(target, data, checkpoint, [uae, *paired], device)
     result, *others = attacked.results
     metrics = attacked.accuracy() | attacked.metrics(result)
+    assert result.trace is not None  # compared attacks are traced
     trace = result.trace.double()
     half = trace[:, trace.shape[1] // 2 - 1]
     if half.isfinite().any():

@@ -9,6 +9,7 @@ import torch
 
 from uae import identity, records
 from uae.evaluation import known_information as known
+from uae.sampling import RandomSampling
 from uae.stages import Progress, use
 from uae.stages.attack import attack_from
 from uae.stages.evaluate import writing
@@ -28,11 +29,14 @@ def estimator(
     use("cpu")
     clock, names = records.Clock(), identity.names(target)
     attack, maps, truths = attack_from(settings["attack"]), settings["maps"], settings["nats"]
+    assert attack.mi is not None  # its critic is on trial
     nats = torch.tensor(truths, dtype=torch.float64).repeat_interleave(settings["pairs"])
     if names.model == "random-sampling":
-        count, dim = attack.mi.samples.count, attack.mi.samples.dim
+        samples = attack.mi.samples
+        assert isinstance(samples, RandomSampling)
+        count, dim = samples.count, samples.dim
         both = known.vectors(known.correlation(nats, dim), **settings["vectors"], seed=names.seed)
-        found = known.of_vectors(attack.mi, attack.mi.samples, *both, attack.steps, names.seed)
+        found = known.of_vectors(attack.mi, samples, *both, attack.steps, names.seed)
     else:
         shape = maps["height"], maps["width"]
         count, dim = maps["count"], shape[0] * shape[1]

@@ -57,6 +57,7 @@ def figure2(
     attacked = Attacked(target, data, checkpoint, uae, device)
     curves: dict[str, np.ndarray] = {}
     for method, result in zip(settings["methods"], attacked.results, strict=True):
+        assert result.trace is not None  # compared attacks are traced
         trace = result.trace.double()
         found = trace.isfinite()
         count = found.sum(0)

@@ -37,9 +37,9 @@ class _Subject:
         self.x, self.y = x[self.index], y[self.index]
         self.accuracy, self.n_test = measures.accuracy(self.model, x, y), len(x)
 
-    def pgd(self, **more: int) -> measures.Attack:
+    def pgd(self, restarts: int = 1) -> measures.Attack:
         def attack(model: nn.Module, x: Tensor, y: Tensor, eps: float) -> AttackResult:
-            pgd = PGD(eps=eps, **self.settings["pgd"], **more)
+            pgd = PGD(eps=eps, **self.settings["pgd"], restarts=restarts)
             return pgd(losses.CrossEntropy(model, y), x, seed=self.seed, index=self.index[: len(x)])
 
         return attack
@@ -81,8 +81,10 @@ def robustness(
         count, attack = settings["minmax"]["images"], subject.minmax()
     attack = _counting(attack, progress, len(eps))
     rates = measures.curve(subject.model, subject.x[:count], subject.y[:count], attack, eps)
-    asked, more = {kind: settings[kind]}, {}
+    asked: dict[str, Any] = {kind: settings[kind]}
+    more: dict[str, float] = {}
     if kind == "sanity":
+        assert surrogate is not None  # it comes with this setting
         rates, more = _checks(subject, rates, surrogate)
         asked["pgd"] = settings["pgd"]
     run = subject.run
@@ -127,9 +129,7 @@ def _counting(attack: measures.Attack, progress: Progress | None, total: int) ->
     return counted
 
 
-def _checks(
-    subject: _Subject, rates: list[Rate], surrogate: Path | None
-) -> tuple[list[Rate], dict[str, float]]:
+def _checks(subject: _Subject, rates: list[Rate], surrogate: Path) -> tuple[list[Rate], dict[str, float]]:
     """The checks for masked gradients at the eps of the model's training."""
     sanity, model, x, y = subject.settings["sanity"], subject.model, subject.x, subject.y
     other, subject.files[surrogate] = checkpoints.load(surrogate, subject.device)

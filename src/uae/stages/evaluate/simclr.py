@@ -44,6 +44,7 @@ def contrastive(
     x_train, x_test = (source.unit(part).to(device) for part in ("train", "test"))
     y_train, y_test = (torch.from_numpy(y).to(device) for y in (source.y_train, source.y_test))
     model, run = checkpoints.load(checkpoint, device)
+    assert isinstance(model, SimCLR)
     files = {data: source.metadata, checkpoint: run}
     files |= {path: checkpoints.load(path)[1] for path in parents}
     provenance, used = {"training": run["provenance"]}, run["settings"] | {"evaluation": settings}

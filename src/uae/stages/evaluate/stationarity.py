@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from uae import checkpoints, identity, records, storage
-from uae.attacks import AttackResult, MinMaxAttack
+from uae.attacks import MinMaxAttack
 from uae.data import prepared
 from uae.evaluation.stationarity import best_so_far, rate, slope
 from uae.losses import Reconstruction
@@ -57,21 +57,23 @@ def _curve(
     asked = settings["attack"]
     attack, x = attack_from(asked), source.unit("train")[: settings["samples"]].to(device)
 
-    def follow(changed: MinMaxAttack, note: str) -> AttackResult:
-        return changed(
+    def follow(changed: MinMaxAttack, note: str) -> tuple[np.ndarray, dict[str, Any]]:
+        result = changed(
             Reconstruction(model, squared=asked["squared"]),
             x,
             seed=names.seed,
             trace=True,
-            progress=progress and (lambda done, total: progress(done, total, f"samples, {note}")),
+            progress=(lambda done, total: progress(done, total, f"samples, {note}")) if progress else None,
         )
+        assert result.stationarity is not None  # it is traced
+        return result.stationarity.cpu().numpy(), result.metadata["attack"]
 
-    result = follow(dataclasses.replace(attack, steps=settings["steps"]), "stationarity")
-    found = {"stationarity": result.stationarity.cpu().numpy()}
+    curve, used = follow(dataclasses.replace(attack, steps=settings["steps"]), "stationarity")
+    found = {"stationarity": curve}
     for horizon in settings["horizons"]:
         kinds = zip(("falling", "frozen"), keeping(attack, horizon, settings["warm_up"]), strict=True)
         for kind, changed in kinds:
-            along = follow(changed, f"T = {horizon}, {kind}").stationarity.cpu().numpy()
+            along = follow(changed, f"T = {horizon}, {kind}")[0]
             found[f"{kind}-{horizon}"] = along[:, -horizon:]  # without the warm-up
     writing.arrays(
         target,
@@ -80,7 +82,7 @@ def _curve(
         {data: source.metadata, checkpoint: run},
         model=names.model,
         method=names.method,
-        attack=result.metadata["attack"],
+        attack=used,
         training=run["provenance"],
         warm_up=settings["warm_up"],
         provenance=clock.provenance(asked, records.device_name(device)).model_dump(),
@@ -120,6 +122,7 @@ def _record(
 
 def keeping(attack: MinMaxAttack, horizon: int, warm_up: int) -> tuple[MinMaxAttack, MinMaxAttack]:
     """The attack over so many steps with a falling rate, and with a critic that is frozen after a warm-up."""
+    assert attack.mi is not None  # the theorem is about its critic
     fall = math.sqrt(attack.steps / horizon)
     step = dataclasses.replace(attack, steps=horizon, alpha=fall * attack.alpha)
     falling = dataclasses.replace(step, mi=dataclasses.replace(attack.mi, lr=fall * attack.mi.lr))

@@ -10,7 +10,7 @@ import numpy as np
 
 from uae import curves, identity, records, storage
 
-Files = Mapping[str | Path, Mapping[str, Any]]  # the metadata of what was measured, by its file
+Files = Mapping[Path, Mapping[str, Any]]  # the metadata of what was measured, by its file
 
 
 def record(
@@ -30,8 +30,10 @@ def record(
     the record keeps.
     """
     names = identity.names(target)
+    experiment = experiment or names.experiment
+    assert experiment is not None and names.method is not None  # of a record
     records.Record(
-        experiment=experiment or names.experiment,
+        experiment=experiment,
         dataset=names.dataset,
         variant=data["variant"],
         title=data["title"],
