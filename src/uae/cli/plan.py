@@ -1,4 +1,4 @@
-"""`uae plan`: what a run would take."""
+"""`uae plan`: count the jobs and hours of a run."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def plan(
 
 
 def _behind(jobs: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    """The jobs behind some tables and figures. Raises InputError for a name that no item has."""
+    """The jobs that tables and figures depend on. Raises InputError for a name that no item has."""
     from uae.paper import layouts, render
 
     known = layouts.items()["tables"] | layouts.items()["figures"]
@@ -86,7 +86,7 @@ def _behind(jobs: dict[str, Any], names: list[str]) -> dict[str, Any]:
 
 
 def _dictionary(stage: Any) -> dict[str, Any]:
-    """A stage for JSON; hours are null where no job was measured on the device."""
+    """A stage for JSON. Hours are null if no job was measured on the device."""
     found = {"jobs": stage.jobs, "measured": stage.measured, "scaled": stage.scaled}
     for device, count in stage.counted.items():
         found |= {f"{device}_jobs": count, f"{device}_hours": stage.hours[device] if count else None}
@@ -111,7 +111,7 @@ def _print(title: str, stages: dict[str, Any], devices: list[str]) -> None:
     if devices:
         lines.append(f"Measured on: {'; '.join(devices)}.")
     for name, stage in stages.items():
-        # Of records the experiments: their rows would fill a page.
+        # For records it names experiments, because their rows would fill a page.
         missing = {row.partition("/")[0] if name == "evaluate" else row for row in stage.missing}
         if missing:
             lines.append(f"Not measured, {name}: {', '.join(sorted(missing))}.")

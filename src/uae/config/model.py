@@ -1,6 +1,6 @@
-"""What settings there are: one pydantic model of the whole configuration.
+"""The settings: one pydantic model of the whole configuration.
 
-The rows that a configuration asks for, and the settings of each; which files these have is `uae.plan`.
+It also lists the rows that a configuration asks for, and the settings of each. `uae.plan` derives the files.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Config(Block):
                 )
         check_methods("methods", self.methods, self.attacks)
         for name, recipe in self.models.items():
-            if name == "classifier":  # its files would lie where those of `supervised.classifiers` do
+            if name == "classifier":  # its files would have the paths of `supervised.classifiers`
                 raise ValueError("models.classifier: the supervised experiments have this name; take another")
             check_fit(f"models.{name}", recipe, recipe.training)
             if recipe.training == "simclr" and (given := recipe.fit()):
@@ -116,7 +116,7 @@ class Config(Block):
         return Path(self.scale).stem
 
     def limited(self, data: str, limit: int | None = None) -> str:
-        """A data name with its limit of training samples, or else the scale's, where it names no number."""
+        """A data name with its limit of training samples. A name without a number gets the scale's limit."""
         limit = limit or self.train_limit
         entry, explicit = catalogue.lookup(data)
         if explicit or not limit or limit >= entry.train:
@@ -125,7 +125,7 @@ class Config(Block):
         return f"{base}@{limit}{plus}{transformations}"
 
     def every_row(self) -> list[Row]:
-        """All that there is to ask for."""
+        """All rows of the configuration, before `only` selects some."""
         rows = [(dataset, model) for dataset, block in self.reconstruction.items() for model in block.models]
         rows += [(self.contrastive.dataset, "simclr")]
         rows += [(dataset, "classifier") for dataset in self.supervised.classifiers]
@@ -136,11 +136,11 @@ class Config(Block):
         """Whether `only` asks for a row."""
         return any(fnmatch.fnmatch(f"{dataset}/{model}", p.strip()) for p in self.only.split(","))
 
-    # The unsupervised experiments: what is run.
+    # The rows of the unsupervised experiments
 
     @property
     def rows(self) -> list[Row]:
-        """The rows of the unsupervised tables, those that `only` asks for."""
+        """The rows of the unsupervised tables that `only` asks for."""
         return self.asked_for(
             [Row(dataset, model) for dataset, block in self.reconstruction.items() for model in block.models]
         )
@@ -193,14 +193,14 @@ class Config(Block):
         sets += [source.method for source in self.uae_sources if (source.dataset, source.model) == row]
         return sorted(dict.fromkeys(sets), key=lambda name: Method(name).rounds)
 
-    # What each job is given. Only these settings decide whether it runs again.
+    # The settings of each job. Only a change of these makes it run again.
 
     def data_name(self, row: Row) -> str:
         """The prepared data of a row: its variant, with the limit of training samples."""
         return self.limited(self.reconstruction[row.dataset].data, self.budget(row).train_limit)
 
     def training(self, row: Row, method: str) -> dict[str, Any]:
-        """The settings of one training, retraining included: network, training, arguments and the fit's."""
+        """The settings of one training or retraining: network, training, arguments and those of the fit."""
         budget, recipe = self.budget(row), self.models[row.model]
         epochs = budget.epochs if method == "original" else budget.retrain_epochs
         return {
@@ -240,7 +240,7 @@ class Config(Block):
 
     @property
     def classifiers(self) -> list[Row]:
-        """The classifiers of the supervised experiments, those that `only` asks for."""
+        """The classifiers of the supervised experiments that `only` asks for."""
         return self.asked_for([Row(dataset, "classifier") for dataset in self.supervised.classifiers])
 
     def classifier_data(self, row: Row) -> str:
@@ -248,7 +248,7 @@ class Config(Block):
         return self.limited(block.data, block.train_limit)
 
     def supervised_items(self, row: Row) -> list[str]:
-        """What a classifier is attacked for; Table 1 also needs its row of the unsupervised tables."""
+        """The items that a classifier is attacked for. Table 1 also needs a row of unsupervised tables."""
         table1 = self.supervised.table1
         there = Row(table1.dataset, table1.model) in self.rows
         return [item for item in self.supervised.items(row.dataset) if item != "table1" or there]
@@ -257,7 +257,7 @@ class Config(Block):
 
     @property
     def robust_rows(self) -> list[Row]:
-        """The models of the robustness experiments, those that `only` asks for."""
+        """The models of the robustness experiments that `only` asks for."""
         models = self.robustness.models
         return self.asked_for([Row(dataset, name) for dataset in models for name in models[dataset]])
 
@@ -266,7 +266,7 @@ class Config(Block):
 
     @property
     def robust_made(self) -> list[Row]:
-        """The models that are trained: those asked for, and those whose examples are tried on them."""
+        """The models that are trained: those that `only` asks for, and the surrogates of their checks."""
         checks = [(row.dataset, self.robust_model(row).sanity) for row in self.robust_rows]
         surrogates = [Row(dataset, sanity.surrogate) for dataset, sanity in checks if sanity]
         return list(dict.fromkeys([*self.robust_rows, *surrogates]))
@@ -287,7 +287,7 @@ class Config(Block):
 
     @property
     def made_rows(self) -> list[Row]:
-        """The rows of the unsupervised tables that are made: those asked for, and the sources of UAEs."""
+        """The rows of the unsupervised tables that `only` asks for, and the sources of the UAEs."""
         sources = [Row(source.dataset, source.model) for source in self.uae_sources]
         return list(dict.fromkeys([*self.rows, *sources]))
 

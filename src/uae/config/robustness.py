@@ -35,7 +35,7 @@ class Adversary(Block):
 
 
 class Fit(Block):
-    """How a classifier is fitted: the names of `uae.training.classifier` or, with an adversary, `robust`."""
+    """How a classifier is fitted: names of `uae.training.classifier` or, with an adversary, `robust`."""
 
     lr: Positive
     batch_size: Count
@@ -50,7 +50,7 @@ class Fit(Block):
     warmup: CountOrNone | None = None
 
 
-# What only the training without an adversary takes, and only the one with it
+# The settings that only a training without an adversary takes, and those that only one with it takes
 STANDARD = {"decay"}
 ADVERSARIAL = {"objective", "optimizer", "weight_decay", "milestones", "augmentation", "warmup"}
 
@@ -71,11 +71,11 @@ class MinMax(Block):
     inner_steps: Count
     critic: Literal["vanilla", "released"]
     critic_lr: Positive
-    images: Count  # attacked at most: it takes longer than PGD
+    images: Count  # images at most: MinMax takes longer than PGD
 
 
 class LongerMinMax(Block):
-    """What differs from `minmax` in a longer attack, which shows whether its success has saturated."""
+    """The changes of `minmax` for a longer attack, which shows whether its success has saturated."""
 
     steps: Count
     alpha: Positive
@@ -90,9 +90,9 @@ class Sanity(Block):
 
 
 class Model(Block):
-    """One model on one data set, how it is made and what is measured of it."""
+    """One model on one data set: how it is made and what is measured."""
 
-    data: KnownData | None = None  # null: that of the UAEs' row
+    data: KnownData | None = None  # null: the data of the UAEs' row
     train_limit: Count | None = None  # in place of the scale's
     network: Network | None = None
     arguments: Arguments = Field({})
@@ -107,7 +107,7 @@ class Model(Block):
     minmax: MinMax | None = None
     longer: dict[Name, LongerMinMax] = Field({})
     sanity: Sanity | None = None
-    shown: CountOrNone = 0  # images of Figure 6
+    shown: CountOrNone = 0  # the images of Figure 6
 
     @model_validator(mode="after")
     def _whole(self) -> Model:
@@ -144,7 +144,7 @@ class Model(Block):
 
     @property
     def published(self) -> str | None:
-        """The file that is converted in place of a training."""
+        """The published file that is converted instead of a training."""
         name = self.checkpoint
         return catalogue.model_file(name) if name in catalogue.models() else name
 
@@ -152,7 +152,7 @@ class Model(Block):
 class Source(Block):
     """The row of the unsupervised tables that the UAEs of a data set come from.
 
-    seeds: whose UAEs; the robust models' own seeds take turns with them.
+    seeds: the seeds of the UAEs. The robust models' seeds take turns with them.
     """
 
     dataset: Name
@@ -161,12 +161,12 @@ class Source(Block):
     seeds: Seeds = Field([0])
 
     def seed(self, own: int) -> int:
-        """That of the UAEs for a model of seed `own`: the same where there is one."""
+        """The seed of the UAEs for a model of seed `own`: the same one if it exists."""
         return own if own in self.seeds else self.seeds[own % len(self.seeds)]
 
 
 class Robust(NamedTuple):
-    """One trained model: of a data set, by name, on the originals or an augmented set."""
+    """One trained model: its data set, its name, and its method (on the originals or an augmented set)."""
 
     dataset: Name
     model: Name

@@ -22,7 +22,7 @@ from uae.config.values import (
 
 
 class ContrastiveAttack(Block):
-    """What the MinMax attack on SimCLR has besides the scale's `attack`."""
+    """The settings that the MinMax attack on SimCLR adds to the scale's `attack`."""
 
     steps: Count
     decay_power: NotNegative
@@ -50,9 +50,9 @@ class Contrastive(Block):
     dataset: Name  # in the paper, and in the records
     data: KnownData
     train_limit: Count | None = None
-    width: Annotated[Count, Field(ge=8, multiple_of=8)]  # of the ResNet-18, 64 in full
+    width: Annotated[Count, Field(ge=8, multiple_of=8)]  # of the ResNet-18: 64 in full width
     temperature: Positive
-    lr: Positive  # of LARS, for 256 images
+    lr: Positive  # learning rate of LARS, for 256 images
     batch_size: Several
     warmup: CountOrNone
     epochs: Count
@@ -70,7 +70,7 @@ class Contrastive(Block):
             raise ValueError(f"warmup: {self.warmup} epochs leave nothing of {self.epochs}")
         return self
 
-    # What each job is given.
+    # The settings of each job
 
     def training(self, method: str) -> dict[str, Any]:
         return {
