@@ -115,7 +115,7 @@ def lite0(device: str | torch.device = "cpu") -> Extractor | None:
 
 @dataclass(frozen=True)
 class Distances:
-    """fid: Frechet distance.  kid, kid_std: mean and standard deviation over subsets of kid_subset samples."""
+    """fid: Frechet distance.  kid, kid_std: mean and standard deviation over subsets of kid_subset each."""
 
     fid: float
     kid: float

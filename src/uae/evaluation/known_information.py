@@ -51,7 +51,7 @@ def maps(rho: Tensor, count: int, dim: int, std: float, seed: int) -> tuple[Tens
 
 
 def of_vectors(mine: MINE, sampling: RandomSampling, x: Tensor, z: Tensor, steps: int, seed: int) -> Tensor:
-    """The estimates (steps + 1, N) by random sampling in an attack of `steps` steps that leaves z unchanged."""
+    """The estimates (steps + 1, N) by random sampling in an attack of `steps` steps without a change of z."""
     features = sampling.bind(None, x, seed)
     estimator, values = None, []
     for step in range(steps + 1):

@@ -1,4 +1,4 @@
-"""The report's one figure: what retraining with UAEs gains, beside as many steps on the originals alone."""
+"""The report's main figure: the gain of retraining with UAEs, beside that of the matched control."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STEPS = (5, 10, 20, 25, 50, 100)  # between the marks of the axis, in per cent
 
 
 class Gain(NamedTuple):
-    """By how many per cent an autoencoder's test error falls, against the original of the same seeds."""
+    """The fall of an autoencoder's test error in per cent, relative to the original of the same seeds."""
 
     name: str
     uae: float
@@ -24,7 +24,7 @@ class Gain(NamedTuple):
 
 
 def gains(cells: pd.DataFrame) -> list[Gain]:
-    """Of Table 4's cells (see `tables.tidy`), the autoencoders that have both."""
+    """The autoencoders in Table 4's cells (see `tables.tidy`) that have both numbers."""
     found = []
     errors = cells[cells["metric"] == "test_error"]
     for (dataset, _, model), part in errors.groupby(["dataset", "variant", "model"], sort=False):
@@ -43,7 +43,7 @@ def gains(cells: pd.DataFrame) -> list[Gain]:
 
 
 def drawing(found: list[Gain]) -> dict[str, Any]:
-    """Where everything stands, in pixels: what `report.html.jinja` draws; nothing without `rows`."""
+    """The positions, in pixels, of what `report.html.jinja` draws. Empty without `rows`."""
     if not found:
         return {"rows": []}
     values = [v for gain in found for v in (gain.uae, gain.control, gain.paper) if v is not None]

@@ -1,6 +1,6 @@
 """The report's summary: what was run, what reproduced, what did not, and the measured reason.
 
-Every sentence is written from the records and the verdicts on them; none is kept from another run.
+Every sentence is computed from the records and their verdicts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from uae.paper.perturbation import GREY_LEVEL, Key
 from uae.paper.reasons import SECTIONS, section
 from uae.records import Record
 
-NAMED = 3  # claims that a sentence names
+NAMED = 3  # the most claims that a sentence names
 
 
 def summary(
@@ -29,7 +29,7 @@ def summary(
 ) -> list[str]:
     """Five sentences at most, as HTML: what was run, what reproduced, what did not, and the measured reason.
 
-    preview: without what only records of some size can say.
+    preview: leave out statements that need larger runs.
     """
     if preview:
         return [_ran(records)]
@@ -38,7 +38,7 @@ def summary(
 
 
 def _ran(records: list[Record]) -> str:
-    records = [r for r in records if r.experiment != "estimator"]  # its pairs are no data set
+    records = [r for r in records if r.experiment != "estimator"]  # its pairs are not a data set
     names = dict.fromkeys(name_of(_dataset(r), math=False) for r in records)
     sets = {r.variant.partition("+")[0] for r in records}
     parts = sum(not complete(variant) for variant in sets)
@@ -54,7 +54,7 @@ def _ran(records: list[Record]) -> str:
 
 
 def _dataset(record: Record) -> str:
-    """The paper's data set that a record's data stand for; of data of one's own their name."""
+    """The paper's data set that a record's data represent; for the user's own data, their name."""
     try:
         return catalogue.lookup(record.variant.partition("+")[0])[0].stands_for
     except DataError:
@@ -100,7 +100,7 @@ def _flat(changed: dict[Key, float]) -> str:
 
 
 def _steps(gains: list[Gain]) -> str:
-    """What the matched control says of where a lower error comes from."""
+    """The sentence on the matched control: where a lower error comes from."""
     if not gains:
         return ""
     uae, control = (f"{median(getattr(gain, name) for gain in gains):.0f}%" for name in ("uae", "control"))
@@ -113,7 +113,7 @@ def _steps(gains: list[Gain]) -> str:
 
 
 def _lower(text: str) -> str:
-    """Within a sentence; abbreviations and names of methods stay."""
+    """The text in lower case, for use within a sentence. Abbreviations and names of methods are unchanged."""
     return text[:1].lower() + text[1:] if text[1:2].islower() and not text.startswith("Gauss") else text
 
 
