@@ -49,5 +49,5 @@ def open_lock(path: Path) -> int:
     own = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_nlink < 2
     if not own or os.pread(descriptor, 32, 0).strip(b"0123456789"):
         os.close(descriptor)
-        raise InputError(f"{path}: not a lock file that a run of this user left; delete it, or move it")
+        raise InputError(f"{path}: not a lock file of a run of this user; delete it or move it")
     return descriptor

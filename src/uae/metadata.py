@@ -101,9 +101,9 @@ def unpack(packed: Path, live: Path, scale: str) -> None:
         output = output_of(name)
         if not of_scale(output, scale):
             shown = repr(output or name)[:200]
-            raise _bad(packed, f"{shown} is no output under results/{scale} or data/prepared")
+            raise _bad(packed, f"{shown} is not an output under results/{scale} or data/prepared")
         if not is_record(content):
-            raise _bad(packed, f"what it says of {output[:200]!r} is not Snakemake's")
+            raise _bad(packed, f"its entry for {output[:200]!r} is not Snakemake's")
         kept[output] = content
     for folder in (live.parent, live):
         _is_folder(folder)
@@ -145,9 +145,7 @@ def _bad(packed: Path, reason: str) -> BadFile:
 def _is_folder(path: Path) -> None:
     """Whether the path is a folder. Links are not followed, because they may lead out of the project."""
     if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise BadFile(
-            f"{path}: not a folder but a link or file, which Snakemake's metadata would end in; move it"
-        )
+        raise BadFile(f"{path}: a link or file, but Snakemake needs a folder for its metadata; move it")
 
 
 def from_the_future(paths: Iterable[str | Path]) -> list[str]:

@@ -250,7 +250,7 @@ def advice(result: AttackResult, images: Tensor, preset: str = "paper") -> list[
     altered = int((failed & (result.adv != images).flatten(1).any(1)).sum())
     if altered:
         found.append(
-            f"{altered} of {int(failed.sum())} failed samples are altered although they are no examples. Use "
+            f"{altered} of {int(failed.sum())} failed samples are altered but are not examples. Use "
             "adv[success] alone, or return them unchanged: --on-failure original."
         )
     return found

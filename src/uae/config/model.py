@@ -64,17 +64,15 @@ class Config(Block):
         others = [name for name in scales() if name != self.name]
         if self.fill is not None and self.fill not in others:
             raise ValueError(
-                f"fill: {short(self.fill)} is none of the other scales: {', '.join(others)}, or empty"
+                f"fill: {short(self.fill)} is not one of the other scales, {', '.join(others)}, or empty"
             )
         for name in self.attacks:
             if not (method := Method(name)).is_attack or method.base != name:
-                raise ValueError(
-                    f"attacks: {name!r} is a method's name; an attack's ends in no -2 or -to-clean"
-                )
+                raise ValueError(f"attacks: {name!r}: an attack's name must not end in -2 or -to-clean")
         check_methods("methods", self.methods, self.attacks)
         for name, recipe in self.models.items():
             if name == "classifier":  # its files would have the paths of `supervised.classifiers`
-                raise ValueError("models.classifier: the supervised experiments have this name; take another")
+                raise ValueError("models.classifier: the supervised experiments use this name; use another")
             check_fit(f"models.{name}", recipe, recipe.training)
             if recipe.training == "simclr" and (given := recipe.fit()):
                 raise ValueError(f"models.{name}.{min(given)}: SimCLR's settings are under `contrastive`")

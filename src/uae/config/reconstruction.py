@@ -180,7 +180,7 @@ def check_fit(key: str, fit: Fit, training: str) -> None:
     for name in Fit.model_fields:
         if getattr(fit, name) is not None and name not in TAKEN[training]:
             raise ValueError(
-                f"{key}.{name}: the training {training!r} takes {', '.join(sorted(TAKEN[training]))} alone"
+                f"{key}.{name}: the training {training!r} takes only {', '.join(sorted(TAKEN[training]))}"
             )
 
 
@@ -213,7 +213,7 @@ def check_trial(trial: Trial, models: dict[str, Recipe], attacks: dict[str, Atta
     for samples, model in trial.models.items():
         kind = "random" if samples == "random-sampling" else "convolution"
         if getattr(models.get(model), "samples", None) != kind:
-            raise ValueError(f"estimator.models.{samples}: {model!r} is no model with `samples: {kind}`")
+            raise ValueError(f"estimator.models.{samples}: {model!r} is not a model with `samples: {kind}`")
     for name in trial.attacks:
         if name not in attacks or attacks[name].objective != "mi":
-            raise ValueError(f"estimator.attacks: {name!r} is none of `attacks` that takes MINE")
+            raise ValueError(f"estimator.attacks: {name!r} is not one of `attacks` that use MINE")

@@ -114,7 +114,7 @@ class Model(Block):
         if self.checkpoint is None and (self.network is None or self.fit is None):
             raise ValueError("a model that is trained needs network and fit; a published one, checkpoint")
         if self.checkpoint is not None and "mine-uae" in self.methods:
-            raise ValueError("methods: a published model is not trained, and not with UAEs")
+            raise ValueError("methods: a published model is not trained, so `mine-uae` is not allowed")
         if self.checkpoint is None:
             self._check_training()
         self._check_attacks()
@@ -122,24 +122,26 @@ class Model(Block):
 
     def _check_training(self) -> None:
         if (self.adversary is None) != (self.fit.objective is None):
-            raise ValueError("an adversary needs fit.objective, madry or trades, and the other way round")
+            raise ValueError(
+                "adversary: needs fit.objective, madry or trades; fit.objective needs an adversary"
+            )
         if self.adversary is not None and self.fit.optimizer is None:
             raise ValueError("fit.optimizer: adversarial training needs adam or sgd")
         foreign, which = (ADVERSARIAL, "without") if self.adversary is None else (STANDARD, "with")
         if wrong := sorted(self.fit.model_dump(exclude_none=True).keys() & foreign):
             raise ValueError(f"fit.{wrong[0]}: a training {which} an adversary does not take it")
         if self.adversary is None and not self.fit.momentum:
-            raise ValueError("fit.momentum: Nesterov's, of a training without an adversary, must be above 0")
+            raise ValueError("fit.momentum: must be above 0 without an adversary (Nesterov's method)")
 
     def _check_attacks(self) -> None:
         if self.sanity is not None and self.adversary is None:
-            raise ValueError("sanity: the checks are made at the adversary's eps, and there is none")
+            raise ValueError("sanity: the checks need an adversary, whose eps they use")
         if self.longer and self.minmax is None:
-            raise ValueError("longer: attacks that are longer than `minmax`, and there is none")
+            raise ValueError("longer: these attacks extend `minmax`, which is not set")
         alone = [key for key in ("minmax", "sanity", "shown") if getattr(self, key)]
         if alone and len(self.methods) > 1:
             raise ValueError(
-                f"{alone[0]}: for a model with one of `methods`, and there are {len(self.methods)}"
+                f"{alone[0]}: needs a model with one entry in `methods`, and there are {len(self.methods)}"
             )
 
     @property
@@ -187,7 +189,7 @@ class Robustness(Block):
                     raise ValueError(f"{where}: there is no row for {dataset} under `uaes`")
                 if model.data is None and model.train_limit is not None:
                     raise ValueError(
-                        f"{where}.train_limit: the data are those of the UAEs' row, and its limit"
+                        f"{where}.train_limit: leave it out; the UAEs' row sets the data and the limit"
                     )
                 if model.data is not None and "mine-uae" in model.methods:
                     raise ValueError(f"{where}.data: a model retrained with UAEs takes the data of their row")

@@ -67,7 +67,7 @@ class Contrastive(Block):
     @model_validator(mode="after")
     def _warmup(self) -> Contrastive:
         if self.warmup >= min(self.epochs, self.retrain_epochs):
-            raise ValueError(f"warmup: {self.warmup} epochs leave nothing of {self.epochs}")
+            raise ValueError(f"warmup: {self.warmup} epochs, must be fewer than the {self.epochs} epochs")
         return self
 
     # The settings of each job

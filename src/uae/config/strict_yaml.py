@@ -46,11 +46,11 @@ class _Loader(yaml.SafeLoader):
 def _check(node: Node, known: dict[Node, tuple[int, int]], above: tuple[Node, ...]) -> tuple[int, int]:
     """The number of values and of levels of a node, with aliases expanded. Raises _Flaw."""
     if node in above:
-        raise _Flaw(node, "an alias in what it stands for")
+        raise _Flaw(node, "an alias within the value that it stands for")
     if node in known:
         return known[node]
     if node.tag not in TAGS:
-        raise _Flaw(node, f"the tag {node.tag.removeprefix(_TAG)!r} means nothing here")
+        raise _Flaw(node, f"the tag {node.tag.removeprefix(_TAG)!r} is not allowed here")
     size, depth = 1, 1
     if isinstance(node, ScalarNode):
         if node.tag in (_TAG + "int", _TAG + "float") and SURPRISING.fullmatch(node.value):
@@ -73,9 +73,9 @@ def _check_keys(node: MappingNode) -> None:
     for key, _ in node.value:
         if key.tag not in (_TAG + "str", _TAG + "merge"):
             given = key.value if isinstance(key, ScalarNode) else "a list or mapping"
-            raise _Flaw(key, f"a key must be a text, given {given}; put it in quotes")
+            raise _Flaw(key, f"a key must be text, given {given}; put it in quotes")
         if key.value in seen:
-            raise _Flaw(key, f"the key {key.value!r} is there twice")
+            raise _Flaw(key, f"the key {key.value!r} is given twice")
         seen.add(key.value)
 
 
@@ -85,7 +85,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         if path.exists() and not path.is_file():
             raise ConfigError(f"{path}: not a file")
         if path.stat().st_size > LARGEST_FILE:
-            raise ConfigError(f"{path}: larger than a configuration is, {LARGEST_FILE // 1024} KiB")
+            raise ConfigError(f"{path}: larger than a configuration may be, {LARGEST_FILE // 1024} KiB")
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None

@@ -157,9 +157,9 @@ class Supervised(Block):
         if unknown := [name for name in named if name not in self.classifiers]:
             raise ValueError(f"supervised: no {unknown[0]!r} under `supervised.classifiers`")
         if names := [name for name in [*self.compared, *self.table2.layers] if "@" in name]:
-            raise ValueError(f"supervised: {names[0]!r} has an @, which stands before an attack's eps")
+            raise ValueError(f"supervised: {names[0]!r} has an @, which is reserved for an attack's eps")
         if self.table1.dataset != self.figure3.dataset:
-            raise ValueError("supervised: table1 and figure3 attack one classifier: of the same dataset")
+            raise ValueError("supervised: table1 and figure3 attack one classifier, so they need one dataset")
         for dataset, budgets in self.table3.items():
             for critic, budget in budgets.items():
                 if budget and budget.steps % self.searches:

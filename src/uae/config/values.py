@@ -102,7 +102,7 @@ def unique(values: Any) -> Any:
     for value in values:
         text = f"{value:g}" if isinstance(value, float) else str(value)
         if text in seen:
-            raise ValueError(f"{text} is there twice")
+            raise ValueError(f"{text} is given twice")
         seen.add(text)
     return values
 

@@ -178,7 +178,7 @@ def _allowed(name: str, size: int, limit: int, link: bool) -> None:
 
 def _whole(name: str, content: bytes, size: int) -> bytes:
     if len(content) < size:
-        raise EOFError(f"{name} is cut off")
+        raise EOFError(f"{name} is truncated")
     return content
 
 

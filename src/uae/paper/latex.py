@@ -179,7 +179,7 @@ def _notes(table: str, part: Part, number: int, caption: str, kinds: list[str]) 
     if any(row["in_paper"] for block in part["blocks"] for row in block["rows"]):
         notes.append("In italics: the paper's numbers.")
     powers = {layouts()["formats"][kind].get("power") for kind in kinds} - {None}
-    notes += [rf"$\times10^{{{power}}}$: 2.94 stands for {2.94 * 10**power:g}." for power in sorted(powers)]
+    notes += [rf"$\times10^{{{power}}}$: 2.94 means {2.94 * 10**power:g}." for power in sorted(powers)]
     if any(cell["change"] == NO_PERTURBATION or cell["nothing"] for cell in cells):
         notes.append(r"$\circ$: no perturbation.")
     notes.append(rf"Notes: see Table~\ref{{tab:{table}}}." if number else caption)

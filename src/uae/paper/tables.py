@@ -133,14 +133,14 @@ def caption(
     text += [f"{own(layout['draws'])}: {len(draws)}."] if "draws" in layout and draws else []
     kinds = {c.get("format") for c in layout["columns"]}
     if any(layouts()["formats"].get(kind, {}).get("change") for kind in kinds):
-        text.append(own("↑: so much lower an error than the original's; ↓: higher."))
+        text.append(own("↑: the error is lower than the original's by this share; ↓: higher."))
     if flat := unperturbed(records):
         text.append(
             f"{NO_PERTURBATION.capitalize()}: the median change of the UAEs is below one grey level, so the "
             f"comparison tests nothing ({len(flat)} of the models)."
         )
     if mixed := settings_differ(records):
-        text.append(f"Runs with different settings stand in one cell: {quote(', '.join(mixed))}.")
+        text.append(f"Cells that pool runs with different settings: {quote(', '.join(mixed))}.")
     smaller = {r.variant.partition("+")[0] for r in records if not complete(r.variant)}
     text += [own(f"Data {variant}: {catalogue.describe(variant)}.") for variant in sorted(smaller)]
     return " ".join(text)

@@ -26,7 +26,7 @@ def stratified(x: np.ndarray, y: np.ndarray, entry: Entry, source: str | Path) -
         raise DataError(f"{source}: {len(x)} samples, expected {entry.train + entry.test}")
     values, counts = np.unique(y, return_counts=True)
     if counts.min() < 2:
-        raise DataError(f"{source}: class {values[counts.argmin()]} has one sample: none for a test split")
+        raise DataError(f"{source}: class {values[counts.argmin()]} has one sample; the split needs two")
     seed = subseeds.derive(0, "split") % 2**32
     x_train, x_test, y_train, y_test = train_test_split(
         x, y, train_size=entry.train, test_size=entry.test, stratify=y, random_state=seed

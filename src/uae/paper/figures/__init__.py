@@ -69,7 +69,7 @@ def render(
     style: a style of the package (ieee), or a matplotlib style's name or file, applied to the default.
     """
     if width is not None and not NARROWEST <= width <= WIDEST:
-        raise InputError(f"a figure cannot be {width:g} inches wide: from {NARROWEST:g} to {WIDEST:g} it can")
+        raise InputError(f"a figure must be {NARROWEST:g} to {WIDEST:g} inches wide, given {width:g}")
     own = STYLES / f"{style}.mplstyle"
     style = str(own) if own.exists() else style
     module = importlib.import_module(f"uae.paper.figures.{name}")
