@@ -141,9 +141,7 @@ def files_of(name):
         entry, folder = catalogue.raw(name.removeprefix("raw_"))
         found = [f"data/raw/{folder}/{file}" for file in entry.files]
     if not found:
-        raise WorkflowError(
-            f"{name}: this configuration has no job for it, and {RESULTS} has no record of it"
-        )
+        raise WorkflowError(f"{name}: this configuration has no job for it, and {RESULTS} no record")
     return found
 
 
