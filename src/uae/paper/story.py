@@ -5,6 +5,7 @@ Every sentence is computed from the records and their verdicts.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 from statistics import median
 
@@ -45,12 +46,18 @@ def _ran(records: list[Record]) -> str:
     models = len({(r.dataset, r.variant, r.model, r.method, r.seed, r.draw) for r in records})
     seeds = len({r.seed for r in records})
     hours = sum(p.seconds for r in records for p in r.provenance.values()) / 3600
-    on = ", ".join(dict.fromkeys(_device(p.device) for r in records for p in r.provenance.values()))
-    smaller = f", {parts} of the {len(sets)} data sets smaller than the paper's" if parts else ""
+    on = dict.fromkeys(_device(p.device) for r in records for p in r.provenance.values())
+    smaller = f" ({parts} of {counted(len(sets), 'data variant')} smaller than the paper's)" if parts else ""
     return (
         f"<b>What was run:</b> {counted(models, 'run')} with {counted(seeds, 'seed')} on "
-        f"{escape(', '.join(names))}{smaller}: {_hours(hours)} on {escape(on)}."
+        f"{escape(_listed(names))}{smaller}, in {_hours(hours)} on {escape(_listed(on))}."
     )
+
+
+def _listed(names: Iterable[str]) -> str:
+    """`A, B and C`."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _dataset(record: Record) -> str:
@@ -94,8 +101,8 @@ def _flat(changed: dict[Key, float]) -> str:
     if not flat:
         return ""
     return (
-        f"<b>What could not be tested:</b> {flat} of the {len(changed)} sets of UAEs are their originals, "
-        "changed in the median by less than one grey level, so that retraining with them tests nothing."
+        f"<b>What could not be tested:</b> {flat} of the {len(changed)} sets of UAEs are their originals: "
+        "the median change is less than one grey level. Retraining with them tests nothing."
     )
 
 
@@ -106,8 +113,8 @@ def _steps(gains: list[Gain]) -> str:
     uae, control = (f"{median(getattr(gain, name) for gain in gains):.0f}%" for name in ("uae", "control"))
     text = (
         f"<b>Where the gain comes from:</b> in {counted(len(gains), 'autoencoder')} retraining with "
-        f"MINE-UAEs lowers the test error by {uae} (median), and as many steps on the originals alone by "
-        f"{control}."
+        f"MINE-UAEs lowers the test error by {uae} (median). As many steps on the originals alone lower "
+        f"it by {control}."
     )
     return text.replace("by -", "by −")
 

@@ -12,7 +12,7 @@ MARKS = {"holds": "✓", "fails": "✗", "inconclusive": "~", NO_PERTURBATION: "
 SIGNS = {"lower": "<", "higher": ">", "at least": "≥", "at most": "≤", "close to": "≈"}
 FAILED = {"lower": "≥", "higher": "≤", "at least": "<", "at most": ">", "close to": "≉"}  # what was found
 SETTINGS = {
-    "paper": "UAEs in the paper's words, with the critic's learning rate of the authors' code",
+    "paper": "UAEs with the paper's settings and the critic's learning rate of the authors' code",
     "released": "UAEs with the authors' settings",
 }
 LEGEND = (

@@ -15,7 +15,7 @@ from uae.paper.names import name_of
 
 WIDTH = TWO_COLUMNS
 SHOWN = {
-    "mine-uae": "paper's words",
+    "mine-uae": "paper's settings",
     "mine-uae-released": "released settings, vanilla critic",
     "mine-uae-released-critic": "released settings and critic",
     "mine-uae-trained": "trained critic",
