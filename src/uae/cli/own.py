@@ -45,8 +45,8 @@ Copies = Annotated[int, typer.Option(help="Copies of a sample, for --objective c
 Preset = Annotated[
     str,
     typer.Option(
-        help="paper (the paper's settings) or released (the authors' code, which starts from noise and changes "
-        "samples more)."
+        help="paper (the paper's settings) or released (the authors' code, which starts from noise and "
+        "changes samples more)."
     ),
 ]
 OnFailure = Annotated[

@@ -37,7 +37,7 @@ def plan(
     results: Annotated[Path, typer.Option(help="The folder of all scales' records.")] = Path("results"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Count the jobs of a run, and their GPU and CPU hours where these were measured.
+    """Count the jobs of a run, and their GPU and CPU hours if these were measured.
 
     The hours come from the records in --results. Downloads, preparation and rendering are left out.
     """
@@ -102,6 +102,8 @@ def _print(title: str, stages: dict[str, Any], devices: list[str]) -> None:
         hours = [_hours(stage.hours[device], stage.counted[device]) for device in stage.hours]
         missing = stage.jobs - stage.measured - stage.scaled
         table.add_row(name, str(stage.jobs), *hours, str(stage.measured), str(stage.scaled), str(missing))
+    from uae.paper.names import device_of
+
     lines = ["Hours are sums over jobs. A job that was measured on both devices counts in both columns."]
     if any(stage.scaled for stage in stages.values()):
         lines.append(
@@ -109,7 +111,7 @@ def _print(title: str, stages: dict[str, Any], devices: list[str]) -> None:
             "samples × steps."
         )
     if devices:
-        lines.append(f"Measured on: {'; '.join(devices)}.")
+        lines.append(f"Measured on: {'; '.join(map(device_of, devices))}.")
     for name, stage in stages.items():
         # For records it names experiments, because their rows would fill a page.
         missing = {row.partition("/")[0] if name == "evaluate" else row for row in stage.missing}

@@ -5,6 +5,7 @@ It also lists the rows that a configuration asks for, and the settings of each. 
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import os
 from pathlib import Path
@@ -89,7 +90,9 @@ class Config(Block):
         names = {f"{row.dataset}/{row.model}" for row in self.every_row()}
         for pattern in self.only.split(","):
             if not fnmatch.filter(names, pattern.strip()):
-                raise ValueError(f"only: no dataset/model matches {short(pattern)}")
+                close = difflib.get_close_matches(pattern.strip(), names, n=1)
+                meant = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(sorted(names))}"
+                raise ValueError(f"only: no dataset/model matches {short(pattern)}{meant}")
         table1 = self.supervised.table1
         panels = [
             ("supervised.table1", Panel(dataset=table1.dataset, model=table1.model, method=method))

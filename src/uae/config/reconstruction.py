@@ -69,10 +69,10 @@ class Budget(Fit):
     epochs: Count
     retrain_epochs: Count
     arguments: Arguments = Field({})
-    methods: Annotated[list[Name], Unique] | None = None  # in place of the scale's
+    methods: Annotated[list[Name], Unique] | None = None  # instead of the scale's
     also: Annotated[list[Name], Unique] = Field([])  # added to the scale's
-    seeds: Seeds | None = None  # in place of the run's
-    train_limit: Count | None = None  # in place of the scale's
+    seeds: Seeds | None = None  # instead of the run's
+    train_limit: Count | None = None  # instead of the scale's
 
 
 class RandomSampling(Block):
@@ -103,7 +103,7 @@ class Attack(Block):
     inner_steps: Count
     critic_lr: Positive
     random_sampling: RandomSampling
-    samples: Literal["convolution", "random"] | None = None  # MINE's input, in place of the model's own
+    samples: Literal["convolution", "random"] | None = None  # MINE's input, instead of the model's
 
 
 class DatasetBlock(Block):

@@ -93,12 +93,12 @@ class Model(Block):
     """One model on one data set: how it is made and what is measured."""
 
     data: KnownData | None = None  # null: the data of the UAEs' row
-    train_limit: Count | None = None  # in place of the scale's
+    train_limit: Count | None = None  # instead of the scale's
     network: Network | None = None
     arguments: Arguments = Field({})
     fit: Fit | None = None
     adversary: Adversary | None = None
-    # In place of training: a name of uae/data/models.yaml, or a published TRADES file
+    # Instead of a training: a name of uae/data/models.yaml, or a published TRADES file
     checkpoint: PublishedOrFile | None = None
     methods: Annotated[list[Literal["original", "mine-uae", "matched"]], Unique] = Field(["original"])
     eps: Bounds

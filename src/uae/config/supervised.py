@@ -30,7 +30,7 @@ class Classifier(Block):
     epochs: Count
     batch_size: Count
     arguments: Arguments
-    train_limit: Count | None = None  # in place of the scale's
+    train_limit: Count | None = None  # instead of the scale's
 
 
 class Training(Block):
@@ -55,7 +55,7 @@ class Compared(Block):
     attack: Literal["minmax", "penalty"]
     critic: Literal["vanilla", "released"]
     restart_critic: Flag = True  # each search of the penalty attack starts with a new critic
-    inner_steps: Count | None = None  # critic steps per attack step, in place of the common number
+    inner_steps: Count | None = None  # critic steps per attack step, instead of the common number
     images: Count | None = None  # the most images, if fewer than the table's
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 
 from uae.data import catalogue
 from uae.errors import DataError
@@ -18,6 +19,11 @@ def name_of(key: str, math: bool = True) -> str:
 def plain(text: str) -> str:
     """The text with Unicode in TeX's place."""
     return functools.reduce(lambda text, item: text.replace(*item), layouts()["unicode"].items(), text)
+
+
+def device_of(device: str) -> str:
+    """The device of a record in words: `CPU, 1 threads` becomes `CPU, 1 thread`."""
+    return re.sub(r"\b1 threads\b", "1 thread", device)
 
 
 def data_of(variant: str, title: str | None = None) -> str:

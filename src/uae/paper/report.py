@@ -57,7 +57,7 @@ def write(
         tables=_tables(found),
         figures=_figures(results / "figures", captions),
         name_of=lambda key: names.name_of(key, math=False),
-        device=_device,
+        device=names.device_of,
         variants=variants,
         seconds=_seconds(loaded).to_dict("records"),
         commits=sorted({p.commit for r in loaded for p in r.provenance.values()}),
@@ -134,18 +134,13 @@ def _provenance(runs: list[records.Record]) -> str:
     """The origin of a cell's numbers, in a line: runs, commits, device, seconds."""
     stages = [stage for r in runs for stage in r.provenance.values()]
     commits = ", ".join(sorted({stage.commit for stage in stages}))
-    devices = ", ".join(sorted({_device(stage.device) for stage in stages}))
+    devices = ", ".join(sorted({names.device_of(stage.device) for stage in stages}))
     seconds = sum(stage.seconds for stage in stages)
     seeds = sorted({r.seed for r in runs})
     return (
         f"{story.counted(len(runs), 'run')}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}; "
         f"commit {commits}; {devices}; {seconds:.0f} s in all."
     )
-
-
-def _device(name: str) -> str:
-    """The device in words: `CPU, 1 threads` becomes `CPU, 1 thread`."""
-    return re.sub(r"\b1 threads\b", "1 thread", name)
 
 
 def _figures(folder: Path, captions: Path | None) -> list[dict[str, str]]:

@@ -200,7 +200,8 @@ def robust_model(**over):
         (robust_model(fit={"momentum": 0}), ["fit.momentum: must be above 0"]),
         ({"supervised": {"training": {"momentum": 0}}}, ["supervised.training.momentum", "greater than 0"]),
         ({"only": "imagenet/*"}, ["only", "imagenet/*"]),
-        ({"only": "mnist/dense,svnh/*"}, ["only", "no dataset/model matches 'svnh/*'"]),
+        ({"only": "mnist/dense,svnh/*"}, ["only", "no dataset/model matches 'svnh/*'; ", "svhn/dense"]),
+        ({"only": "mnist/dens"}, ["matches 'mnist/dens'; did you mean mnist/dense?"]),
         ({"attacks": {"mine-uae": {"steps": 0}}}, ["attacks.mine-uae.steps", "given 0", "command line"]),
         (
             {"reconstruction": {"mnist": {"data": "mnits"}}},

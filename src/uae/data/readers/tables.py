@@ -169,7 +169,7 @@ def mice_protein_as_published(entry: Entry, path: Path) -> Split:
     """The same table, filled as the public reader does. The paper's numbers rest on it.
 
     That reader has a mistake: it writes FILLER into the gaps. Then it replaces each gap, row by row, by the
-    mean of its class in that column, and this mean includes the fillers of the other gaps and of its own.
+    mean of its class in that column, and this mean includes the filler of this gap and those of the others.
     """
     x, y = mice_table(path)
     gaps = np.argwhere(np.isnan(x))
