@@ -118,7 +118,7 @@ def test_another_name_is_refused_and_nothing_written(live, tmp_path, name):
 )  # fmt: skip
 def test_other_content_is_refused_and_nothing_written(live, tmp_path, content):
     packed = write(tmp_path / "m.gz", {"metadata": {encoded(OUTPUT): RECORD, encoded(OUTPUT + "x"): content}})
-    with pytest.raises(BadFile, match=r"what it says of '.*jsonx' is not Snakemake's"):
+    with pytest.raises(BadFile, match=r"its entry for '.*jsonx' is not Snakemake's"):
         metadata.unpack(packed, live, "paper")
     assert not live.exists()
 

@@ -80,7 +80,7 @@ use rule render_figure as render_grid with:
         figure="|".join(GRIDS) or "none",
 
 
-# What the claims are about: the tables' records and these two
+# The records of claims: those of the tables and of two more experiments
 CLAIMED = [
     path
     for experiment in sorted({*(items()["tables"][name] for name in TABLES), "bounds", "theorem1"})
@@ -112,7 +112,7 @@ rule headline:
 
 
 rule report:
-    """Write the report: every claim, table and figure on one page."""
+    """Write the report: all claims, tables and figures on one page."""
     input:
         records=CLAIMED,
         tables=expand("{folder}/tables/{name}.csv", folder=RESULTS, name=TABLES),

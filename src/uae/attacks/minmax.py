@@ -32,7 +32,7 @@ class MinMaxAttack(ConstrainedAttack):
 
     @classmethod
     def released(cls, **changes: Any) -> MinMaxAttack:
-        """The authors' code where it differs from the paper's words; pair it with a squared loss.
+        """The settings of the authors' code where it differs from the paper. Use them with a squared loss.
 
         >>> MinMaxAttack.released(steps=20).init
         'noise'

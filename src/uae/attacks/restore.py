@@ -48,7 +48,7 @@ def left_as_found(loss: Callable[..., object]) -> Iterator[None]:
 def networks(loss: Callable[..., object]) -> list[nn.Module]:
     """The networks that a loss holds: itself, its attributes, and the variables that a function names."""
     held = [loss, *getattr(loss, "__dict__", {}).values()]
-    owner = getattr(loss, "__self__", None)  # of a bound method
+    owner = getattr(loss, "__self__", None)  # the object of a bound method
     held += [owner, *getattr(owner, "__dict__", {}).values()]
     if isinstance(loss, functools.partial):
         held += [*loss.args, *loss.keywords.values()]

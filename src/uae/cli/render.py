@@ -1,4 +1,4 @@
-"""Tables, figures, the report and the configuration."""
+"""Commands that render a table, a figure or the report, or print the configuration."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def render(
     inputs: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="The table's records or their folder, or the figure's files. Default: those of the scale."
+            help="The table's records or their folder, or the figure's files. Default: the scale's."
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path(),
@@ -45,7 +45,7 @@ def render(
     width: Annotated[float | None, typer.Option(help="Width of a figure in inches.")] = None,
     style: Annotated[str | None, typer.Option(help="A matplotlib style, or its file, for a figure.")] = None,
     compact: Annotated[
-        bool, typer.Option("--compact", help="A table with the paper's own columns only, for a paper.")
+        bool, typer.Option("--compact", help="For a table: only the columns that the paper has.")
     ] = False,
 ) -> None:
     """Render a table or a figure in all its formats."""

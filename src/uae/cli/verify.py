@@ -1,4 +1,4 @@
-"""`uae verify`: the paper's claims, tested on the records of a scale."""
+"""`uae verify`: test the paper's claims on the records of a scale."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def verify(
 
 
 def _shown(verdict: Verdict) -> tuple[str, str]:
-    """Ours and the paper's numbers: the rows that ran, and how many did not."""
+    """Our numbers and the paper's: the rows that ran, and the count of those that did not."""
     from uae.paper import claims, verdicts
 
     ran = [row for row in verdict.rows if row.state != claims.NOT_RUN]
@@ -88,7 +88,7 @@ def _print(by_settings: dict[str, list[Verdict]], scale: str) -> None:
     for settings, found in by_settings.items():
         ran = [v for v in found if v.verdict != claims.NOT_RUN]
         if settings != "paper" and not ran:
-            continue  # the authors' settings are an addition
+            continue  # the part with the authors' settings is an addition
         title = f"{scale}: the paper's claims, {verdicts.SETTINGS[settings]}"
         table = Table(title=title, caption=verdicts.LEGEND, show_lines=True)
         for head in ("verdict", "claim", "ours", "paper"):
@@ -107,7 +107,7 @@ def _print(by_settings: dict[str, list[Verdict]], scale: str) -> None:
 
 
 def markdown(by_settings: dict[str, list[Verdict]]) -> str:
-    """The verdicts as Markdown tables, claims that were not run in a list at the end."""
+    """The verdicts as Markdown tables; a list at the end has the claims that were not run."""
     from uae.paper import claims, verdicts
 
     lines = []

@@ -1,4 +1,4 @@
-"""What every part of the configuration is made of."""
+"""The base classes and helpers of all configuration blocks."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Placed(Protocol):
 
 
 class Run(NamedTuple):
-    """One retrained model of a row: a method, and for Gaussian augmentation the number of the draw."""
+    """One retrained model of a row: a method and, for Gaussian augmentation, the number of the draw."""
 
     method: str
     draw: int | None
@@ -60,7 +60,7 @@ class Block(BaseModel):
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` on top of `base`, key by key through nested mappings."""
+    """Merge `over` into `base`, key by key through nested mappings."""
     both = {
         k: merge(base[k], v) for k, v in over.items() if isinstance(v, dict) and isinstance(base.get(k), dict)
     }

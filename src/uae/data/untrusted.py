@@ -1,7 +1,7 @@
-"""Read files of others in bounded time and memory.
+"""Read foreign files in bounded time and memory.
 
-Whatever a header claims is compared with the file's size before anything is allocated, and what unpacks
-is read up to a limit. Every failure is a DataError of one line that names the file and the member.
+The sizes in a header are compared with the file's size before any memory is allocated, and packed content is
+read up to a limit. Every failure raises a DataError of one line that names the file and the member.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from uae.errors import DataError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-LIMIT = 2**29  # bytes: no raw file of the catalogue unpacks to more
-RATIO = 100  # beyond the limit an .npz file may unpack to so many times its size
+LIMIT = 2**29  # bytes; no raw file of the catalogue unpacks to more
+RATIO = 100  # an .npz file may exceed the limit up to this multiple of its size
 
 
 def regular(path: Path) -> int:
-    """The size of a file in bytes. Raises DataError for one that is empty, unreadable or of another kind.
+    """The size of a file in bytes. Raises DataError if it is empty, unreadable or not a regular file.
 
     Opening a FIFO would wait for its writer.
     """
@@ -50,7 +50,7 @@ def regular(path: Path) -> int:
 
 
 def text(path: Path) -> str:
-    """A text file in UTF-8, with or without its mark."""
+    """Read a text file in UTF-8, with or without a byte order mark."""
     if (size := regular(path)) > LIMIT:
         raise DataError(f"{path}: {size:,} bytes of text, at most {LIMIT:,} are expected")
     try:
@@ -60,7 +60,7 @@ def text(path: Path) -> str:
 
 
 class _Bounded(io.RawIOBase):
-    """A stream to read from that fails beyond `limit` bytes: the position that a reader asks for counts."""
+    """A stream that fails when a reader reads or seeks beyond `limit` bytes."""
 
     def __init__(self, stream: gzip.GzipFile, limit: int) -> None:
         self.stream, self.limit = stream, limit
@@ -104,7 +104,7 @@ class _Bounded(io.RawIOBase):
 
 
 def gunzipped(path: Path) -> _Bounded:
-    """The decompressed stream of a gzipped file; reading beyond the limit is a DataError."""
+    """The decompressed stream of a gzipped file. Reading beyond the limit raises a DataError."""
     regular(path)
     return _Bounded(gzip.open(path), LIMIT)
 
@@ -112,9 +112,9 @@ def gunzipped(path: Path) -> _Bounded:
 def members(path: Path, kind: str, pattern: str, limit: int | None = None) -> dict[str, bytes]:
     """The files in a `zip` or `tar` (plain or gzipped) archive whose names end in a match of `pattern`.
 
-    By the match, whatever folder they lie in. limit: bytes that they may unpack to, LIMIT unless given.
-    Raises DataError where the archive is damaged, has a link or a device, a name that leads out of it, one
-    of the files twice, or one that is encrypted, compressed by another method or too large.
+    The keys are the matches, without folders. limit: the most bytes to unpack, LIMIT unless given.
+    Raises DataError if the archive is damaged, or has a link, a device, a name that leads out of it, a file
+    twice, or a file that is encrypted, compressed by another method or too large.
     """
     regular(path)
     reading = _zip if kind == "zip" else _tar
@@ -125,7 +125,7 @@ def members(path: Path, kind: str, pattern: str, limit: int | None = None) -> di
                 raise DataError(f"has two files {name}")
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    except Exception as error:  # a damaged archive makes the standard library raise a dozen kinds
+    except Exception as error:  # a damaged archive can make the library raise a dozen kinds of error
         raise DataError(f"{path}: not a whole {kind} archive ({error or type(error).__name__})") from None
     return found
 
@@ -149,7 +149,7 @@ def _zip(path: Path, limit: int, pattern: re.Pattern[str]) -> Iterator[tuple[str
             left -= info.file_size
             try:
                 with file.open(info) as member:
-                    content = member.read(info.file_size)  # without a size, all that it unpacks to
+                    content = member.read(info.file_size)  # without a size, everything that it unpacks to
             except Exception as error:
                 raise zipfile.BadZipFile(f"{info.filename}: {error}") from None
             yield match[1], _whole(info.filename, content, info.file_size)
@@ -182,21 +182,21 @@ def _allowed(name: str, size: int, limit: int, link: bool) -> None:
 
 def _whole(name: str, content: bytes, size: int) -> bytes:
     if len(content) < size:
-        raise EOFError(f"{name} is cut off")
+        raise EOFError(f"{name} is truncated")
     return content
 
 
 def npy(content: io.BufferedIOBase, size: int) -> np.ndarray:
-    """The array of numbers in a .npy stream of `size` bytes, in C order and the machine's byte order.
+    """Read the array of numbers in a .npy stream of `size` bytes, in C order and the machine's byte order.
 
-    Raises DataError where the header is none, promises another size, or the elements are not numbers.
+    Raises DataError if the header is invalid or states another size, or if the elements are not numbers.
     """
     head = io.BytesIO(content.read(min(size, 2**16)))
     try:
         version = np.lib.format.read_magic(head)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         shape, fortran, dtype = read[version](head)
-    except Exception as error:  # of NumPy and of Python's parser
+    except Exception as error:  # errors of NumPy and of Python's parser
         raise DataError(f"not an array in NumPy's format ({str(error).splitlines()[0][:200]})") from None
     if dtype.kind not in "biufc":
         what = (
@@ -218,7 +218,7 @@ def npy(content: io.BufferedIOBase, size: int) -> np.ndarray:
 
 
 def npz(path: Path, *names: str) -> list[np.ndarray]:
-    """The named arrays of an .npz file. Raises DataError where it is none, or lacks one of them."""
+    """The named arrays of an .npz file. Raises DataError if it is not an .npz file or lacks one of them."""
     limit = max(LIMIT, RATIO * regular(path))
     try:
         found = members(path, "zip", "|".join(re.escape(f"{name}.npy") for name in names), limit)

@@ -1,12 +1,13 @@
-"""Many small critics at once: each sample trains one, so every weight has a leading sample axis.
+"""Many small critics at once. Each sample trains one critic, so every weight has a leading sample axis.
 
-A critic maps each side, the clean samples x and the perturbed samples z, through linear layers to
-`hidden` units; the score is T(x, z) = w . relu(h_x + h_z). The two sides have separate weights, which
-are stacked on the first axis, so a tensor of weights is (2, N, out, in). `uae.mine.engines` trains them.
+A critic has two sides: the clean samples x and the perturbed samples z. Linear layers map each side to
+`hidden` units, and the score is T(x, z) = w . relu(h_x + h_z). The sides have separate weights, which are
+stacked on the first axis: a tensor of weights is (2, N, out, in). `uae.mine.engines` trains the critics.
 
-A layer never sees the K samples, only H = `hidden` rows: going up, the samples weighted by each
-unit's gradient, and coming down, each unit's weights on a layer's input (`pulled`). A layer's gradient
-is the product of the two. For the released critic these are 10 rows in place of 16 to 500.
+A layer does not process the K samples. It processes H = `hidden` rows in each direction. Upwards, a row is
+the sum of the samples weighted by one unit's gradient. Downwards, a row holds one unit's weights on the
+layer's input (`pulled`). The gradient of a layer is the product of the two. For the released critic these
+are 10 rows instead of 16 to 500.
 
 The critic has no output bias: the Donsker-Varadhan bound does not depend on it.
 """
@@ -24,8 +25,8 @@ BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # Adam's usual constants
 
 
 class Linear:
-    """h -> h W^T + b. What it sees are rows, (2, N, H, in), each a sum of samples with weights of which
-    `totals`, (2, N, H), are the sums: rows W^T + totals b.
+    """h -> h W^T + b. Its inputs are rows, (2, N, H, in). A row is a weighted sum of samples, and `totals`,
+    (2, N, H), are the sums of these weights. Its output is rows W^T + totals b.
 
     `pulled`, (2, N, H, out), is None at the last layer, whose outputs are the units.
     """
@@ -46,16 +47,16 @@ class Linear:
         return totals if pulled is None else (totals[..., None] * pulled).sum(2)
 
     def pull(self, pulled: Tensor | None, weight: Tensor) -> Tensor:
-        """The units' weights on the input, from those on the output; nothing that a later step moves."""
+        """The units' weights on the input, from those on the output. Later steps do not change the result."""
         return weight.clone() if pulled is None else pulled @ weight
 
     def constant(self, pulled: Tensor | None, bias: Tensor) -> Tensor:
-        """What the bias adds to each unit."""
+        """The bias's contribution to each unit."""
         return bias if pulled is None else (pulled * bias[:, :, None]).sum(-1)
 
 
 class Convolution:
-    """A 2x2 convolution, stride 1, no padding, of one-channel maps; the output is flattened. As `Linear`."""
+    """A 2x2 convolution of one-channel maps, stride 1, no padding, with flattened output. See `Linear`."""
 
     def __init__(self, height: int, width: int, filters: int):
         self.map = (height, width)
@@ -126,7 +127,7 @@ def _fans(shape: tuple[int, ...], layer: Layer) -> int:
 
 
 class Critics:
-    """The critics of N samples with their Adam states; `dtype` and device are those of `index`'s data.
+    """The critics of N samples, N = len(index), with their Adam states.
 
     Weights start Glorot-uniform and biases at zero, drawn from (seed, index) alone.
     """
@@ -158,7 +159,7 @@ class Critics:
 
 
 def ascend(param: Tensor, grad: Tensor, first: Tensor, second: Tensor, rate: float, root: float) -> None:
-    """One ascent step of Adam, in place; `rate` and `root` are of `Critics.schedule`."""
+    """One ascent step of Adam, in place. `rate` and `root` come from `Critics.schedule`."""
     first.lerp_(grad, 1 - BETA1)
     second.mul_(BETA2).addcmul_(grad, grad, value=1 - BETA2)
     param.addcdiv_(first, second.sqrt().mul_(root).add_(EPS), value=rate)

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 
 class Block(nn.Module):
-    """Norm, ReLU, convolution, twice; where the shape changes the shortcut branches off after the ReLU."""
+    """Norm, ReLU, convolution, twice. If the shape changes, the shortcut starts after the first ReLU."""
 
     def __init__(self, channels: int, width: int, stride: int):
         super().__init__()

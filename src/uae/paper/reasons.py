@@ -1,4 +1,4 @@
-"""What the report says of a claim: its section, its numbers, and a reason where it does not hold."""
+"""The report's text on a claim: its section, its numbers and, if it does not hold, a reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from uae.paper.parts import signed, written
 from uae.paper.perturbation import GREY_LEVEL, NO_PERTURBATION, Key, median_change
 from uae.records import Record
 
-# Sections of the report, by what the claims' records are of
+# Sections of the report, by the subject of the claims' records
 SECTIONS = {
     "supervised": "Attacks on classifiers (sections 3, 5.2 and 5.3)",
     "reconstruction": "Data reconstruction (section 5.4, appendices E, G and H)",
@@ -25,7 +25,7 @@ SECTIONS = {
 DIRECTIONS = {"lower": "lower than", "higher": "higher than", "close to": "close to"}
 SHARES = ("asr", "accuracy", "linear_accuracy", "knn_accuracy", "prediction_changed")
 LEGEND = (
-    "Reproduced: the claim holds in as many comparisons as it asks for. Partly: some hold, or not all were "
+    "Reproduced: the claim holds in as many comparisons as it requires. Partly: some hold, or not all were "
     "run. Inconclusive: the differences are too small for these runs, or beyond the digits shown. No "
     "perturbation: the median change of the UAEs that a model was trained with is below one grey level, so "
     "the comparison tests nothing. ±: the spread of both sides together."
@@ -43,7 +43,7 @@ def changes(records: list[Record]) -> dict[Key, float]:
 
 
 def sections(verdicts: list[Verdict], changed: dict[Key, float]) -> list[dict[str, Any]]:
-    """The claims that have records, by section: its title, how many of each verdict, and the claims."""
+    """The claims with records, by section: its title, the count of each verdict, and its claims."""
     found: dict[str, list[Verdict]] = {}
     for v in verdicts:
         found.setdefault(section(v.claim), []).append(v)
@@ -61,7 +61,7 @@ def sections(verdicts: list[Verdict], changed: dict[Key, float]) -> list[dict[st
 
 
 def counts(verdicts: list[Verdict]) -> list[tuple[str, int]]:
-    """How many there are of each verdict, without those that none has."""
+    """The count of each verdict that occurs."""
     number = Counter(v.verdict for v in verdicts)
     return [(name, number[name]) for name in VERDICTS if number[name]]
 
@@ -91,7 +91,7 @@ def _shown(v: Verdict, changed: dict[Key, float]) -> dict[str, Any]:
 
 
 def _row(claim: Claim, row: Row) -> dict[str, str]:
-    """The texts of a comparison: ours, what it is held against, the difference, and the paper's."""
+    """The texts of a comparison: ours, the other side, the difference, and the paper's."""
     ours, other = row.pair
     printed = row.paper_pair
     paper = f"{number(claim, printed[0])}, {against(claim, printed[1])}" if printed else "–"
@@ -109,7 +109,7 @@ def _row(claim: Claim, row: Row) -> dict[str, str]:
 
 
 def where(row: Row) -> str:
-    """What a comparison is about, in names: `mnist/madry asr@0.1` is MNIST, Madry, ε = 0.1."""
+    """The names in a comparison's key: `mnist/madry asr@0.1` is MNIST, Madry, ε = 0.1."""
     names, _, metric = row.label.partition(" ")
     eps = [f"ε = {metric.partition('@')[2]}"] if "@" in metric else []
     return ", ".join([*(name_of(name, math=False) for name in names.split("/")), *eps])
@@ -125,12 +125,12 @@ def number(claim: Claim, value: float) -> str:
 
 
 def against(claim: Claim, other: float) -> str:
-    """What the claim holds a number against, in its words."""
+    """The other side of the claim's comparison, in words."""
     return f"{DIRECTIONS.get(claim.direction, claim.direction)} {number(claim, other)}"
 
 
 def _spread(claim: Claim, row: Row, spread: float) -> str:
-    """The spread of both sides, in the unit of their difference."""
+    """The combined spread of both sides, in the unit of their difference."""
     if _is_share(claim):
         return f"{100 * spread:.1f} points"
     if _relative(*row.pair):
@@ -143,7 +143,7 @@ def _relative(left: float, right: float) -> bool:
 
 
 def difference(claim: Claim, left: float, right: float) -> str:
-    """Points between shares, per cent between positive numbers of one size, else the difference itself."""
+    """The difference: points between shares, per cent between positive numbers of one size, else absolute."""
     if _is_share(claim):
         return f"{signed(100 * (left - right), 1)} points"
     if _relative(left, right):
@@ -152,7 +152,7 @@ def difference(claim: Claim, left: float, right: float) -> str:
 
 
 def reason(v: Verdict, changed: dict[Key, float]) -> str:
-    """One sentence on why a claim does not hold, empty where it does."""
+    """One sentence on why a claim does not hold; empty if it holds."""
     claim, ran = v.claim, [row for row in v.rows if row.state != NOT_RUN]
     failing = [row for row in ran if row.state == "fails"]
     missing = len(v.rows) - len(ran)
@@ -188,13 +188,13 @@ def reason(v: Verdict, changed: dict[Key, float]) -> str:
 
 
 def _miss(row: Row) -> float:
-    """How far a comparison is from what was claimed, as a share of it where that is not zero."""
+    """The distance of a comparison from the claim, as a share of the claimed number if that is not zero."""
     ours, other = row.pair
     return abs(ours - other) / (abs(other) or 1.0)
 
 
 def _change(claim: Claim, row: Row, changed: dict[Key, float]) -> float:
-    """The largest change below a grey level among the UAEs behind a comparison."""
+    """The largest change, among those below a grey level, of a comparison's UAEs."""
     dataset, model = row.label.partition(" ")[0].split("/")[:2]
     where_ = (claim.cells.experiment, row.variant, dataset, model)
     return max((c for key, c in changed.items() if key[:4] == where_ and c < GREY_LEVEL), default=0.0)

@@ -73,7 +73,7 @@ def _table3(plan: Plan, row: Row, seed: int, first: bool, files: Inputs) -> None
     for method in methods:
         asked = block.compared[method]
         paired = []
-        if asked.attack == "penalty":  # compared with MinMax by the same critic
+        if asked.attack == "penalty":  # is compared with MinMax that uses the same critic
             alike = {"attack": "minmax", "critic": asked.critic}
             paired = [m for m in methods if block.compared[m].model_dump(include=set(alike)) == alike][:1]
         plan.add(

@@ -8,14 +8,14 @@ from uae.config import Config, Row, Run
 from uae.config.blocks import Placed
 from uae.methods import Method
 
-Inputs = dict[str, Any]  # the path, or the paths, of each of the stage's inputs, by argument
+Inputs = dict[str, Any]  # by argument of the stage, the path or paths of its inputs
 
 
 class Job(NamedTuple):
     """How one file is made.
 
     stage: train, attack or evaluate.  output: the file.  inputs: by argument of the stage, a path or a list
-    of paths.  settings: what else the stage is given.
+    of paths.  settings: the other arguments of the stage.
     """
 
     stage: str
@@ -25,7 +25,7 @@ class Job(NamedTuple):
 
     @property
     def files(self) -> list[str]:
-        """All files that the job reads."""
+        """The files that the job reads."""
         found: list[str] = []
         for paths in self.inputs.values():
             found += paths if isinstance(paths, list) else [paths]
@@ -33,14 +33,14 @@ class Job(NamedTuple):
 
     @property
     def experiment(self) -> str:
-        """The folder of records that an evaluated file is in; else the stage."""
+        """The folder of records for an evaluated file; otherwise the stage."""
         return self.output.split("/")[3] if self.stage == "evaluate" else self.stage
 
 
 class Plan:
-    """The jobs so far, and where files lie.
+    """The jobs so far, and the paths of files.
 
-    seed: in place of all seeds that the configuration asks for; None: these.
+    seed: replaces all seeds of the configuration; None keeps them.
     """
 
     def __init__(self, cfg: Config, seed: int | None):
@@ -64,7 +64,7 @@ class Plan:
         return f"{self.root}/uae/{row.dataset}/{row.model}/{attack}/{_run(seed, draw)}.safetensors"
 
     def sets(self, row: Placed, method: str, seed: int) -> list[str]:
-        """What a retraining sees beside the originals."""
+        """The UAE sets that a retraining adds to the originals."""
         return [self.uae(row, attack, seed) for attack in Method(method).attacks]
 
     def record(self, experiment: str, row: Placed, method: str, seed: int, draw: int | None = None) -> str:
@@ -147,7 +147,7 @@ class Plan:
         return seeds if self.seed is None else [self.seed]
 
     def estimator(self) -> None:
-        """The trial of the estimator is of no row: it is asked for with all rows."""
+        """The trial of the estimator. It belongs to no row, so only a plan of all rows has it."""
         block, seed = self.cfg.estimator, self.first(self.cfg.seeds)
         known = block.model_dump(include={"nats", "pairs", "vectors", "maps"})
         for samples, model in block.models.items():

@@ -1,4 +1,4 @@
-"""Pre-train SimCLR (section 5.6): data resident on the device, no look at it within an epoch."""
+"""Pre-train SimCLR (section 5.6). The data stay on the device, and an epoch does not synchronise with it."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def fit(
     compile: bool = False,
     **options: Unpack[loop.Options],
 ) -> list[float]:
-    """Train `model` in place on images x (N, 3, H, W) in [0, 1]; the mean loss of each epoch.
+    """Train `model` in place on images x (N, 3, H, W) in [0, 1]. Returns the mean loss of each epoch.
 
-    lr: LARS's rate for 256 images a batch; it grows with the batch.  warmup: epochs of rising rate,
-        before a cosine to 0.  amp: bfloat16 on GPUs that have it.  compile: by torch.compile on a GPU, which
-        takes a minute and pays in long trainings.  drop_last: true by default, as NT-Xent depends on
+    lr: LARS's rate for 256 images per batch; it grows with the batch.  warmup: epochs of rising rate, before
+        a cosine to 0.  amp: use bfloat16 on GPUs that have it.  compile: use torch.compile on a GPU; it
+        takes a minute and pays off in long trainings.  drop_last: true by default, because NT-Xent depends on
         the number of negatives.
     Raises ValueError for a target (views are compared with one another), fewer images than a batch, or a
-    warm-up longer than the training; Diverged where the loss is not finite.
+    warm-up longer than the training, and Diverged if the loss is not finite.
     """
     size, epochs, seed = options["batch_size"], options["epochs"], options["seed"]
     drop_last = options.setdefault("drop_last", True)
@@ -72,11 +72,11 @@ def fit(
         stepper.step()
         return value.detach()
 
-    # The loop shuffles and splits the samples' indices: a view's random numbers belong to them.
+    # The loop shuffles and splits sample indices, because a view's random numbers depend on them.
     index = torch.arange(len(x), device=x.device)
     try:
         return loop.run(model, [stepper], step, index, **options)
     except Diverged as error:
         raise Diverged(
-            f"{error}; NT-Xent is not a number where an embedding has length 0, as of a constant view"
+            f"{error}; NT-Xent is NaN if an embedding has length 0, as for a constant view"
         ) from None

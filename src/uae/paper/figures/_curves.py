@@ -1,4 +1,4 @@
-"""What Figures 7 to 10 have in common: attack success rates against eps, with their intervals."""
+"""The common code of Figures 7 to 10: attack success rates against eps, with their intervals."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ ATTACKS = {
 
 
 def attacks(inputs: list[Path], models: list[str], width: float) -> tuple[Figure, pd.DataFrame]:
-    """The attacks' success rates against models; each input is a record of the experiment `robustness`."""
+    """Draw the attacks' success rates against models. Each input is a record of `robustness`."""
     numbers = rates(inputs, "robustness", models, list(ATTACKS))
     return draw(numbers, ATTACKS, width), numbers
 
 
 def rates(inputs: list[Path], experiment: str, models: list[str], methods: list[str]) -> pd.DataFrame:
-    """One row a success rate of the models' records, in the order of models and methods."""
+    """One row per success rate of the models' records, in the order of models and methods."""
     rows = []
     for record in map(records.read, inputs):
         if record.experiment != experiment or record.model not in models or record.method not in methods:
@@ -71,9 +71,9 @@ def _order(names: list[str]) -> Callable[[Any], Any]:
 
 
 def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> Figure:
-    """A panel for each data set and model: means over seeds; bars span the intervals of all seeds.
+    """Draw a panel per data set and model: means over seeds. Bars span the intervals of all seeds.
 
-    The methods stand beside each other at each eps, so that no bar hides another.
+    The methods are drawn side by side at each eps, so that no bar hides another.
     labels: the methods' names in the legend. On CIFAR-10 eps is in steps of 1/255.
     """
     data = list(table.groupby(["dataset", "variant", "model"], sort=False))
@@ -109,7 +109,7 @@ def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> Figure:
 
 
 def _size(panel: pd.DataFrame, labels: dict[str, str]) -> str:
-    """How much was trained and attacked, of one panel."""
+    """The sizes of training and attack in a panel's title."""
 
     def span(column: str) -> str:
         low, high = int(panel[column].min()), int(panel[column].max())

@@ -18,7 +18,7 @@ MARGIN = 0.93  # inches left of the images
 
 
 def draw(inputs: list[Path], width: float) -> tuple[Figure, tuple[dict[str, Any], dict[str, Any]]]:
-    """Original, MINE-UAE, perturbation and both reconstructions; columns are samples.
+    """Draw original, MINE-UAE, perturbation and both reconstructions. Columns are samples.
 
     Each input holds one row's images (`uae.stages.evaluate.examples`): <data set>/<model>/<method>/seed<k>.
     """
@@ -40,7 +40,7 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, tuple[dict[str, Any]
         broken(_heading(row, arrays, metadata), width)
         for row, (arrays, metadata) in zip(names, grids, strict=True)
     ]
-    # A block: the heading's lines, the images, the norms below them.
+    # A block has the heading's lines, the images, and the norms below them.
     heights = [0.12 * (1 + heading.count("\n")) + len(rows) * cell + 0.24 for heading in headings]
     figure, axes = canvas(width, sum(heights))
     top = sum(heights)

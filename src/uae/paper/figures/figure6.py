@@ -1,4 +1,4 @@
-"""Figure 6: what MinMax and PGD make of MNIST images on two robust models."""
+"""Figure 6: MNIST images attacked by MinMax and PGD on two robust models."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ATTACKS = ("minmax", "pgd")
 
 
 def draw(inputs: list[Path], width: float) -> tuple[Figure, tuple[dict[str, Any], dict[str, Any]]]:
-    """A row an image, model and attack, a column an eps, the original first; failures are crossed.
+    """Draw a row per image, model and attack, and a column per eps after the original. Failures are crossed.
 
     Each input holds one model's images (`uae.stages.attack_robust`): original (n, C, H, W), eps (E,), and
     for each attack its examples (E, n, C, H, W) and successes (E, n).
     """
     needed = ["original", "eps", *ATTACKS, *(f"{attack}_success" for attack in ATTACKS)]
-    # One seed of each model, the first.
+    # only the first seed of each model
     first: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]] = {}
     for arrays, metadata in [storage.read_tensors(path, *needed) for path in inputs]:
         first.setdefault((metadata["dataset"], metadata["model"]), (arrays, metadata))

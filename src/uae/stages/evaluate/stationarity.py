@@ -1,13 +1,13 @@
 """Theorem 1's measure along a long attack, and along attacks that keep the theorem's conditions.
 
-The theorem takes a horizon T, a step size alpha and an error eta of the estimate that both fall with
-1/sqrt(T), where eta bounds how much training moves the estimate in one attack step. Two kinds of attack keep
-that:
+The theorem has a horizon T. It assumes a step size alpha and an error eta of the estimate that both fall
+with 1/sqrt(T). eta bounds the change of the estimate by training in one attack step. Two kinds of attack
+keep these conditions:
 
-    falling    the critic trains on, with a learning rate that falls with 1/sqrt(T), as alpha does
-    frozen     the critic trains for some steps and then stays as it is: eta is 0
+    falling    the critic always trains, with a learning rate that falls with 1/sqrt(T), as alpha does
+    frozen     the critic trains for some steps and is then frozen, so eta is 0
 
-Both start at the settings' values for the settings' number of steps. The steps of the warm-up do not count.
+At the settings' number of steps, both have the settings' values. The steps of the warm-up do not count.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from uae.stages.evaluate import writing
 
 
 def theorem1(target: Path, **job: Any) -> None:
-    """The curve of an attack, or the record with its slope."""
+    """Write the curve of an attack, or the record with its slope."""
     (_record if target.suffix == ".json" else _curve)(target, **job)
 
 
@@ -43,12 +43,12 @@ def _curve(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
-    """||L(delta_t, c_t)||^2 of Theorem 1 along the attack, for the first training samples.
+    """Measure ||L(delta_t, c_t)||^2 of Theorem 1 along the attack, for the first training samples.
 
-    Writes `stationarity`, float32 (samples, steps), and for each of the `horizons` T `falling-<T>` and
+    Writes `stationarity`, float32 (samples, steps), and, for each T in `horizons`, `falling-<T>` and
     `frozen-<T>`, (samples, T).
-    settings: `attack`, of `Config.attacking`, the number of `samples` and `steps`, the `horizons`, and
-    `warm_up`, attack steps.
+    settings: `attack`, of `Config.attacking`; the numbers of `samples` and `steps`; the `horizons`; and
+    `warm_up` in attack steps.
     """
     use(device)
     clock, names = records.Clock(), identity.names(target)
@@ -121,7 +121,7 @@ def _record(
 
 
 def keeping(attack: MinMaxAttack, horizon: int, warm_up: int) -> tuple[MinMaxAttack, MinMaxAttack]:
-    """The attack over so many steps with a falling rate, and with a critic that is frozen after a warm-up."""
+    """The attack of `steps` steps with a falling rate, and the one with a critic frozen after a warm-up."""
     assert attack.mi is not None  # the theorem is about its critic
     fall = math.sqrt(attack.steps / horizon)
     step = dataclasses.replace(attack, steps=horizon, alpha=fall * attack.alpha)
