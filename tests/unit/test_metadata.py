@@ -181,7 +181,7 @@ def test_links_are_not_followed(live, tmp_path, link):
         path = metadata.path_of(output, live)
         assert not path.is_symlink() and json.loads(path.read_text()) == RECORD
     else:
-        with pytest.raises(BadFile, match="not a folder but a link"):
+        with pytest.raises(BadFile, match="a link or file, but Snakemake needs a folder"):
             metadata.unpack(packed, live, "paper")
     assert everything(tmp_path / "victim") == {str(tmp_path / "victim" / "file"): b"precious"}
 
