@@ -66,8 +66,9 @@ class Contrastive(Block):
 
     @model_validator(mode="after")
     def _warmup(self) -> Contrastive:
-        if self.warmup >= min(self.epochs, self.retrain_epochs):
-            raise ValueError(f"warmup: {self.warmup} epochs, must be fewer than the {self.epochs} epochs")
+        shortest = min(self.epochs, self.retrain_epochs)
+        if self.warmup >= shortest:
+            raise ValueError(f"warmup: {self.warmup} epochs, must be fewer than the {shortest} epochs")
         return self
 
     # The settings of each job
