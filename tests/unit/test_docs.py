@@ -93,18 +93,27 @@ def test_the_prose_is_plain(page):
 
 
 def texts(source: Path) -> str:
-    """Docstrings, comments and strings of a Python file, a space between them; all of another file.
+    """Comments, docstrings and strings of a Python file, a bar between them; all of another file.
 
-    Strings that Python joins, and the lines of a comment, are one text.
+    Strings that Python joins, and all comments, are one text. A value in an f-string is {}.
     """
     code = source.read_text()
     if source.suffix != ".py":
         return " ".join(code.replace("\n# ", " ").split()).lower()
-    found = [token.string.strip("# ") for token in tokens(code) if token.type == tokenize.COMMENT]
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found.append(node.value)
-    return " ".join(" ".join(found).split()).lower()
+    found = [" ".join(token.string.strip("# ") for token in tokens(code) if token.type == tokenize.COMMENT)]
+    nodes = [*ast.walk(ast.parse(code))]
+    joined = [node for node in nodes if isinstance(node, ast.JoinedStr)]
+    parts = {id(part) for node in joined for part in node.values}
+    for node in joined:
+        found.append(
+            "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+        )
+    found += [
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts
+    ]
+    return " | ".join(" ".join(text.split()) for text in found).lower()
 
 
 def tokens(code: str) -> Iterator[tokenize.TokenInfo]:
@@ -113,7 +122,7 @@ def tokens(code: str) -> Iterator[tokenize.TokenInfo]:
 
 def test_texts_are_found_wherever_they_are(tmp_path):
     (tmp_path / "a.py").write_text('"""One\n    two."""\n# three\n# four\nx = f"five {1} " "six"\n')
-    assert sorted(texts(tmp_path / "a.py").split()) == sorted(["one", "two.", "three", "four", "five", "six"])
+    assert texts(tmp_path / "a.py") == "three four | five {} six | one two."
     (tmp_path / "a.yaml").write_text("# One\n# two\nkey: >-\n  three\n  four\n")
     assert texts(tmp_path / "a.yaml") == "# one two key: >- three four"
 

@@ -32,7 +32,7 @@ def fetch(data: str, name: str, target: Path, mirror: str | None = None) -> None
     """
     entry, folder = catalogue.raw(data)
     if name not in entry.files:
-        raise DataError(f"{folder} has no file {name!r}; it has {', '.join(entry.files) or 'none'}")
+        raise DataError(f"{folder} has no file {name!r}; its files: {', '.join(entry.files) or 'none'}")
     places = [url.rstrip("/") for url in entry.urls]
     if mirror:
         places.insert(0, f"{mirror.rstrip('/')}/{entry.mirror_folder or folder}")
@@ -107,8 +107,8 @@ def reason(error: Exception, path: Path) -> str:
 def verify(path: Path, expected: str | None, entry: catalogue.Raw) -> None:
     """Raise DataError unless a file has the expected checksum.
 
-    If that is None, the content is compared with the entry's `content`. Without that, too, the checksum is
-    logged, and HTML or XML is refused; the reader checks the rest.
+    Without an expected checksum, the content is compared with the entry's `content`. Without that, too, the
+    checksum is logged, and HTML or XML is refused; the reader checks the rest.
     """
     if expected is not None:
         if (found := checksum(path)) != expected:

@@ -29,6 +29,8 @@ COLUMNS = [
 ]
 
 
+WIDE = 5.0  # inches: the legend fits into one line
+
 # Figures 7 and 8. The longer attacks show whether MinMax's success has saturated.
 ATTACKS = {
     "minmax": "MinMax",
@@ -104,7 +106,14 @@ def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> Figure:
         axis.set_xlabel(r"$\epsilon \times 255$" if unit == 255 else r"$\epsilon$")
         what = f"{name_of(dataset)}, {name_of(model)}"
         title(axis, f"{what} (data: {variant})\n{_size(panel, labels)}")
-        axis.legend(frameon=False, fontsize=7)
+    shown = {str(bars.get_label()): bars for axis in axes for bars in axis.containers}
+    texts = [label for label in labels.values() if label in shown]
+    columns = len(texts) if width > WIDE else 2
+    handles = [shown[text] for text in texts]
+    figure.legend(
+        handles=handles, labels=texts, loc="outside lower center", ncols=columns, frameon=False, fontsize=7
+    )
+    figure.set_figheight(figure.get_figheight() + 0.3)  # inches that the legend takes
     return figure
 
 
@@ -119,7 +128,10 @@ def _size(panel: pd.DataFrame, labels: dict[str, str]) -> str:
     attacked = span("n_attacked")
     counts = panel.groupby("method", sort=False)["n_attacked"].max()
     if counts.nunique() > 1:
-        attacked = ", ".join(f"{labels[method]} {int(count):,}" for method, count in counts.items())
+        by_count = counts.groupby(counts, sort=False).groups.items()
+        attacked = ", ".join(
+            f"{int(n):,} ({'; '.join(labels[m] for m in methods)})" for n, methods in by_count
+        )
     trained = f"trained on {span('n_train')} for {span('epochs')} epochs, {seeds} seed{'s' * (seeds > 1)}"
     if not panel["n_train"].any():
         trained = "published weights, not trained here"

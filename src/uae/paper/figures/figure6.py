@@ -32,15 +32,17 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, tuple[dict[str, Any]
     if len({tuple(arrays["eps"].tolist()) for arrays, _ in loaded}) > 1:
         raise InputError(f"Figure 6: {', '.join(map(str, inputs))}: the models are attacked at different eps")
     lines = [
-        (arrays, metadata["model"], attack, image)
+        (arrays, metadata, attack, image)
         for arrays, metadata in loaded
         for attack in ATTACKS
         for image in range(len(arrays["original"]))
     ]
     arrays, metadata = loaded[0]
     grid, shown = by_eps(metadata, arrays["eps"].tolist(), width, len(lines), margin=0.95)
-    for row, (arrays, model, attack, image) in enumerate(lines):
-        grid.label(f"{name_of(model)}, {name_of(attack)}", row)
+    for row, (arrays, about, attack, image) in enumerate(lines):
+        label = f"{name_of(about['model'])},\n{name_of(attack)}"
+        other = f"\n(data: {about['variant']})" if about["variant"] != metadata["variant"] else ""
+        grid.label(label + other, row)
         grid.show(arrays["original"][image], row, 0)
         for column, place in enumerate(shown, start=1):
             failed = not arrays[f"{attack}_success"][place, image]
