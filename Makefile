@@ -1,10 +1,12 @@
-# make        sets up .venv and runs the preview
-# make test   runs the tests, make test-fast those of them that take seconds
-# make gpu  runs the list of benchmarks/gpu.yaml on a GPU within ten minutes; make gpu-pack makes what it takes along
-# make docs builds the pages of docs/ as a site in site/
-# make figures renders the committed records: a small set of packages, no PyTorch
-# make release builds in release/<version>/ what a release publishes
-# TORCH_INDEX=<address> takes PyTorch from an index of your choice: docs/packaging.md
+# make           sets up .venv and runs the preview
+# make test      runs all tests
+# make test-fast runs the tests that take seconds
+# make figures   renders the committed records; needs only a few packages and no PyTorch
+# make docs      builds the pages of docs/ as a site in site/
+# make gpu       runs the list in benchmarks/gpu.yaml on a GPU, within ten minutes
+# make gpu-pack  packs the files that `make gpu` needs on another machine
+# make release   builds the files of a release in release/<version>/
+# TORCH_INDEX=<address> takes PyTorch from another index: see docs/packaging.md
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -14,23 +16,23 @@ BIN := .venv/bin
 preview: .venv/installed
 	$(BIN)/snakemake --cores all --resources gpu=1
 
-# From the committed records alone, with what is installed or else with the few packages that takes.
+# Needs only the committed records. Uses .venv if it exists, else a small environment.
 RENDER_BIN = $(if $(wildcard .venv/installed),$(BIN),.venv-render/bin)
 figures: $(if $(wildcard .venv/installed),,.venv-render/installed)
-	$(RENDER_BIN)/snakemake --cores all figures tables --config scale=paper records=frozen
+	$(RENDER_BIN)/uae render all --scale paper --out results/paper
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile -rs $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -rs $(PYTEST_ARGS)
 
-# For daily work: without the tests that take minutes (tests/conftest.py)
+# For daily work: leaves out the tests that take minutes (tests/conftest.py)
 test-fast: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(PYTEST_ARGS) tests/unit
 
-# As a site, in site/: a broken link or a docstring that does not parse fails
+# Builds the site in site/. A broken link or an invalid docstring is an error
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-# With .venv, or else any Python that has PyTorch: GPU_ARGS="--minutes 4" and the like.
+# Uses .venv, or else any Python that has PyTorch. Options: GPU_ARGS="--minutes 4"
 GPU_PYTHON = $(if $(wildcard .venv/installed),$(BIN)/python,$(PYTHON))
 gpu:
 	$(GPU_PYTHON) benchmarks/gpu.py $(GPU_ARGS)
@@ -38,7 +40,7 @@ gpu:
 gpu-pack: .venv/installed
 	$(BIN)/python benchmarks/gpu_pack.py $(GPU_ARGS)
 
-# What is written from the code: the configuration's schema and keys, and the rules as a picture
+# Writes the files generated from the code: the configuration's schema and keys, and the picture of the rules
 generated: .venv/installed
 	$(BIN)/uae config --schema > config/schema.json
 	$(BIN)/uae config --keys > config/README.md
@@ -53,11 +55,11 @@ lint: .venv/installed
 	$(BIN)/codespell
 	$(BIN)/mypy
 
-# RELEASE_ARGS="--results FOLDER" where the checkpoints of the paper scale lie elsewhere
+# Set RELEASE_ARGS="--results FOLDER" if the checkpoints of the paper scale are elsewhere
 release: .venv/installed
 	$(BIN)/python tools/release.py $(RELEASE_ARGS)
 
-# uv where it is there and finds the packages, pip otherwise: the same lock, with hashes. It is complete, so nothing is resolved.
+# Installs with uv if it is installed and finds the packages, else with pip. The lock is complete and has hashes, so nothing is resolved.
 UV := $(shell uv --version > /dev/null 2>&1 && echo uv)
 INSTALL = $(if $(UV),uv pip install --quiet --compile-bytecode --python $(1)/bin/python $(2) || )$(1)/bin/python -m pip \
     install --quiet --disable-pip-version-check $(2)
@@ -71,15 +73,15 @@ INSTALL = $(if $(UV),uv pip install --quiet --compile-bytecode --python $(1)/bin
 	$(call INSTALL,.venv,--no-deps --no-build-isolation -e .)
 	@touch $@
 
-# A CPU build needs none of the CUDA packages in the lock. Its index is the user's choice, and so are its hashes.
+# A CPU build needs none of the CUDA packages in the lock. The user chooses its index, so its hashes are not checked.
 define TORCH_FROM_INDEX
 @awk '/^[^ ]/ {kept = !/^(torch|torchvision|triton|(cuda|nvidia)-[a-z0-9-]+)==/} kept' requirements.txt > .venv/requirements.txt
 	@pins=$$(grep -oE '^(torch|torchvision)==[^ ]+' requirements.txt); \
 	    { $(call INSTALL,.venv,--no-deps --index-url $(TORCH_INDEX) $$pins); } > .venv/torch.log 2>&1 || \
-	    { echo "TORCH_INDEX=$(TORCH_INDEX):" $$pins "could not be had there: check address and connection; .venv/torch.log has the details" >&2; exit 1; }
+	    { echo "TORCH_INDEX=$(TORCH_INDEX):" $$pins "could not be installed from it: check address and connection; .venv/torch.log has the details" >&2; exit 1; }
 endef
 
-# The versions are those of requirements.txt. Without its hashes: constraints with hashes are for pinned names alone.
+# The versions are those of requirements.txt, without its hashes: pip allows hashes only for pinned names.
 .venv-render/installed: requirements.txt
 	$(PYTHON) -m venv .venv-render
 	sed -n 's/^\([^ ].*\) \\$$/\1/p' requirements.txt > .venv-render/constraints.txt

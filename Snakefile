@@ -31,7 +31,7 @@ HEADLINE = rules.headline.output if TABLES else []
 
 
 rule all:
-    """Everything, on one page: what `snakemake` makes when no target is named."""
+    """The default target: all tables and figures, the headline numbers and the report."""
     default_target: True
     input:
         rules.report.output,
@@ -41,14 +41,14 @@ rule all:
 
 
 rule tables:
-    """All tables that the configuration has records of, and the headline numbers."""
+    """All tables with records, and the headline numbers."""
     input:
         rules.report.input.tables,
         HEADLINE,
 
 
 rule figures:
-    """All figures that the configuration has records of."""
+    """All figures with records."""
     input:
         rules.report.input.figures,
 
@@ -57,12 +57,12 @@ NAMED = [name for name in sys.argv[1:] if name in NAMES]
 
 
 rule named:
-    """What is named instead of a file: `snakemake table4 figure9`, or `raw_svhn` for the files of a data set."""
+    """Items named on the command line: `snakemake table4 figure9`, or `raw_svhn` for the files of a data set."""
     input:
         [file for name in NAMED for file in files_of(name)],
 
 
-# Snakemake looks targets up among the rules: each of these names is this one.
+# Snakemake finds targets among the rules, so each of these names refers to this rule.
 workflow._rules.update(dict.fromkeys(NAMED, workflow.get_rule("named")))
 
 

@@ -1,6 +1,7 @@
 """One thread a test process: the tests are many small computations, run side by side."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
     # Files that take minutes first, so that no process has one left when the other is done
     items.sort(key=lambda item: not {"e2e", "workflow"} & set(_parts(item)))
+
+
+def _state() -> dict[str, object]:
+    mask = os.umask(0)
+    os.umask(mask)
+    return {"umask": mask, "folder": Path.cwd()}
+
+
+@pytest.fixture(autouse=True)
+def process_state() -> Iterator[None]:
+    """Commands run in the tests' process: a change of its state would affect every later test."""
+    before = _state()
+    yield
+    assert _state() == before
 
 
 def _parts(item: pytest.Item) -> tuple[str, ...]:

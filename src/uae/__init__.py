@@ -38,7 +38,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when first used: configuration and rendering live in this package and need no torch.
+    # Loaded on first use: configuration and rendering are in this package, too, and need no torch.
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     if name in ("losses", "models"):

@@ -1,4 +1,4 @@
-"""The command `uae`, and one line where the packages that it needs are not installed."""
+"""The command `uae`. Without the packages that it needs it prints one line that names them."""
 
 import sys
 

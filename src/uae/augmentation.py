@@ -1,4 +1,4 @@
-"""Augmented training sets: the N originals, and more samples made from them."""
+"""Augmented training sets: the N originals and further samples made from them."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from uae.attacks import AttackResult
 def gaussian(x: Tensor, sigma: float, seed: int, draw: int = 0) -> Tensor:
     """x (N, *shape) plus zero-mean Gaussian noise of standard deviation sigma (GA, section 5.4).
 
-    The noise is not clipped to the data's range: clipping would give it a mean. A draw is one
-    independent noise sample.
+    The noise is not clipped to the data's range, because clipping would give it a nonzero mean. Each draw
+    is one independent noise sample.
     """
     index = torch.arange(len(x), device=x.device)
     return x + sigma * seeding.normal(seed, index, f"gaussian/{draw}", tuple(x.shape[1:]), x.dtype)
 
 
 def augmented(x: Tensor, *extras: Tensor) -> Tensor:
-    """The originals and as many extra samples a round, ((1 + rounds) * N, *shape).
+    """The originals and N extra samples per round, ((1 + rounds) * N, *shape).
 
-    With the originals as extra samples this is the compute-matched control: as many gradient steps as
-    on any other augmented set, and nothing new to see.
+    If the extra samples are the originals, this is the compute-matched control: training takes as many
+    gradient steps as on any other augmented set, but sees no new sample.
     """
     for extra in extras:
         if extra.shape != x.shape:
@@ -42,8 +42,8 @@ class Augmented:
     """A training set of N originals and K more samples, with its compute-matched control; see `augment`.
 
     x: (N + K, *shape), the originals in their order, then the others in the order of their originals.
-    source: (N + K,) int64, the original that each sample comes from: 0..N-1, then those of the others.
-        Labels of the originals are those of the set as `labels[source]`.
+    source: (N + K,) int64, the row of the original that each sample comes from; first 0..N-1. With `labels`
+        of the originals, `labels[source]` are the labels of the set.
     is_uae: (N + K,) bool, whether a sample is an adversarial example.
     result: the attack on the N originals.
     """
@@ -58,14 +58,14 @@ class Augmented:
         """(N + K, *shape), the same set with each example replaced by its original.
 
         Training on it takes as many gradient steps as on `x`, with the same batch size and epochs. An
-        augmentation that helps beats this control, not only the model before it.
+        augmentation that helps must beat this control, not only the model that was attacked.
         """
         return self.x[self.source]
 
     def save(self, path: str | Path, **more: Tensor) -> None:
         """Write a safetensors file with `x`, `control`, `source` and `is_uae`, whole or not at all.
 
-        more: further tensors by name, such as labels.
+        more: additional tensors by name, such as labels.
         """
         tensors = {"x": self.x, "control": self.control, "source": self.source, "is_uae": self.is_uae} | more
         cpu = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
@@ -81,18 +81,18 @@ def augment(
     replicate: bool = False,
     **options: Any,
 ) -> Augmented:
-    """Attack a model on its training data, and add the successful examples to them (section 5.1).
+    """Attack a model on its training data and add the successful examples to the data (section 5.1).
 
     model: an autoencoder, (N, *shape) -> (N, *shape), whose reconstruction error must not rise; or a loss
         (x_adv, x) -> (N,), such as `uae.losses.Contrastive(encoder)`.
     x: (N, *shape), the originals, floats within the attack's bounds.
-    attack: `uae.MinMaxAttack()`, with the paper's words, unless given.
+    attack: `uae.MinMaxAttack()`, the paper's settings, unless given.
     replicate: where the attack fails, add the original again, as the paper does: K is N. Otherwise K is the
         number of successes.
-    options: those of the attack's call: `seed`, `index`, `progress`, `resume`, `tag`.
+    options: keywords of the attack's call: `seed`, `index`, `progress`, `resume`, `tag`.
 
-    Raises ValueError, naming the sample, where the attack does: values out of bounds or not finite, a model
-    in training mode, a loss of the wrong shape or one that is no function of each sample.
+    Raises ValueError naming the sample if the attack does: for values out of bounds or not finite, a model
+    in training mode, a loss of the wrong shape or one that depends on other samples.
 
     >>> import torch, uae
     >>> model = torch.nn.Linear(4, 4).eval()
@@ -101,7 +101,7 @@ def augment(
     True
     """
     loss = uae.losses.Reconstruction(model) if isinstance(model, nn.Module) else model
-    # By `uae`, as a stranger would: trainings use this module, and do not depend on the attacks' code.
+    # Through `uae`, as a user imports it: trainings use this module and must not depend on the attacks' code.
     result = (attack or uae.MinMaxAttack())(loss, x, **options)
     return of_attack(x, result, replicate)
 
@@ -109,7 +109,7 @@ def augment(
 def of_attack(x: Tensor, result: AttackResult, replicate: bool = False) -> Augmented:
     """The augmented set of originals x (N, *shape) and an attack's result on them; see `augment`.
 
-    Raises ValueError where the result is of other samples.
+    Raises ValueError if the result belongs to other samples.
     """
     if result.adv.shape != x.shape:
         raise ValueError(f"the attack has shape {tuple(result.adv.shape)}, the originals {tuple(x.shape)}")
@@ -118,6 +118,6 @@ def of_attack(x: Tensor, result: AttackResult, replicate: bool = False) -> Augme
     added = kept if replicate else kept[success]
     source = torch.cat([kept, added])
     is_uae = torch.cat([torch.zeros_like(success), success[added]])
-    # With on_failure="best" a failure is altered, too: it is no example, and its original takes its place.
+    # With on_failure="best" a failure is altered, too. It is not an example, so its original replaces it.
     found = torch.where(is_uae.view(-1, *[1] * (x.dim() - 1)), result.adv.to(x)[source], x[source])
     return Augmented(found, source, is_uae, result)

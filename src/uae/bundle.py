@@ -1,4 +1,4 @@
-"""Models of a release bundle: a folder of files, or the address where they lie, and their checksums.
+"""Models of a release bundle: a folder of files with their checksums, or its address.
 
 `index.json` names the models and, for each, its file, size and SHA-256. `tools/release.py` builds a bundle.
 """
@@ -22,9 +22,9 @@ from uae import checkpoints, storage
 from uae.errors import BadFile, DataError, InputError
 
 INDEX = "index.json"
-SOURCE = "UAE_PRETRAINED"  # the environment variable that names a bundle
-MOST = 2**20  # bytes of an index
-SECONDS = 30  # without a byte from an address
+SOURCE = "UAE_PRETRAINED"  # this environment variable names a bundle
+MOST = 2**20  # the most bytes of an index
+SECONDS = 30  # seconds to wait for a byte from an address
 FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors")
 
 
@@ -56,7 +56,7 @@ def load(name: str, source: str | Path | None = None) -> nn.Module:
 
 
 def _index(place: str) -> dict[str, Mapping[str, Any]]:
-    """The models of a bundle, each with `file`, `bytes` and `sha256`. Raises BadFile for another file."""
+    """The models of a bundle, each with `file`, `bytes` and `sha256`. Raises BadFile for an invalid index."""
     text = _read(place, INDEX, MOST)
     try:
         models = json.loads(text)["models"]
@@ -74,7 +74,7 @@ def _is_remote(place: str) -> bool:
 
 
 def _read(place: str, name: str, most: int) -> bytes:
-    """The file of a bundle, of at most so many bytes. Raises DataError naming it."""
+    """Read a file of a bundle, which may have at most `most` bytes. Raises DataError or BadFile naming it."""
     where = f"{place.rstrip('/')}/{name}"
     try:
         if _is_remote(place):
@@ -86,7 +86,7 @@ def _read(place: str, name: str, most: int) -> bytes:
     except (OSError, ValueError) as error:
         raise DataError(f"{_shown(where)}: {getattr(error, 'strerror', None) or error}") from None
     if len(content) > most:
-        raise BadFile(f"{_shown(where)}: longer than the {most} bytes that the bundle may have there")
+        raise BadFile(f"{_shown(where)}: longer than the {most} bytes that are allowed for it")
     return content
 
 
@@ -95,10 +95,10 @@ def _compare(content: bytes, entry: Mapping[str, Any], place: str) -> None:
     if found != entry["sha256"]:
         raise BadFile(
             f"{_shown(place)}/{entry['file']}: SHA-256 is {found}, the index says {entry['sha256']}: "
-            "damaged, or of another release"
+            "it is damaged or belongs to another release"
         )
 
 
 def _shown(address: str) -> str:
-    """Without `user:secret@`."""
+    """The address without `user:secret@`."""
     return re.sub(r"://[^\s/]*@", "://", address)

@@ -1,8 +1,9 @@
-"""Whether the files of a scale are whole, what their places say, and made from what lies beside them."""
+"""Check the files of a scale: they must be whole, match their places, and match the files beside them."""
 
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import json
 import os
@@ -15,17 +16,17 @@ from typing import Any
 from uae import identity, records, storage
 from uae.errors import BadFile, DataError
 
-Plan = Mapping[str, str]  # the hash of the settings of a folder's files (`uae.plan`)
-DIGESTS = "digests.json"  # of what was rendered, by its path in the scale's folder
+Plan = Mapping[str, str]  # by folder, the hash of its files' settings (`uae.plan`)
+DIGESTS = "digests.json"  # digests of rendered files, by their paths in the scale's folder
 
 
 @dataclass
 class Report:
-    """What was found.
+    """The result of a check.
 
-    damaged: what is wrong with a file.  whole: how many are not.  missing: files that others were made from,
-    or that a run wrote.  stale: files made with other settings than the configuration's.  unchecked: what
-    was not looked at, and why.
+    damaged: by file, the fault.  whole: the number of undamaged files.  missing: absent files that others
+    were made from, or that a run wrote.  stale: files made with other settings than the configuration's.
+    unchecked: what was not checked, and why.
     """
 
     damaged: dict[Path, str] = field(default_factory=dict)
@@ -35,12 +36,12 @@ class Report:
     unchecked: list[str] = field(default_factory=list)
 
     def look(self, path: Path, read: Callable[[Path], Any]) -> Any:
-        """What `read` makes of a file, None where it is damaged."""
+        """Read a file with `read`. Records the fault and returns None if the file is damaged."""
         try:
-            if not path.is_file():  # a folder; what a pipe holds would be waited for
+            if not path.is_file():  # opening a pipe would wait for its writer
                 raise BadFile("not a file")
             content = read(path)
-        except Exception as error:  # whatever a damaged file makes of its reader
+        except Exception as error:  # a damaged file can make its reader raise anything
             text = str(error) if isinstance(error, (BadFile, DataError)) else f"cannot be read ({error!r})"
             self.damaged[path] = text.removeprefix(f"{path}: ").partition("; delete")[0]
             return None
@@ -49,7 +50,7 @@ class Report:
 
 
 def check(results: Path, data: Path = Path("data"), plan: Plan | None = None) -> Report:
-    """Look at all files of a scale, and at the data."""
+    """Check all files of a scale, and the data."""
     report = Report()
     read: dict[str, Mapping[str, Any]] = {}
     older = 0
@@ -65,7 +66,7 @@ def check(results: Path, data: Path = Path("data"), plan: Plan | None = None) ->
             older += record.inputs is None
     if older:
         report.unchecked.append(
-            f"{older} records were made before identities were kept: what they were made from"
+            f"the inputs of {older} records: they were made before records named their inputs"
         )
     _inputs(report, read, results, data)
     _settings(report, read, plan)
@@ -84,7 +85,7 @@ def _metadata(path: Path) -> dict[str, Any]:
 
 
 def _inputs(report: Report, read: Mapping[str, Mapping[str, Any]], results: Path, data: Path) -> None:
-    """Compare what files were made from with what is there."""
+    """Compare the inputs that each file names with the files that exist."""
     for place, content in read.items():
         for name, entry in (content.get("inputs") or {}).items():
             path = (data if name.startswith("prepared/") else results) / name
@@ -96,9 +97,9 @@ def _inputs(report: Report, read: Mapping[str, Mapping[str, Any]], results: Path
 
 
 def _settings(report: Report, read: Mapping[str, Mapping[str, Any]], plan: Plan | None) -> None:
-    """Compare the settings that files and their inputs were made with, with those of the configuration."""
+    """Compare the settings of files and their inputs with the configuration."""
     if plan is None:
-        report.unchecked.append("there is no configuration of this scale: the settings of the files")
+        report.unchecked.append("the settings of the files: there is no configuration of this scale")
         return
     for place, content in read.items():
         made = {place: identity.made_with(content)}
@@ -109,11 +110,13 @@ def _settings(report: Report, read: Mapping[str, Mapping[str, Any]], plan: Plan 
 
 
 def _rendered(report: Report, results: Path) -> None:
-    """Compare tables, figures and report, which hold no checksum, with those of the last complete run."""
+    """Compare tables, figures and report, which hold no checksum, with the last complete run's digests."""
     path = results / DIGESTS
     if not os.path.lexists(path):
         if rendered(results):
-            report.unchecked.append(f"no {path}, which a complete run leaves: the tables, figures and report")
+            report.unchecked.append(
+                f"the tables, figures and report: there is no {path}, which a complete run writes"
+            )
         return
     digests = report.look(path, _digests) or {}
     for file in rendered(results):
@@ -125,7 +128,7 @@ def _rendered(report: Report, results: Path) -> None:
         if not file.exists():
             report.damaged[file] = "was rendered, and is missing"
         elif file not in report.damaged:
-            report.look(file, lambda file, digest=digest: _same(file, digest))
+            report.look(file, functools.partial(_same, digest=digest))
 
 
 def _digests(path: Path) -> dict[str, str]:
@@ -140,14 +143,14 @@ def _digests(path: Path) -> dict[str, str]:
 
 
 def rendered(results: Path) -> list[Path]:
-    """The tables and figures, in every form, the headline numbers and the report."""
+    """The files of tables and figures in every format, the headline numbers and the report."""
     found = [*results.glob("tables/*"), *results.glob("figures/*")]
     found += [results / "metrics.json", results / "report.html"]
     return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
 
 
 def known(results: Path) -> dict[str, str]:
-    """The digests of what was rendered, by name; none where the file is not there, or is damaged."""
+    """The digests of rendered files, by name. Empty if the file of digests is absent or damaged."""
     path = results / DIGESTS
     try:
         return _digests(path) if path.is_file() else {}
@@ -156,9 +159,9 @@ def known(results: Path) -> dict[str, str]:
 
 
 def keep(results: Path, before: dict[str, str], since: float) -> None:
-    """Write the digests of what a run rendered that began at the time `since`; of the rest those of `before`.
+    """Write the digests of the files rendered since the time `since`; the others keep those of `before`.
 
-    So a file that was changed between two runs does not become right by the second.
+    So a second run does not accept a file that was changed between two runs.
     """
     found = {}
     for path in rendered(results):
@@ -175,10 +178,10 @@ def _same(path: Path, digest: str) -> None:
 
 
 def _written(report: Report, results: Path) -> None:
-    """Name the files that a run wrote, by what Snakemake knows of them, and that are not there."""
+    """Name the missing files that a run wrote, according to Snakemake's metadata."""
     path = results / "metadata.json.gz"
     if not os.path.lexists(path):
-        report.unchecked.append(f"no {path}, which a complete run leaves: whether files are missing")
+        report.unchecked.append(f"whether files are missing: there is no {path}, which a complete run writes")
         return
     for name in report.look(path, _outputs) or []:
         parts = PurePosixPath(name).parts  # results/<scale>/...
@@ -189,7 +192,7 @@ def _written(report: Report, results: Path) -> None:
 
 
 def _outputs(path: Path) -> list[str]:
-    """The outputs that the file of Snakemake's metadata is about."""
+    """The outputs that the file of Snakemake's metadata describes."""
     try:
         names = json.loads(gzip.decompress(path.read_bytes()))["metadata"]
         return sorted(
@@ -205,27 +208,27 @@ def _raw(report: Report, folder: Path) -> None:
     if not folder.is_dir():
         report.unchecked.append(f"no {folder}: the raw data")
         return
-    from uae.data import catalogue, fetch  # not at the top: only this needs what they need
+    from uae.data import catalogue, fetch  # not at the top: only this function needs their packages
 
     for name, entry in catalogue.entries().items():
         there = {file: folder / name / file for file in entry.files if (folder / name / file).exists()}
         for file, path in there.items():
-            if entry.files[file] is None:
+            if (known := entry.files[file]) is None:
                 report.unchecked.append(f"{path}: no published checksum")
             else:
-                report.look(path, lambda path, known=entry.files[file]: fetch.verify(path, known))
+                report.look(path, functools.partial(fetch.verify, expected=known, entry=entry))
         if there and len(there) < len(entry.files):
             report.missing += [str(folder / name / file) for file in entry.files if file not in there]
 
 
 def deletable(path: Path, folders: list[Path]) -> bool:
-    """Whether a file, or a link, lies in one of some folders, and no link or `..` on the way leads out."""
+    """Whether a file or link lies in one of the folders, and no link or `..` on its path leads out."""
     inside = any(path.parent.resolve().is_relative_to(folder.resolve()) for folder in folders)
     return inside and (path.is_symlink() or not path.is_dir())
 
 
 def plan_of(scale: str) -> Plan | None:
-    """What the configuration of a scale asks for; None where there is none."""
+    """The plan of a scale's configuration; None if the scale has no configuration."""
     from uae import config, plan
     from uae.errors import ConfigError
 
@@ -237,7 +240,7 @@ def plan_of(scale: str) -> Plan | None:
 
 
 def lines(report: Report, most: int = 10) -> Iterator[str]:
-    """What is said besides the damaged files."""
+    """The lines of the answer, except those of damaged files."""
     for names, what in [(report.missing, "missing"), (report.stale, "made with other settings than now")]:
         yield from (f"{what}: {name}" for name in names[:most])
         if len(names) > most:

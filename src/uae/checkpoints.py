@@ -13,13 +13,13 @@ from uae.errors import BadFile
 
 
 def save(path: str | Path, model: nn.Module, metadata: dict[str, Any]) -> None:
-    """`metadata` must hold `network`, `arguments` and `shape`: what `load` builds the model from."""
+    """Write a checkpoint. `load` builds the model from `network`, `arguments` and `shape` in `metadata`."""
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
     storage.write_tensors(path, arrays, metadata)
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> tuple[nn.Module, dict[str, Any]]:
-    """The model, in eval mode, and the metadata. Raises `BadFile` naming the file."""
+    """Load the model, in eval mode, and the metadata. Raises `BadFile` naming the file."""
     arrays, metadata = storage.read_tensors(path)
     try:
         model = models.build(metadata["network"], tuple(metadata["shape"]), **metadata["arguments"])

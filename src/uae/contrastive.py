@@ -1,4 +1,4 @@
-"""NT-Xent, the loss of SimCLR, and the criterion of UAEs for a model trained with it."""
+"""NT-Xent, the loss of SimCLR, and the criterion of UAEs for a SimCLR model."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ VIEWS_AT_A_TIME = {"cpu": 500, "cuda": 8000}
 
 
 def nt_xent(z: Tensor, temperature: float = 0.5) -> Tensor:
-    """Normalised, temperature-scaled cross-entropy of embeddings z (..., V, B, D), of shape (...).
+    """Normalised, temperature-scaled cross-entropy of embeddings z (..., V, B, D); the shape is (...).
 
     Each of the V views of each of the B samples has the other views of its sample as positives and all
     the views of the other samples as negatives (equation 1 of SimCLR for V = 2). Leading dimensions are
-    batches that don't see each other. An embedding of length 0 makes it NaN.
+    batches that don't see each other. An embedding of length 0 gives NaN.
     Raises ValueError for fewer than two views or two samples.
     """
     if z.ndim < 3 or z.shape[-3] < 2 or z.shape[-2] < 2:
@@ -39,9 +39,9 @@ def nt_xent(z: Tensor, temperature: float = 0.5) -> Tensor:
 class Contrastive:
     """The contrastive loss of one sample (section 5.6): NT-Xent over copies of it, each seen twice.
 
-    `copies` times `views` random views of a sample are drawn once, by (seed, the sample's index), and
-    serve before and after the attack, so that the two losses compare. The other copies' views are the
-    negatives: a sample's loss depends on no other sample.
+    `copies` times `views` random views of a sample are drawn once, from (seed, the sample's index). They
+    are used before and after the attack, so that the two losses compare. The negatives are the views of the
+    other copies: a sample's loss depends on no other sample.
 
     model: maps images (N, 3, H, W) in [0, 1] to embeddings (N, D); in eval mode.
     index: the samples' indices in their data set, 0, 1, ... unless given; see `subset`.
@@ -71,7 +71,7 @@ class Contrastive:
         self._start = 0
 
     def subset(self, rows: slice | Tensor) -> Contrastive:
-        """The loss for those rows of the batch: their views are those of their indices."""
+        """The loss for some rows of the batch, with the views of their indices."""
         part = copy.copy(self)
         if self.index is not None:
             part.index = self.index[rows]
@@ -101,7 +101,7 @@ class Contrastive:
 
     def _loss(self, x: Tensor, index: Tensor) -> Tensor:
         count = self.copies * self.views
-        views = self.augmentation.draw(self.seed, index, "contrastive", tuple(x.shape[-2:]), count)
+        views = self.augmentation.draw(self.seed, index, "contrastive", x.shape[-2:], count)
         images = self.augmentation(x.repeat_interleave(count, dim=0), views)
         with autocast(x.device, self.amp):
             z = self.model(images)
@@ -110,13 +110,13 @@ class Contrastive:
 
 
 def autocast(device: torch.device, enabled: bool = True) -> torch.autocast:
-    """bfloat16 where it is enabled and the device is a GPU that computes in it natively."""
+    """Autocast to bfloat16 if it is enabled and the device is a GPU with native bfloat16."""
     native = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled and native)
 
 
 class _PerSample(torch.autograd.Function):
-    """Loss and gradient together, a few samples at a time: no sample's loss depends on another."""
+    """Loss and gradient together, a few samples at a time. No sample's loss depends on another."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, index: Tensor, loss: Contrastive) -> Tensor:

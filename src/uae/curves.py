@@ -1,7 +1,7 @@
 """Training curves: the mean training loss of each epoch, as checkpoints and records hold it.
 
-A checkpoint has every epoch, a record of it at most some `POINTS` that lie evenly. What the loss is depends
-on the model: its reconstruction's, NT-Xent, cross-entropy or the robust objective.
+A checkpoint has every epoch. Its record has about `POINTS` evenly spaced ones. The loss depends on the model:
+reconstruction, NT-Xent, cross-entropy or the robust objective.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 from uae import identity, storage
 from uae.errors import BadFile, InputError
 
-POINTS = 100  # of a record's curve: git keeps records
+POINTS = 100  # the most points of a record's curve, because git keeps records
 
 
 class Point(NamedTuple):
     """The mean training loss of one epoch of one training.
 
-    step: the gradient steps that were done at its end.
+    step: the number of gradient steps at the end of the epoch.
     """
 
     dataset: str
@@ -35,19 +35,19 @@ class Point(NamedTuple):
 
 
 def thinned(history: list[float]) -> dict[str, list[int] | list[float]]:
-    """The epochs and losses of a history that a record keeps: each k-th epoch, the first and the last.
+    """The epochs and losses of a history that a record keeps: every k-th epoch, the first and the last.
 
     >>> thinned([0.5, 0.25])
     {'epoch': [1, 2], 'loss': [0.5, 0.25]}
     """
     count = len(history)
-    apart = 2 ** max(0, math.ceil(math.log2(max(count, 1) / POINTS)))  # so that lengths share their epochs
+    apart = 2 ** max(0, math.ceil(math.log2(max(count, 1) / POINTS)))  # lengths share epochs
     epochs = [epoch for epoch in range(1, count + 1) if epoch % apart == 0 or epoch in (1, count)]
     return {"epoch": [*epochs], "loss": [float(f"{history[epoch - 1]:.7g}") for epoch in epochs]}
 
 
 def of_checkpoint(path: Path) -> list[Point]:
-    """Every epoch of a checkpoint's training; none of a converted model's. Raises BadFile naming the file."""
+    """All epochs of a checkpoint's training; empty for a converted model. Raises BadFile naming the file."""
     metadata = storage.read_tensors(path)[1]
     try:
         names, history = identity.names(path), metadata["history"]
@@ -59,7 +59,7 @@ def of_checkpoint(path: Path) -> list[Point]:
 
 
 def of_records(records: Iterable[Any]) -> Iterator[Point]:
-    """The points that some `uae.records.Record` keep, each training's once: several records can be of one."""
+    """The points that `uae.records.Record`s keep. A training that several records share counts once."""
     seen = set()
     for record in records:
         curve: Mapping[str, Any] | None = record.curve

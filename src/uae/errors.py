@@ -1,8 +1,8 @@
-"""Mistakes of input rather than of code: the command line shows their message and no traceback."""
+"""Errors of the input, not of the code: the command line shows their message without a traceback."""
 
 
 class InputError(ValueError):
-    """Base of the errors below; the message names the file, key or sample and what to do."""
+    """Base of the errors below. The message names the file, key or sample, and says what to do."""
 
 
 class ConfigError(InputError):
@@ -10,12 +10,12 @@ class ConfigError(InputError):
 
 
 class DataError(InputError):
-    """A data file that can't be had, or is not what it should be."""
+    """A data file that cannot be downloaded, or whose content is wrong."""
 
 
 class BadFile(InputError):
-    """A file of the pipeline that is missing a part, truncated or of another kind."""
+    """A file of the pipeline that lacks a part, is truncated, or is of another kind."""
 
 
 class Diverged(InputError):
-    """A training whose loss is no longer finite."""
+    """A training diverged: its loss is no longer finite."""

@@ -1,8 +1,8 @@
-"""A GPU for each job of a host: a slot of a device, taken with a lock that ends with the process.
+"""Assign a GPU to each job of a host: a job locks a slot of a device, and the lock ends with the process.
 
-Snakemake counts GPU jobs (`--resources gpu=4`) and leaves it to them which device they take. The devices are
-those that CUDA_VISIBLE_DEVICES lists, else all of the host. In a job of a batch system the list is what that
-gave the job, and no other job's slots count; where it gave none, nothing is changed.
+Snakemake counts GPU jobs (`--resources gpu=4`) but does not choose their devices. The devices are those
+that CUDA_VISIBLE_DEVICES lists, or else all of the host. In a batch job the batch system sets the list, and
+the slots of other jobs do not count. If it sets none, nothing is changed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from uae.errors import InputError
 log = logging.getLogger(__name__)
 
 VISIBLE, SHARE = "CUDA_VISIBLE_DEVICES", "UAE_GPU_SHARE"
-# What batch systems call their jobs: Slurm, PBS, LSF, Grid Engine; a step of Slurm has separate devices.
+# Slurm, PBS, LSF and Grid Engine name their jobs in these variables; a step of Slurm has separate devices.
 BATCH = ("SLURM_JOB_ID", "SLURM_STEP_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -32,13 +32,13 @@ _held: list[int] = []  # open lock files; the kernel closes them when the proces
 
 
 def devices(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """The devices that a process may take, as CUDA_VISIBLE_DEVICES names them: indices or UUIDs."""
+    """The devices that a process may take, by their names in CUDA_VISIBLE_DEVICES: indices or UUIDs."""
     if VISIBLE in environment:
         listed = [name.strip() for name in environment[VISIBLE].split(",")]
         return list(dict.fromkeys(listed[: listed.index("-1")] if "-1" in listed else filter(None, listed)))
     if batch(environment):
         return []
-    # Not in this process: CUDA reads the variable once, when it starts.
+    # Another process counts them, because CUDA reads the variable only once, when it starts.
     counted = subprocess.run(
         [sys.executable, "-P", gpu.__file__], capture_output=True, text=True, check=False
     )
@@ -46,16 +46,17 @@ def devices(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def batch(environment: Mapping[str, str] = os.environ) -> str:
-    """The names of the batch job, and its step, that a process runs in; empty outside of one."""
+    """The names of the process's batch job and its step; empty outside a batch job."""
     return "-".join(environment[name] for name in BATCH if environment.get(name))
 
 
 def take(folder: Path | None = None) -> str | None:
-    """Set CUDA_VISIBLE_DEVICES to a free device until the process ends; None without devices.
+    """Set CUDA_VISIBLE_DEVICES to a free device until the process ends. None without devices.
 
-    UAE_GPU_SHARE: how many jobs may share a device, 1 unless given; the emptiest is taken, and
-    where all are full, the first that becomes free.
-    folder: of the locks.  Raises InputError where it is not this user's alone or knows no locks.
+    UAE_GPU_SHARE: how many jobs may share a device, 1 by default. The job takes the emptiest device. If all
+    are full, it takes the first that becomes free.
+    folder: the folder of the locks.  Raises InputError if other users can write to it, or if its file system
+    has no locks.
     """
     names = devices()
     if not names:
@@ -72,7 +73,7 @@ def take(folder: Path | None = None) -> str | None:
 
 
 def _free(names: list[str], share: int, folder: Path) -> str | None:
-    """Lock the first slot that nobody has, those of all devices before a device's second one."""
+    """Lock the first free slot: the first slots of all devices come before the second ones."""
     for number in range(share):
         for name in names:
             slot = "-".join(filter(None, [batch(), name, str(number)])).replace("/", "_")
@@ -88,7 +89,7 @@ def _free(names: list[str], share: int, folder: Path) -> str | None:
 
 
 def _own(folder: Path | None) -> Path:
-    """A folder of this user alone for the locks, in the host's folder of temporary files."""
+    """A private folder for the locks, in the host's folder of temporary files."""
     folder = folder or Path(tempfile.gettempdir()) / f"uae-gpus-{os.geteuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()

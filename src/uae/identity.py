@@ -1,12 +1,12 @@
-"""What a file is and what it was made from: three entries of its metadata, compared wherever it is read.
+"""A file's identity and origin: three entries of its metadata, which every reader compares.
 
-file: its place below results/<scale> or data, such as checkpoints/mnist/dense/matched/seed0.safetensors:
-    the kind, the data set, the model, the method, the seed and the draw.
+file: its place below results/<scale> or data, such as checkpoints/mnist/dense/matched/seed0.safetensors. It
+    states the kind, the data set, the model, the method, the seed and the draw.
 content: the SHA-256 of its arrays. A rebuild that gives the same numbers does not change it.
-inputs: by place, the `content` of every file that it was made from, and of those that they were made from;
-    and the hash of the settings that each was made with.
+inputs: by place, the `content` of every file that it was made from, directly or not, and the hash of the
+    settings that each was made with.
 
-Files that lie elsewhere, such as those of `uae attack`, have no place and are not compared.
+Files elsewhere, such as those of `uae attack`, have no place and are not compared.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ PLACE = re.compile(
     r"|records/[^/]+/[^/]+/[^/]+/(?:[^/]+/)?seed\d+(?:-draw\d+)?\.(?:json|safetensors)"
     r"|prepared/[^/]+\.safetensors)$"
 )
-# The hash of the settings that the configuration asks for, by the folder of a place. Set by a job's `--made`.
+# By the folder of a place, the hash of the configuration's settings. A job's `--made` sets it.
 settings: dict[str, str] = {}
 
 
 def place(path: str | Path) -> str | None:
-    """Where a file lies below results/<scale> or data; None for a file that is not one of the workflow's."""
+    """A file's path below results/<scale> or data; None for a file that does not belong to the workflow."""
     found = PLACE.search(Path(os.path.abspath(path)).as_posix())  # noqa: PTH100 (follows no links)
     return found and found[1]
 
 
 class Names(NamedTuple):
-    """What a path says of a file. experiment: of a record, its folder."""
+    """The parts of a file's path. experiment: the folder of a record."""
 
     kind: str
     experiment: str | None
@@ -55,9 +55,9 @@ class Names(NamedTuple):
 
 
 def names(path: str | Path) -> Names:
-    """What a checkpoint, a UAE set or a record is, by its place.
+    """The names in the place of a checkpoint, a UAE set or a record.
 
-    Raises InputError for a path that is none of theirs.
+    Raises InputError for another place.
     """
     found = place(path)
     if found is None or found.startswith("prepared/"):
@@ -83,7 +83,7 @@ def hash_of(settings: Any) -> str:
 
 
 def verify(path: str | Path, metadata: Mapping[str, Any]) -> None:
-    """Raise BadFile where a file is another one than its place says, or was made with other settings."""
+    """Raise BadFile if a file's identity does not match its place, or if it was made with other settings."""
     expected = place(path)
     if expected is None:
         return
@@ -103,7 +103,7 @@ def verify(path: str | Path, metadata: Mapping[str, Any]) -> None:
 
 
 def describe(place: str) -> str:
-    """A place in words: the checkpoint of mnist/dense, method matched, seed 0."""
+    """A place in words, such as: the checkpoint of mnist/dense, method matched, seed 0."""
     if place.startswith("prepared/"):
         return f"the prepared data {Path(place).stem}"
     if not PLACE.search(place):
@@ -120,13 +120,13 @@ def made_with(metadata: Mapping[str, Any]) -> str | None:
 
 
 def inputs(files: Mapping[Path, Mapping[str, Any]]) -> dict[str, dict[str, str | None]]:
-    """The `inputs` of what is made from some files, given their metadata.
+    """The `inputs` entry of a file that is made from the given files, from their metadata.
 
-    Raises BadFile where they do not belong together: where one was made from another version of a file than
-    the one given here, or two from different versions, or from different data.
+    Raises BadFile if they do not belong together: if one was made from another version of a given file, or if
+    two were made from different versions of a file or from different data.
     """
     merged: dict[str, dict[str, str | None]] = {}
-    source: dict[str, Path] = {}  # who says so
+    source: dict[str, Path] = {}  # the file that states each input
     for path, metadata in files.items():
         if metadata.get("file"):
             merged[metadata["file"]] = {"content": metadata["content"], "settings": made_with(metadata)}

@@ -1,4 +1,4 @@
-"""Intervals of proportions and of means; imports no torch, so that figures can use it."""
+"""Confidence intervals of proportions and means. It imports no torch, so that figures can use it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def wilson(hits: int, count: int, confidence: float = 0.95) -> tuple[float, floa
 
 
 def student(freedom: int, confidence: float = 0.95) -> float:
-    """How many standard errors the interval of a mean reaches to each side, by Student's t.
+    """The half width of a mean's interval in standard errors, by Student's t.
 
     >>> round(student(2), 2)
     4.3
     """
-    from scipy.special import stdtrit  # a part of a second, which `uae --help` need not wait
+    from scipy.special import stdtrit  # slow to import, and `uae --help` does not need it
 
     if freedom < 1:
         raise ValueError(f"need at least 1 degree of freedom, got {freedom}")
@@ -39,8 +39,9 @@ def student(freedom: int, confidence: float = 0.95) -> float:
 
 
 def half_width(values: Sequence[float], confidence: float = 0.95) -> float:
-    """Half of the t interval of the mean of some values: of paired differences the smallest that can be told
-    from none. Raises ValueError for fewer than two.
+    """Half of the t interval of a mean. For paired differences: the smallest mean that differs from zero.
+
+    Raises ValueError for fewer than two values.
 
     >>> round(half_width([1.0, 2.0, 3.0]), 3)
     2.484

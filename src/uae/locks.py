@@ -1,4 +1,4 @@
-"""Locks of the system (flock) on open files: they end with the process that holds them, however it ends."""
+"""System locks (flock) on open files. A lock ends with its process, however the process ends."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from uae.errors import InputError
 
-# What a file system without locks answers
+# The errors of a file system without locks
 UNSUPPORTED = {errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
-# A link in the file's place is not followed, and a process that is started does not inherit the lock
+# Links are not followed, and child processes do not inherit the lock
 FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def lock(descriptor: int, wait: bool = False) -> bool | None:
-    """Lock an open file. False: another process has it locked; None: the file system knows no locks."""
+    """Lock an open file. False: another process has locked it. None: the file system has no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
@@ -30,7 +30,7 @@ def lock(descriptor: int, wait: bool = False) -> bool | None:
 
 
 def there(descriptor: int, path: Path) -> bool:
-    """Whether `path` still is the open file: who had it locked may have deleted it meanwhile."""
+    """Whether `path` still is the open file. The previous holder may have deleted it meanwhile."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.lstat(path))
     except FileNotFoundError:
@@ -38,7 +38,7 @@ def there(descriptor: int, path: Path) -> bool:
 
 
 def open_lock(path: Path) -> int:
-    """Open a lock file, or make it. Raises InputError where something else is in its place."""
+    """Open or create a lock file. Raises InputError if something else is in its place."""
     try:
         descriptor = os.open(path, FLAGS, 0o600)
     except OSError as error:
@@ -49,5 +49,5 @@ def open_lock(path: Path) -> int:
     own = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_nlink < 2
     if not own or os.pread(descriptor, 32, 0).strip(b"0123456789"):
         os.close(descriptor)
-        raise InputError(f"{path}: not a lock file that a run of this user left; delete it, or move it")
+        raise InputError(f"{path}: not a lock file of a run of this user; delete it or move it")
     return descriptor

@@ -1,14 +1,14 @@
-"""What an attack must keep small, or in PGD's case make large.
+"""The losses: an attack keeps them small, but PGD makes them large.
 
 A loss is any callable (x_adv, x) -> (N,). The attack criterion is f = loss - threshold + kappa, and
-an attack succeeds where f <= 0. The threshold is the loss of the clean sample, loss(x, x), unless
-the loss says `relative = False`: then it is 0.
+an attack succeeds where f <= 0. The threshold is the loss of the clean sample, loss(x, x). If the loss sets
+`relative = False`, the threshold is 0.
 
 An attack takes its samples in chunks. A loss that knows something about each sample, such as its
-label, has a method `subset(rows)` that gives the loss of these rows alone; its length, where it has
-one, must be the number of samples. One with a method
-`eligible(x)` says which samples an attack may count: for a classifier, those it classifies correctly.
-One with `threaded = True` may have deep copies of itself called from several threads at a time.
+label, has a method `subset(rows)` that returns the loss for these rows. If it has a length, that must be
+the number of samples. A method `eligible(x)` marks the samples that an attack counts: for a classifier,
+those that it classifies correctly. `threaded = True` allows several threads to call deep copies of the loss
+at a time.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Reconstruction:
     """||x - model(x_adv)||_2 of an autoencoder (the unsupervised criterion of section 4).
 
     model: maps (N, *shape) to (N, *shape); normalisation belongs inside it.
-    squared: the squared norm, as in the released code: the same successes at kappa = 0, other
-        gradients.
+    squared: use the squared norm, as in the released code. At kappa = 0 the successes are the same, but the
+        gradients differ.
     """
 
     relative = True
@@ -60,8 +60,8 @@ class Classification:
     model: maps (N, *shape) to logits (N, classes); normalisation belongs inside it.
     labels: (N,) integers, the ground truth.  targets: (N,) integers, the classes that a targeted
         attack aims at; none may be its sample's label.
-    check: refuse probabilities in the logits' place (rows in [0, 1] that sum to 1).
-    Raises ValueError naming the sample, also for a label or target that the logits do not have.
+    check: refuse probabilities instead of logits (rows in [0, 1] that sum to 1).
+    Raises ValueError naming the sample, also for a label or target without a logit.
     """
 
     relative = False
@@ -79,9 +79,9 @@ class Classification:
         if targeted != (targets is not None):
             raise ValueError("a targeted attack needs targets, and an untargeted one has none")
         self.model, self.labels, self.targets = model, _integers(labels, "labels"), targets
-        self.samples = torch.arange(len(labels))  # where these rows stand in the labels first given
+        self.samples = torch.arange(len(labels))  # the positions of these rows in the original labels
         self.check = check
-        self.looked = False  # whether some logits were looked at: once is enough, and would stall a GPU
+        self.looked = False  # whether some logits were checked: once is enough, because a check stalls a GPU
         if targets is not None:
             self.targets = _integers(targets, "targets").to(self.labels.device)
             if self.targets.shape != self.labels.shape:
@@ -108,12 +108,12 @@ class Classification:
         return self._loss(self._logits(x_adv))
 
     def evaluate(self, x_adv: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss, and f_sup, at most 0 where the attack succeeds: both (N,)."""
+        """The loss and f_sup, both (N,). f_sup is at most 0 where the attack succeeds."""
         logits = self._logits(x_adv)
         return self._loss(logits), self._margin(logits)
 
     def check_labels(self, x: Tensor) -> None:
-        """Raise ValueError for a label or target of any sample that the model has no class for."""
+        """Raise ValueError for a label or target, of any sample, without a class of the model."""
         first = self.subset(slice(0, 1))
         first.check = False  # one row may look like probabilities by chance
         with torch.no_grad():
@@ -161,16 +161,16 @@ class Classification:
             row = ", ".join(f"{v:.3g}" for v in logits[0, :4].tolist())
             raise ValueError(
                 f"sample {int(self.samples[0])}: the model's output ({row}, ...) is in [0, 1] and sums to "
-                "1: probabilities, it seems. Give the model without its softmax, or say check=False "
+                "1: these look like probabilities. Give the model without its softmax, or set check=False "
                 "(uae attack: --probabilities)"
             )
 
 
 class Margin(Classification):
-    """f_sup of section 4, after Carlini and Wagner: at most 0 where the attack succeeds.
+    """f_sup of section 4, after Carlini and Wagner. It is at most 0 where the attack succeeds.
 
     Untargeted: logit_y - max of the others. Targeted at y': max of the others - logit_y'.
-    kappa is the attack's. For the arguments and errors see `Classification`.
+    kappa is a setting of the attack. For the arguments and errors see `Classification`.
     """
 
     sign = -1
@@ -184,7 +184,7 @@ class Margin(Classification):
 
 
 class CrossEntropy(Classification):
-    """The cross-entropy, which PGD makes large: at the label, or targeted, minus that at the target.
+    """The cross-entropy, which PGD makes large: that of the label or, if targeted, minus that of the target.
 
     For the arguments and errors see `Classification`.
     """
@@ -196,12 +196,12 @@ class CrossEntropy(Classification):
 
 
 def _rows(values: Tensor, rows: slice | Tensor) -> Tensor:
-    """Some of the values; labels may lie on the host and the rows on a GPU."""
+    """Select some of the values. Labels may be on the host and the rows on a GPU."""
     return values[rows.to(values.device) if isinstance(rows, Tensor) else rows]
 
 
 def _gap(logits: Tensor, labels: Tensor) -> Tensor:
-    """(N,): the logit of the label minus the largest of the others."""
+    """The logit of the label minus the largest other logit, (N,)."""
     own = logits.gather(1, labels[:, None])[:, 0]
     return own - logits.scatter(1, labels[:, None], -torch.inf).amax(1)
 

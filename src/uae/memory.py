@@ -1,4 +1,4 @@
-"""How much memory there is for a large tensor, before it is made."""
+"""The memory that is free for a large tensor, before it is allocated."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def available(device: torch.device) -> float:
-    """Bytes that a tensor may take on a device; infinity where nothing tells.
+    """The bytes that a tensor may take on a device; infinity if unknown.
 
-    Of a GPU its free memory, of a CPU the least of what the machine has, of this process's limit on its
-    addresses (ulimit -v) and of its control groups' (a container's, a cluster job's).
+    On a GPU it is the free memory. On a CPU it is the smallest of the machine's free memory, this process's
+    limit of addresses (ulimit -v) and the limits of its control groups (a container or a cluster job).
     """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
@@ -22,7 +22,7 @@ def available(device: torch.device) -> float:
 
 
 def _fields(path: str) -> dict[str, int]:
-    """The bytes in a file of /proc with lines such as `VmSize:  12 kB`."""
+    """The sizes in bytes from a file of /proc with lines such as `VmSize:  12 kB`."""
     try:
         lines = [line.split() for line in Path(path).read_text().splitlines()]
     except OSError:
@@ -35,7 +35,7 @@ def _of_machine() -> float:
 
 
 def _of_addresses() -> float:
-    import resource  # Unix alone has it
+    import resource  # only Unix has it
 
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit == resource.RLIM_INFINITY:
@@ -44,7 +44,7 @@ def _of_addresses() -> float:
 
 
 def _of_control_groups() -> float:
-    """Of this process's group and those above it, in either version of the interface."""
+    """The free bytes of this process's control group and its parents, in both versions of the interface."""
     try:
         entries = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
     except OSError:

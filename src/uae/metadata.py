@@ -1,6 +1,6 @@
-"""What Snakemake knows of each output, such as its inputs' checksums, packed to travel with the results.
+"""Snakemake's metadata of each output, such as its inputs' checksums, packed into a file beside the results.
 
-The file comes from elsewhere, by `dvc pull`: it is checked, and none of its names is used as a path.
+`dvc pull` can bring this file from elsewhere, so it is checked, and none of its names is used as a path.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from typing import Any
 from uae.errors import BadFile
 from uae.storage import atomic
 
-LARGEST = 256 * 2**20  # bytes, unpacked
-# The types of Snakemake's MetadataRecord that a run fills in
+LARGEST = 256 * 2**20  # the most unpacked bytes
+# The types of the fields of Snakemake's MetadataRecord that a run fills in
 NEEDED = {"rule": str, "input": list, "params": list, "input_checksums": dict, "record_format_version": int}
-OPTIONAL = {"log": list, "shellcmd": str, "code": str, "conda_env": str, "software_stack_hash": str}
-OPTIONAL |= {"container_img_url": str, "external_jobid": str, "incomplete": bool, "job_hash": int}
-OPTIONAL |= {"starttime": (int, float), "endtime": (int, float)}
+OPTIONAL: dict[str, type | tuple[type, ...]] = {"log": list, "shellcmd": str, "code": str, "conda_env": str}
+OPTIONAL |= {"software_stack_hash": str, "container_img_url": str, "external_jobid": str, "job_hash": int}
+OPTIONAL |= {"incomplete": bool, "starttime": (int, float), "endtime": (int, float)}
 
 
 def output_of(name: str) -> str | None:
-    """The output that a file of Snakemake's metadata is about, None where the name is no such file's.
+    """The output that a file of Snakemake's metadata describes. None if the name is not that of such a file.
 
-    Its path is in base64; long names are spread over folders that begin with @.
+    The name is the output's path in base64. Long names are split into folders that begin with @.
     """
     *folders, last = name.split("/")
     if last.startswith("@") or any(not folder.startswith("@") for folder in folders):
@@ -43,7 +43,7 @@ def output_of(name: str) -> str | None:
 
 
 def path_of(output: str, live: Path) -> Path:
-    """Where Snakemake looks for what it knows of an output."""
+    """The path of Snakemake's metadata of an output."""
     text = base64.urlsafe_b64encode(output.encode()).decode()
     longest = os.pathconf(live, "PC_NAME_MAX") - 1
     parts = [text[start : start + longest] for start in range(0, len(text), longest)]
@@ -51,14 +51,14 @@ def path_of(output: str, live: Path) -> Path:
 
 
 def of_scale(output: str | None, scale: str) -> bool:
-    """Whether it is an output under results/<scale>, or prepared data."""
+    """Whether an output is under results/<scale> or is prepared data."""
     parts = (output or "").split("/")
     inside = len(parts) > 2 and parts[:2] in (["results", scale], ["data", "prepared"])
     return inside and all(part not in ("", ".", "..") and part.isprintable() for part in parts)
 
 
 def is_record(content: Any) -> bool:
-    """Whether it is what Snakemake writes about an output."""
+    """Whether a value is a metadata record as Snakemake writes it."""
 
     def fits(key: str, kind: Any) -> bool:
         value = content.get(key)
@@ -73,7 +73,7 @@ def is_record(content: Any) -> bool:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """A file of Snakemake's metadata; None for a link, or where a kill left it cut off."""
+    """Read a file of Snakemake's metadata. None for a link, or if a kill truncated it."""
     try:
         content = None if path.is_symlink() else json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -82,28 +82,28 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def pack(live: Path, packed: Path, scale: str) -> None:
-    """Write what Snakemake knows of a scale's outputs to one file, if there is anything."""
+    """Write Snakemake's metadata of a scale's outputs to one file, if there are any."""
     kept = {}
     for path in sorted(p for p in live.rglob("*") if p.is_file()):
         name = path.relative_to(live).as_posix()
         if of_scale(output_of(name), scale) and (content := _read(path)) is not None:
             kept[name] = content
-    if not kept:  # a run that only fetched raw data; the file would stand in the way of `dvc pull`
+    if not kept:  # the run only fetched raw data; the file would block `dvc pull`
         return
     with atomic(packed) as file, gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as stream:
         stream.write(json.dumps({"metadata": kept}, sort_keys=True).encode())
 
 
 def unpack(packed: Path, live: Path, scale: str) -> None:
-    """Give Snakemake what it does not know yet. Raises BadFile, before it writes, where anything is wrong."""
+    """Add the metadata that Snakemake lacks. Raises BadFile, and writes nothing, if any entry is wrong."""
     kept = {}
     for name, content in _metadata(packed).items():
         output = output_of(name)
-        if not of_scale(output, scale):
+        if output is None or not of_scale(output, scale):
             shown = repr(output or name)[:200]
-            raise _bad(packed, f"{shown} is no output under results/{scale} or data/prepared")
+            raise _bad(packed, f"{shown} is not an output under results/{scale} or data/prepared")
         if not is_record(content):
-            raise _bad(packed, f"what it says of {output[:200]!r} is not Snakemake's")
+            raise _bad(packed, f"its entry for {output[:200]!r} is not Snakemake's")
         kept[output] = content
     for folder in (live.parent, live):
         _is_folder(folder)
@@ -112,9 +112,9 @@ def unpack(packed: Path, live: Path, scale: str) -> None:
     for folder in sorted({folder for path in files for folder in path.relative_to(live).parents}):
         _is_folder(live / folder)
     for path, content in files.items():
-        if _read(path) is None:  # else of a run here
+        if _read(path) is None:  # otherwise a run here wrote it
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)  # cut off, or a link
+            path.unlink(missing_ok=True)  # truncated, or a link
             with path.open("x", encoding="utf-8") as file:
                 json.dump(content, file)
 
@@ -143,23 +143,21 @@ def _bad(packed: Path, reason: str) -> BadFile:
 
 
 def _is_folder(path: Path) -> None:
-    """Links are not followed: they may lead out of the project."""
+    """Whether the path is a folder. Links are not followed, because they may lead out of the project."""
     if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise BadFile(
-            f"{path}: not a folder but a link or file, which Snakemake's metadata would end in; move it"
-        )
+        raise BadFile(f"{path}: a link or file, but Snakemake needs a folder for its metadata; move it")
 
 
 def from_the_future(paths: Iterable[str | Path]) -> list[str]:
-    """Set files that have a time to come to now, and name them. Raises OSError where that may not be.
+    """Set the time of files from the future to now, and return them. Raises OSError without permission.
 
-    Snakemake deletes what a job made if one of its inputs is newer, and has no copy of what was there before.
+    If an input is newer than a job's output, Snakemake deletes the output and keeps no copy of the old one.
     """
     found = []
     for path in dict.fromkeys(map(str, paths)):
         try:
             latest = max(Path(path).stat().st_mtime, Path(path).lstat().st_mtime)
-        except FileNotFoundError:  # a job makes it first
+        except FileNotFoundError:  # another job makes it first
             continue
         if latest > time.time():
             for follow in (True, False):

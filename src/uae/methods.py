@@ -1,18 +1,19 @@
-"""What the name of a retraining method means."""
+"""The meaning of a retraining method's name."""
 
 from __future__ import annotations
 
 import re
 
-# What a retrained model sees beside the originals. `matched`: the originals again. A trailing `-2`: two
-# rounds, the second of UAEs for the model of the first (appendix H). `-to-clean`: a UAE's target is its
-# original. `matched-best`: the control with the weights of the epoch with the lowest training loss.
+# A method names the samples that a retraining adds to the originals. `matched`: the originals again. A
+# trailing `-2`: two rounds; the second adds UAEs of the model of the first (appendix H). `-to-clean`: a UAE's
+# target is its original. `matched-best`: the control with the weights of the epoch with the lowest training
+# loss.
 METHOD = re.compile(r"(?P<base>ga-(?P<sigma>\d+(\.\d+)?)|[a-z0-9.-]+?)(?P<again>-2)?(?P<clean>-to-clean)?")
 CONTROLS = ("matched", "matched-2", "matched-best")
 
 
 class Method:
-    """A method's name, taken apart."""
+    """The parts of a method's name."""
 
     def __init__(self, name: str):
         match = METHOD.fullmatch(name)
@@ -28,10 +29,10 @@ class Method:
 
     @property
     def attacks(self) -> list[str]:
-        """The UAE sets that the retraining needs, one a round."""
+        """The UAE sets that the retraining needs, one per round."""
         return [self.base + suffix for suffix in ("", "-2")[: self.rounds]] if self.is_attack else []
 
     @property
     def attacked(self) -> str:
-        """The method of the model that an attack is made on: in a second round, the retrained one."""
+        """The method of the model that is attacked: in a second round, the retrained model's."""
         return self.base if self.rounds == 2 else "original"

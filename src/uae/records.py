@@ -23,7 +23,8 @@ from uae.errors import BadFile, InputError
 
 PACKAGES = ("torch", "numpy", "numba", "uae-repro")
 
-# What each metric is and its unit. One that was measured at several bounds eps stands as <metric>@<eps>.
+# The meaning and unit of each metric. A metric that was measured at several bounds eps has the name
+# <metric>@<eps>.
 METRICS = {
     "test_error": "mean squared reconstruction error per feature on the test set",
     "train_error": "mean squared reconstruction error per feature on the original training set",
@@ -40,7 +41,7 @@ METRICS = {
     "median_change": "median over all samples of the UAE set (those that kept their original, too) of the "
     "root-mean-square change of a feature, as a share of the data's range: a grey level is 0.0039",
     "accuracy": "share of test samples classified correctly, in [0, 1]",
-    "accuracy_one_hot": "the same of trees that were fitted to one-hot labels, as in the public code",
+    "accuracy_one_hot": "the same for trees that were fitted to one-hot labels, as in the public code",
     "contrastive_loss": "mean NT-Xent over the test set in batches of the training's size, in nats",
     "linear_accuracy": "accuracy of a linear classifier on the encoder's features, test set, in [0, 1]",
     "linear_cross_entropy": "that classifier's mean cross-entropy on the test set, in nats",
@@ -54,7 +55,7 @@ METRICS = {
     "best_frozen": "the same with the critic frozen after a warm-up",
     "attack_steps": "attack steps, T",
     "features": "selected features",
-    "certainty": "mean over the selected features of their selection's probability, 1 where all is settled",
+    "certainty": "mean selection probability of the selected features; 1 if the selection is final",
     "distinct_features": "selected features that differ from one another",
     "n_attacked": "attacked samples; of a classifier, test images that it classifies correctly",
     "zero_gradients": "attacked samples, successes too, whose loss had no gradient at any iterate",
@@ -111,14 +112,14 @@ class Provenance(BaseModel):
     python: str
     device: str
     seconds: float
-    peak_memory_mib: float  # of the process, or of the GPU where one is used
+    peak_memory_mib: float  # peak memory of the process or, if one is used, of the GPU
 
 
 class Record(BaseModel):
-    """What was run and what was measured.
+    """A run and its measurements.
 
-    curve: of a record of a trained model, its method and the losses of some epochs, see `uae.curves`.
-    file, inputs: see `uae.identity`; records of the first version have none of the three.
+    curve: for a trained model, its method and the losses of some epochs, see `uae.curves`.
+    file, inputs: see `uae.identity`. Records of the first version have none of these three.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -133,7 +134,7 @@ class Record(BaseModel):
     draw: int | None = None
     metrics: dict[str, float]
     settings: dict[str, Any]
-    provenance: dict[str, Provenance]  # by stage: training, attack (where there is one), evaluation
+    provenance: dict[str, Provenance]  # by stage: training, attack (if any), evaluation
     curve: dict[str, Any] | None = None
     file: str | None = None
     inputs: dict[str, dict[str, str | None]] | None = None
@@ -152,14 +153,14 @@ class Record(BaseModel):
 
 
 def path(folder: str | Path, method: str, seed: int, draw: int | None = None, suffix: str = ".json") -> Path:
-    """Where the file of one run lies in a row's folder of records, checkpoints or UAE sets."""
+    """The path of one run's file in a row's folder of records, checkpoints or UAE sets."""
     return Path(folder) / method / (f"seed{seed}" + (f"-draw{draw}" if draw is not None else "") + suffix)
 
 
 def load(folder: str | Path) -> list[Record]:
     """Every record under a folder, in the order of their paths.
 
-    Raises `InputError` where there is none and `BadFile` naming a file that is not a record.
+    Raises `InputError` if there are none, and `BadFile` naming a file that is not a record.
     """
     paths = sorted(Path(folder).rglob("*.json"))
     if not paths:
@@ -168,7 +169,7 @@ def load(folder: str | Path) -> list[Record]:
 
 
 def read(path: Path) -> Record:
-    """One record. Raises `BadFile` naming the file where it is damaged or was changed."""
+    """Read a record. Raises `BadFile` naming the file if it is damaged or was changed."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         expected = content.pop("checksum")
@@ -186,7 +187,7 @@ def read(path: Path) -> Record:
 
 
 def has(path: Path, field: str) -> bool:
-    """Whether a record has an optional field; what is no record has none."""
+    """Whether a record has an optional field. A file that is not a record has none."""
     try:
         return path.suffix == ".json" and json.loads(path.read_text(encoding="utf-8")).get(field) is not None
     except (OSError, ValueError, AttributeError):
@@ -199,7 +200,7 @@ def _checksum(content: dict[str, Any]) -> str:
 
 @functools.cache
 def commit() -> str:
-    """The git commit of the code, with `+changes` where code or configuration differ from it."""
+    """The git commit of the code, with `+changes` if code or configuration differ from it."""
     folder = Path(__file__).parent
 
     def git(*args: str) -> str:
@@ -208,16 +209,16 @@ def commit() -> str:
 
     try:
         head = git("rev-parse", "--short=12", "HEAD")
-        # Not of records, which a run in a clean folder overwrites.
+        # Changes of records do not count: a run in a clean folder overwrites them.
         code = (f":/{name}" for name in ("src", "workflow", "config", "Snakefile"))
         changed = git("status", "--porcelain", "--untracked-files=no", "--", *code)
         return head + "+changes" * bool(changed) if head else "unknown"
-    except OSError:  # no git
+    except OSError:  # git is absent
         return "unknown"
 
 
 def device_name(device: str) -> str:
-    """What a record says of the device `cpu` or `cuda`."""
+    """The name that a record gives to the device `cpu` or `cuda`."""
     import torch  # not at the top: rendering reads records without torch
 
     if device == "cuda":
@@ -226,7 +227,7 @@ def device_name(device: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that decide on numbers, those that are there: numba is an extra."""
+    """The versions of the packages that affect numbers, if installed: numba is an extra."""
     found: dict[str, str] = {}
     for name in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -235,11 +236,11 @@ def versions() -> dict[str, str]:
 
 
 class Clock:
-    """Started where a job starts; its `provenance` is taken where the job ends."""
+    """A job's clock, made at its start. At its end, `provenance` returns the seconds."""
 
     def __init__(self) -> None:
         self.start = time.perf_counter()
-        commit()  # of now: another may come while the job runs
+        commit()  # taken now, because a new commit may come while the job runs
 
     def provenance(self, settings: dict[str, Any], device: str) -> Provenance:
         if device.startswith("CPU"):
@@ -261,7 +262,7 @@ class Clock:
 
 
 def settings_differ(records: list[Record]) -> list[str]:
-    """The cells, as dataset/model/method, whose runs on one variant of the data have different settings."""
+    """The cells, as dataset/model/method, whose runs on one variant of the data differ in settings."""
     found: dict[tuple[str, ...], set[str]] = {}
     for r in records:
         key = (r.experiment, r.variant, r.dataset, r.model, r.method)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -114,6 +115,10 @@ class ConvolutionOutput:
     layer: str | None = None
 
     def bind(self, model: nn.Module | None, x: Tensor, seed: int) -> Features:
+        if not isinstance(model, nn.Module):
+            raise ValueError(
+                "convolution output needs a loss with a `model`, an nn.Module; use RandomSampling instead"
+            )
         x = x[:1].clone()  # the model may change it
         module = self._module(model, x)
         with torch.no_grad():
@@ -131,16 +136,12 @@ class ConvolutionOutput:
             )
         return Features(
             lambda x, step: _output_of(module, model, x).flatten(2),
-            map_shape=tuple(shape[2:]) if len(shape) == 4 else None,
+            map_shape=(shape[2], shape[3]) if len(shape) == 4 else None,
             threaded=True,
             what=f"the output of layer {next(n for n, m in model.named_modules() if m is module)!r}",
         )
 
-    def _module(self, model: nn.Module | None, x: Tensor) -> nn.Module:
-        if not isinstance(model, nn.Module):
-            raise ValueError(
-                "convolution output needs a loss with a `model`, an nn.Module; use RandomSampling instead"
-            )
+    def _module(self, model: nn.Module, x: Tensor) -> nn.Module:
         if fixed(model):
             raise ValueError(NO_LAYERS.format("the model", type(model).__name__))
         if self.layer is not None:
@@ -163,14 +164,14 @@ class _Reached(Exception):
     pass
 
 
-def _reached(modules: list[nn.Module], model: nn.Module, x: Tensor) -> tuple[nn.Module, Tensor]:
+def _reached(modules: Sequence[nn.Module], model: nn.Module, x: Tensor) -> tuple[nn.Module, Tensor]:
     """The first of the modules that runs when the model runs on x, and what it puts out.
 
     Nothing after it runs, and no hook remains.
     """
     first: list[tuple[nn.Module, Tensor]] = []
 
-    def stop(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+    def stop(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
         first.append((module, output))
         raise _Reached
 
@@ -226,7 +227,7 @@ def compiled(module: nn.Module) -> bool:
     )
 
 
-def uncompiled(model: nn.Module) -> contextlib.AbstractContextManager:
+def uncompiled(model: nn.Module) -> contextlib.AbstractContextManager[object]:
     """In it the model runs as it is written."""
     if any(compiled(module) for module in model.modules()):
         return torch.compiler.set_stance("force_eager")

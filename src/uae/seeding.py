@@ -1,4 +1,4 @@
-"""Random numbers that depend on (seed, sample, purpose) alone.
+"""Random numbers that depend only on (seed, sample, purpose).
 
 Each number is a hash of its coordinates (SplitMix64's finaliser over a counter), so a sample draws
 the same values in any batch, in any order and on any device.
@@ -18,13 +18,13 @@ MIX1, MIX2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
 def _signed(value: int) -> int:
-    """The int64 with the bits of an unsigned 64-bit integer: torch has no unsigned arithmetic."""
+    """The int64 with the bits of an unsigned 64-bit integer, because torch has no unsigned arithmetic."""
     value &= (1 << 64) - 1
     return value - (1 << 64) if value >> 63 else value
 
 
 def _shift(x: Tensor, bits: int) -> Tensor:
-    """Logical right shift; torch's own is arithmetic."""
+    """A logical right shift; torch's is arithmetic."""
     return (x >> bits).bitwise_and_((1 << (64 - bits)) - 1)
 
 

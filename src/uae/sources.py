@@ -1,7 +1,7 @@
-"""The files behind a module: what it imports of this package, directly or not, and the data files they read.
+"""The source files of a module: the modules of this package that it imports, and their data files.
 
-The workflow's rules take them as inputs, so that an edit reruns what uses it and nothing else. The import
-graph is read from the source text: nothing is imported, so that a rule that renders needs no torch.
+The workflow's rules take them as inputs, so an edit reruns only the jobs that use the file. The import graph
+is read from the source text without any import, so rules that render need no torch.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-NAME = re.compile(r"""["']([A-Za-z0-9][A-Za-z0-9._-]*)["']""")  # a text that may name a file
+NAME = re.compile(r"""["']([A-Za-z0-9][A-Za-z0-9._-]*)["']""")  # a string that may name a file
 
-# They decide on no number: the text of errors, reading and writing whole files, provenance, resuming. An edit
-# of one of them reruns nothing; their tests guard them.
+# These modules affect no number: texts of errors, reading and writing of whole files, provenance, resuming.
+# An edit of one reruns nothing; tests guard them.
 WITHOUT_NUMBERS = {
     "uae.bundle",
     "uae.errors",
@@ -32,12 +32,11 @@ WITHOUT_NUMBERS = {
 
 
 def of(*modules: str) -> list[str]:
-    """The files behind modules such as `uae.stages.train`, sorted, relative to the working directory where
-    they are below it.
+    """The sorted source files of modules such as `uae.stages.train`, relative to the working directory.
 
-    Imports inside functions count, imports for type checking do not. A name that a package imports only to
-    pass it on leads to the module that defines it, and not to the rest of the package.
-    Raises ModuleNotFoundError for a module that is none.
+    Imports inside functions count; imports for type checking do not. A name that a package only re-exports
+    leads to the module that defines it, not to the rest of the package.
+    Raises ModuleNotFoundError for an unknown module.
     """
     found: set[str] = set()
     waiting = list(modules)
@@ -78,28 +77,28 @@ def _imported(module: str) -> frozenset[str]:
     found = set()
     for source, name in _imports(_tree(module)):
         found.add(source if name is None else _defining(source, name))
-    return frozenset(found - {"uae"})  # which loads everything by name when asked
+    return frozenset(found - {"uae"})  # `uae` itself loads its names on first use
 
 
 def _imports(node: ast.AST) -> Iterator[tuple[str, str | None]]:
-    """(module, None) of `import module` and (module, name) of `from module import name`."""
+    """Yield (module, None) for `import module` and (module, name) for `from module import name`."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
             continue
         if isinstance(child, ast.Import):
             yield from ((alias.name, None) for alias in child.names if alias.name.split(".")[0] == "uae")
-        elif isinstance(child, ast.ImportFrom) and (child.module or "").split(".")[0] == "uae":
+        elif isinstance(child, ast.ImportFrom) and child.module and child.module.split(".")[0] == "uae":
             yield from ((child.module, alias.name) for alias in child.names)
         else:
             yield from _imports(child)
 
 
 def _defining(module: str, name: str) -> str:
-    """The module that defines `name` of `module`: the name may be a module, or come from elsewhere."""
+    """The module that defines `name` of `module`: the name may be a module itself, or a re-export."""
     if _where(f"{module}.{name}"):
         return f"{module}.{name}"
     for node in _tree(module).body:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "uae":
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "uae":
             for alias in node.names:
                 if (alias.asname or alias.name) == name:
                     return _defining(node.module, alias.name)
@@ -108,7 +107,7 @@ def _defining(module: str, name: str) -> str:
 
 @functools.cache
 def _data(module: str) -> tuple[Path, ...]:
-    """The data files that a module names: files beside it, and the content of folders beside it."""
+    """The data files that a module names: files beside it, and all files in folders beside it."""
     path = _file(module)
     found = []
     for name in set(NAME.findall(path.read_text(encoding="utf-8"))):

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: a temporary file in the same folder, fsync, rename."""
+"""Write files that are whole or absent: a temporary file in the same folder, fsync, rename."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from uae.errors import BadFile
 
 @contextlib.contextmanager
 def atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a temporary file that becomes `path` when the block ends, and vanishes when it raises.
+    """Open a temporary file that becomes `path` when the block ends, and is deleted when the block raises.
 
-    A file that is replaced keeps its permissions. A link is replaced, not followed: DVC links to its cache.
+    A replaced file keeps its permissions. A link is replaced, not followed, because DVC links to its cache.
     """
     path = Path(path)
     temporary = None
@@ -41,12 +41,27 @@ def atomic(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
             yield file
             file.flush()
             os.fsync(descriptor)
-            temporary.replace(path)  # while it is locked: nobody takes it for a killed process's
+            temporary.replace(path)  # while it is locked, so that nobody takes it for a killed process's file
     except OSError as error:
         raise OSError(error.errno, f"cannot write {path}: {error.strerror or error}") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def permissions_of(path: Path) -> Iterator[None]:
+    """Files that the block creates are no more readable for others than `path`, where that exists.
+
+    It sets the umask of the process, and restores it.
+    """
+    allowed = path.stat().st_mode if path.exists() else 0o777
+    before = os.umask(0)
+    os.umask(before | ~allowed & 0o066)  # the owner's bits stay, and those that open folders
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _stem(path: Path) -> str:
@@ -62,14 +77,14 @@ def _temporary(path: Path) -> tuple[int, Path]:
         locks.lock(descriptor, wait=True)
         if locks.there(descriptor, temporary):
             return descriptor, temporary
-        os.close(descriptor)  # taken for a killed process's before it was locked
+        os.close(descriptor)  # another writer deleted it before it was locked
 
 
 def _clean(path: Path) -> None:
-    """Delete the temporary files that killed writers of `path` left: nobody has them locked."""
+    """Delete the temporary files that killed writers of `path` left. These files are not locked."""
     name = re.compile(re.escape(_stem(path)) + r"\.[0-9a-f]{8}\.tmp")
     for left in [Path(entry) for entry in os.scandir(path.parent) if name.fullmatch(entry.name)]:
-        with contextlib.suppress(OSError):  # gone, or another user's
+        with contextlib.suppress(OSError):  # it is gone, or belongs to another user
             descriptor = os.open(left, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 if locks.lock(descriptor):
@@ -102,7 +117,7 @@ def _checksum(arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> str:
 
 
 def digest(path: str | Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """The SHA-256 of a file, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -115,9 +130,9 @@ def write_text(path: str | Path, text: str) -> None:
 def write_tensors(path: str | Path, arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
     """Write a safetensors file. The same content gives the same bytes.
 
-    The metadata are one sorted JSON text: safetensors writes several entries in random order. They hold a
-    checksum of everything, so that reading notices a flipped bit, and in the workflow's own folders what
-    the file is (`uae.identity`).
+    The metadata are one sorted JSON text, because safetensors writes several entries in random order. They
+    hold a checksum of everything, so that reading detects a flipped bit. In the workflow's folders they also
+    hold the file's identity (`uae.identity`).
     """
     arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
     if place := identity.place(path):
@@ -129,7 +144,7 @@ def write_tensors(path: str | Path, arrays: dict[str, np.ndarray], metadata: dic
 
 
 def read_tensors(path: str | Path, *required: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays and metadata of a safetensors file. Raises BadFile naming what is wrong."""
+    """Read the arrays and metadata of a safetensors file. Raises BadFile naming the fault."""
     path = Path(path)
     if not path.is_file():  # opening a pipe would wait for its writer
         raise BadFile(f"{path}: not a file" if path.exists() else f"{path}: no such file")
@@ -139,12 +154,12 @@ def read_tensors(path: str | Path, *required: str) -> tuple[dict[str, np.ndarray
             arrays = {key: file.get_tensor(key) for key in names}
             metadata = json.loads((file.metadata() or {}).get("metadata", "{}"))
         if not isinstance(metadata, dict):
-            raise TypeError("its metadata are no table")
-    except Exception as error:  # of the header's parser, and of types that NumPy lacks
+            raise TypeError("its metadata are not a table")
+    except Exception as error:  # from the header's parser, or for types that NumPy lacks
         raise BadFile(
             f"{path}: not a whole safetensors file ({error}); delete it to have it rebuilt"
         ) from None
-    expected = metadata.pop(CHECKSUM, None)  # absent from files of others
+    expected = metadata.pop(CHECKSUM, None)  # foreign files have none
     if expected is not None and expected != _checksum(arrays, metadata):
         raise BadFile(f"{path}: the content does not have the checksum in its metadata; delete it")
     if expected is None and identity.place(path):

@@ -1,4 +1,4 @@
-"""Seeds for generators that take an integer: without PyTorch, whose import takes two seconds."""
+"""Seeds for generators that take an integer. It does not import PyTorch, which takes two seconds."""
 
 from __future__ import annotations
 

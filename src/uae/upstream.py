@@ -1,8 +1,7 @@
-"""Checkpoints that others published as PyTorch files, read without running anything in them."""
+"""Read checkpoints that others published as PyTorch files, without running any code in them."""
 
 from __future__ import annotations
 
-import functools
 import re
 import warnings
 from pathlib import Path
@@ -17,12 +16,12 @@ from uae.errors import BadFile
 
 
 def load(path: str | Path, name: str) -> nn.Module:
-    """The model of a published checkpoint, in eval mode on the CPU.
+    """Load the model of a published checkpoint, in eval mode on the CPU.
 
-    name: one of data/models.yaml: `trades-mnist`, `trades-cifar10`, `advertorch-mnist`.
-    The file is read by PyTorch's restricted unpickler, which runs no code. Raises BadFile, naming the
-    file, where it is anything else than the weights of this architecture: other names, other shapes,
-    values that are not finite, a pickle that asks for code.
+    name: a name in data/models.yaml: `trades-mnist`, `trades-cifar10`, `advertorch-mnist`.
+    PyTorch's restricted unpickler reads the file and runs no code. Raises BadFile naming the file if it does
+    not hold the weights of this architecture: for other names or shapes, values that are not finite, or a
+    pickle that needs code.
     """
     known = catalogue.models()
     if name not in known:
@@ -36,7 +35,7 @@ def load(path: str | Path, name: str) -> nn.Module:
 
 
 def convert(path: str | Path, name: str) -> tuple[nn.Module, dict[str, Any]]:
-    """The model, and what a checkpoint of this package says of it; for the errors see `load`."""
+    """The model, and its metadata for a checkpoint of this package. For the errors see `load`."""
     model = load(path, name)
     origin = {"name": name, "file": Path(path).name, "sha256": storage.digest(path)}
     described = catalogue.models()[name].model_dump(include={"network", "arguments", "shape"})
@@ -44,14 +43,14 @@ def convert(path: str | Path, name: str) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def read(path: str | Path) -> dict[str, Tensor]:
-    """The weights in a PyTorch file by name, without `module.` in front; `load` tells the errors."""
+    """The weights in a PyTorch file by name, without the prefix `module.`. For the errors see `load`."""
     path = Path(path)
     if not path.is_file():
         raise BadFile(f"{path}: no such file")
     try:
-        with warnings.catch_warnings(action="ignore"):  # of unusual pickles: they are refused below
+        with warnings.catch_warnings(action="ignore"):  # unusual pickles warn; they are refused below
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged or hostile file makes of the reader
+    except Exception as error:  # a damaged or hostile file can make the reader raise anything
         asked = re.search(r"GLOBAL (\S+)", str(error))
         reason = f"it asks for {asked[1]}" if asked else type(error).__name__
         raise BadFile(
@@ -72,11 +71,13 @@ def _dropped(key: str, entry: catalogue.Published) -> bool:
 
 
 def _ours(key: str, entry: catalogue.Published) -> str:
-    return functools.reduce(lambda name, rule: re.sub(*rule, name), entry.rename.items(), key)
+    for pattern, ours in entry.rename.items():
+        key = re.sub(pattern, ours, key)
+    return key
 
 
 def _check(path: Path, name: str, given: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
-    # Counters of seen batches do nothing at test time, and old PyTorch had none.
+    # Counters of seen batches have no effect at test time, and old versions of PyTorch lack them.
     needed = {key for key in wanted if not key.endswith("num_batches_tracked")}
     missing, unknown = sorted(needed - set(given)), sorted(set(given) - set(wanted))
     if missing or unknown:

@@ -9,7 +9,7 @@ the same pixels for the same crop and factors.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,15 +17,15 @@ from torch import Tensor
 
 from uae import seeding
 
-ATTEMPTS = 10  # torchvision's: after as many crops that don't fit, the whole image
+ATTEMPTS = 10  # as in torchvision: after this number of crops that don't fit, the whole image
 GREY = (0.2989, 0.587, 0.114)
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
-NUMBERS = 2 * ATTEMPTS + 13  # random numbers a view
+NUMBERS = 2 * ATTEMPTS + 13  # random numbers per view
 
 
 @dataclass(frozen=True)
 class Views:
-    """What was drawn for N views.
+    """The random choices of N views.
 
     crop: (N, 4) float, top, left, height and width in whole pixels.  flip, jitter, grey: (N,) bool.
     factors: (N, 4) of brightness, contrast, saturation (1 is no change) and hue (a share of the circle).
@@ -44,7 +44,7 @@ class Views:
 class Augmentation:
     """Random resized crop, horizontal flip, colour jitter, greyscale; no blur (SimCLR, appendix B.9).
 
-    scale, ratio: of the crop's area to the image's, and of its width to its height.
+    scale, ratio: ranges of crop area / image area and of crop width / crop height.
     strength: s of SimCLR's appendix A: factors of brightness, contrast and saturation within
         1 +- 0.8 s, hue within +- 0.2 s.
     flip, jitter, grey: probabilities.
@@ -61,8 +61,8 @@ class Augmentation:
     jitter: float = 0.8
     grey: float = 0.2
 
-    def draw(self, seed: int, index: Tensor, purpose: str, size: tuple[int, int], count: int = 1) -> Views:
-        """`count` views of each of N samples, sample by sample: N * count in all. size: (height, width)."""
+    def draw(self, seed: int, index: Tensor, purpose: str, size: Sequence[int], count: int = 1) -> Views:
+        """Draw `count` views per sample for N samples, in order: N * count in all. size: (height, width)."""
         uniform = seeding.uniform(seed, index, purpose, (count, NUMBERS), dtype=torch.float64)
         unit = (uniform.flatten(0, 1) + 1) / 2
         attempts, place, coins, amounts, order = unit.split([2 * ATTEMPTS, 2, 3, 4, 4], dim=1)
@@ -110,8 +110,8 @@ def _on(values: Tensor, like: Tensor) -> Tensor:
 def resized_crop(x: Tensor, crop: Tensor, flip: Tensor) -> Tensor:
     """Crop each image of x (N, C, H, W), resize to H x W bilinearly, mirror where `flip`.
 
-    A crop is never larger than the image, so that there is nothing to smooth before resizing. As two
-    matrix products an image: the weight of a row of the image for a row of the view is a hat function.
+    A crop is never larger than the image, so it needs no smoothing before resizing. The resizing is two
+    matrix products per image: the weight of an image row for a view row is a hat function.
     """
     height, width = x.shape[-2:]
     top, left, h, w = crop.T[..., None, None]
@@ -122,7 +122,7 @@ def resized_crop(x: Tensor, crop: Tensor, flip: Tensor) -> Tensor:
 
 
 def _hat(size: int, start: Tensor, length: Tensor, x: Tensor) -> Tensor:
-    """(N, size, size): how much each source pixel gives to each of `size` pixels of the resized crop."""
+    """The weights, (N, size, size), of each source pixel for each of `size` pixels of the resized crop."""
     pixels = torch.arange(size, device=x.device, dtype=x.dtype)
     source = (pixels[:, None] + 0.5) * (length / size) - 0.5
     source = start + torch.minimum(source.clamp(min=0), length - 1)
@@ -130,17 +130,17 @@ def _hat(size: int, start: Tensor, length: Tensor, x: Tensor) -> Tensor:
 
 
 def colour_jitter(x: Tensor, factors: Tensor, order: Tensor) -> Tensor:
-    """Brightness, contrast, saturation and hue of each image by its factors (N, 4), in its own order."""
-    place = order.argsort(dim=1)  # of each operation
+    """Change brightness, contrast, saturation and hue of each image by its factors (N, 4), in its order."""
+    place = order.argsort(dim=1)  # the position of each operation
     turn = place[:, HUE]
-    # Hue is the dear one: it is computed once, between the blends before it and those after.
+    # Hue is the expensive operation. It is computed once, between the blends before it and those after it.
     x = _blends(x, factors, order, lambda step: step < turn)
     x = torch.where((factors[:, HUE] != 0)[:, None, None, None], shift_hue(x, factors[:, HUE]), x)
     return _blends(x, factors, order, lambda step: step > turn)
 
 
 def _blends(x: Tensor, factors: Tensor, order: Tensor, due: Callable[[int | Tensor], Tensor]) -> Tensor:
-    """The operations other than hue whose turn in `order` is due: f x + (1 - f) y, clipped to [0, 1].
+    """Apply the operations other than hue that are due in `order`: f x + (1 - f) y, clipped to [0, 1].
 
     y is black for brightness, the mean grey for contrast, the grey image for saturation.
     """
@@ -166,7 +166,7 @@ def shift_hue(x: Tensor, shift: Tensor) -> Tensor:
     red, green, blue = x.unbind(1)
     value = x.amax(1)
     chroma = value - x.amin(1)
-    # Of a grey pixel the hue is undefined; any finite one will do, as its chroma is 0.
+    # The hue of a grey pixel is undefined. Any finite value will do, because its chroma is 0.
     unit = torch.where(chroma > 0, chroma, 1)
     hue = torch.where(
         value == red,

@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import hashlib
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from uae import check, storage
 from uae.check import deletable, keep, known
 from uae.cli import app
 from uae.config import ROOT
+from uae.data import catalogue
 from uae.errors import BadFile, InputError
 from uae.records import read
 
@@ -158,7 +160,7 @@ def test_a_record_of_the_first_version_is_read_and_said_to_be_one(results):
     shutil.copy(old, results / RECORD)
     report = check.check(results)
     assert list(report.damaged) == [target]
-    assert any("1 records were made before identities were kept" in line for line in report.unchecked)
+    assert any("the inputs of 1 records: they were made before" in line for line in report.unchecked)
 
 
 def test_the_command_names_and_deletes(results):
@@ -236,16 +238,22 @@ def test_a_table_that_is_gone_is_found(results):
     assert check.check(results).damaged == {results / TABLE: "was rendered, and is missing"}
 
 
-def test_raw_data_are_compared_with_the_catalogue(results, tmp_path):
-    raw = tmp_path / "data" / "raw" / "mnist" / "train-images-idx3-ubyte.gz"
-    raw.parent.mkdir(parents=True)
-    raw.write_bytes(gzip.compress(b"<html>"))
+def test_raw_data_are_compared_with_the_catalogue(results, tmp_path, monkeypatch):
+    entry = catalogue.entries()["mnist"]
+    whole, wrong = list(entry.files)[:2]
+    files = dict.fromkeys([whole, wrong], hashlib.sha256(b"images").hexdigest())
+    monkeypatch.setattr(catalogue, "entries", lambda: {"mnist": entry.model_copy(update={"files": files})})
+    folder = tmp_path / "data" / "raw" / "mnist"
+    folder.mkdir(parents=True)
+    before = check.check(results).whole
+    (folder / whole).write_bytes(gzip.compress(b"images"))
+    (folder / wrong).write_bytes(gzip.compress(b"<html>"))
     report = check.check(results)
-    assert list(report.damaged) == [tmp_path / "data" / "raw" / "mnist" / raw.name] or list(
-        report.damaged
-    ) == [raw.relative_to(tmp_path)]
+    assert report.whole == before + 1
+    ((path, reason),) = report.damaged.items()
+    assert path.resolve() == folder / wrong and "expected" in reason
     deleted = CliRunner().invoke(app, ["check", "--scale", "tiny", "--delete"])
-    assert deleted.exit_code == 1 and raw.exists()  # it may not be had twice
+    assert deleted.exit_code == 1 and (folder / wrong).exists()  # it may not be had twice
 
 
 def test_a_later_run_does_not_bless_what_was_changed_before_it(results):

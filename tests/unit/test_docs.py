@@ -1,11 +1,15 @@
 """What README and docs show is what works. Their commands are in tests/workflow/test_commands.py."""
 
+import ast
+import io
 import os
 import re
 import subprocess
 import sys
+import tokenize
 import tomllib
 from collections import Counter
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -41,7 +45,17 @@ def anchors(page: Path) -> list[str]:
     return [re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", heading.lower())) for heading in headings]
 
 
-REFUSED = ("a look at", "nothing for", "so here", "of its own", "tells what that is worth")
+REFUSED = (
+    *("a look at", "nothing for", "so here", "of its own", "tells what", "where there is one"),
+    *(
+        "where there is none",
+        "that is none",
+        "where it is none",
+        "and there is none",
+        "is no reason",
+        "to be had",
+    ),
+)
 WORDS = 40
 
 
@@ -76,6 +90,56 @@ def test_the_prose_is_plain(page):
     assert not long_sentences(text)
     words = " ".join(blocks(text)).lower()
     assert not [phrase for phrase in REFUSED if phrase in words]
+
+
+def texts(source: Path) -> str:
+    """Comments, docstrings and strings of a Python file, a bar between them; all of another file.
+
+    Strings that Python joins, and all comments, are one text. A value in an f-string is {}.
+    """
+    code = source.read_text()
+    if source.suffix != ".py":
+        return " ".join(code.replace("\n# ", " ").split()).lower()
+    found = [" ".join(token.string.strip("# ") for token in tokens(code) if token.type == tokenize.COMMENT)]
+    nodes = [*ast.walk(ast.parse(code))]
+    joined = [node for node in nodes if isinstance(node, ast.JoinedStr)]
+    parts = {id(part) for node in joined for part in node.values}
+    for node in joined:
+        found.append(
+            "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+        )
+    found += [
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts
+    ]
+    return " | ".join(" ".join(text.split()) for text in found).lower()
+
+
+def tokens(code: str) -> Iterator[tokenize.TokenInfo]:
+    return tokenize.generate_tokens(io.StringIO(code).readline)
+
+
+def test_texts_are_found_wherever_they_are(tmp_path):
+    (tmp_path / "a.py").write_text('"""One\n    two."""\n# three\n# four\nx = f"five {1} " "six"\n')
+    assert texts(tmp_path / "a.py") == "three four | five {} six | one two."
+    (tmp_path / "a.yaml").write_text("# One\n# two\nkey: >-\n  three\n  four\n")
+    assert texts(tmp_path / "a.yaml") == "# one two key: >- three four"
+
+
+SOURCES = [
+    path
+    for pattern in ("src/uae/**/*.py", "src/uae/**/*.yaml", "config/**/*.yaml", "workflow/rules/*.smk",
+                    "workflow/report/*.rst", "profiles/*/*.yaml", "Snakefile", "Makefile", "dvc.yaml")
+    for path in sorted(ROOT.glob(pattern))
+]  # fmt: skip
+
+
+def test_the_prose_of_the_sources_is_plain():
+    """Docstrings, comments, messages, `--help`, captions, notes and reasons."""
+    assert len(SOURCES) > 200
+    found = [f"{path.relative_to(ROOT)}: {p}" for path in SOURCES for p in REFUSED if p in texts(path)]
+    assert not found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

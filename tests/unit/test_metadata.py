@@ -118,7 +118,7 @@ def test_another_name_is_refused_and_nothing_written(live, tmp_path, name):
 )  # fmt: skip
 def test_other_content_is_refused_and_nothing_written(live, tmp_path, content):
     packed = write(tmp_path / "m.gz", {"metadata": {encoded(OUTPUT): RECORD, encoded(OUTPUT + "x"): content}})
-    with pytest.raises(BadFile, match=r"what it says of '.*jsonx' is not Snakemake's"):
+    with pytest.raises(BadFile, match=r"its entry for '.*jsonx' is not Snakemake's"):
         metadata.unpack(packed, live, "paper")
     assert not live.exists()
 
@@ -181,7 +181,7 @@ def test_links_are_not_followed(live, tmp_path, link):
         path = metadata.path_of(output, live)
         assert not path.is_symlink() and json.loads(path.read_text()) == RECORD
     else:
-        with pytest.raises(BadFile, match="not a folder but a link"):
+        with pytest.raises(BadFile, match="a link or file, but Snakemake needs a folder"):
             metadata.unpack(packed, live, "paper")
     assert everything(tmp_path / "victim") == {str(tmp_path / "victim" / "file"): b"precious"}
 

@@ -38,7 +38,7 @@ def test_an_input_with_a_time_to_come_costs_nothing(small):
     run = small.run("snakemake", name, "--cores", "1")
     assert (small.folder / name).stat().st_size > 0
     said = run.stdout + run.stderr
-    assert "src/uae/data/prepared.py: its time was in the future; it is now." in said
+    assert "src/uae/data/prepared.py: its time was in the future and is now the present." in said
     assert "Scale preview: " in said
     assert source.stat().st_mtime <= time.time()
     assert small.plan(name) == {}

@@ -1,4 +1,4 @@
-"""Adding a model, a data set and an attack as CONTRIBUTING.md says; tests/trials holds each change."""
+"""Adding a model, a data set, an attack and an experiment as CONTRIBUTING.md says, by tests/trials."""
 
 from __future__ import annotations
 
@@ -26,6 +26,17 @@ CASES = {
     "attack": (
         ["config/config.yaml", "config/scales"],
         "records/reconstruction/mnist/dense/larger-steps/seed0.json",
+    ),
+    "experiment": (
+        [
+            "src/uae/config",
+            "config/scales",
+            "src/uae/stages/evaluate",
+            "src/uae/plan",
+            "src/uae/paper",
+            "workflow/report",
+        ],
+        "records/noisy/mnist/dense/original/seed0.json",
     ),
 }
 # Makes the files of a plan that a record is made from, in their order, and the record
@@ -60,11 +71,12 @@ def test_a_trial_touches_few_places_and_runs(name, tmp_path):
     diff = TRIALS / f"{name}.diff"
     numbers = subprocess.check_output(["git", "apply", "--numstat", diff], cwd=ROOT, text=True)
     touched = [line.split("\t")[2] for line in numbers.splitlines()]
-    assert len(places) <= 3 and all(any(path.startswith(place) for place in places) for path in touched)
+    assert len(places) <= (6 if name == "experiment" else 3)
+    assert all(any(path.startswith(place) for place in places) for path in touched)
 
     # Tracked files as they are, committed or not
     for file in subprocess.check_output(
-        ["git", "ls-files", "src", "config"], cwd=ROOT, text=True
+        ["git", "ls-files", "src", "config", "workflow"], cwd=ROOT, text=True
     ).splitlines():
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_bytes((ROOT / file).read_bytes())
@@ -76,3 +88,7 @@ def test_a_trial_touches_few_places_and_runs(name, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     record = json.loads((tmp_path / "results" / "trial" / wanted).read_text())
     assert 0 < record["metrics"]["test_error"] < 1
+    if name == "experiment":  # its table
+        command = [sys.executable, "-m", "uae", "render", "noisy", "--scale", "trial"]
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+        assert f"{record['metrics']['test_error']:.5f}" in (tmp_path / "noisy.md").read_text()

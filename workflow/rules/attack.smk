@@ -2,7 +2,7 @@ EXAMPLES = "results/{scale}/uae/{dataset}/{model}/{method}/{run}.safetensors"
 
 
 rule attack:
-    """Attack a model: a set of unsupervised adversarial examples, or of a classifier's."""
+    """Attack a model: make a set of unsupervised adversarial examples, or of a classifier's."""
     input:
         inputs_of(EXAMPLES),
         code=sources("uae.stages.attack"),

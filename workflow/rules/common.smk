@@ -24,24 +24,24 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error))
 
-# `benchmark:` looks at a new job's memory twice a second, for some 20 ms each: too often for jobs of seconds.
+# `benchmark:` measures a new job's memory twice a second, for about 20 ms: too often for jobs of seconds.
 snakemake.benchmark.BENCHMARK_INTERVAL_SHORT = 5
 
 RESULTS = f"results/{cfg.name}"
 DEVICE = gpu.resolved(cfg.device)
 GPU = int(DEVICE == "cuda")
-# Jobs run the `uae` beside the Python that runs Snakemake, whether or not its environment is active, and take their
-# GPU themselves (`uae.gpus`). In no command: another share is no reason to run again.
+# Jobs run the `uae` beside the Python that runs Snakemake, even if its environment is not active. Each job chooses its
+# GPU (`uae.gpus`). These variables are not in commands, so that a change of the share reruns nothing.
 here = str(Path(sys.executable).parent)
 os.environ.update(PATH=os.pathsep.join([here, os.getenv("PATH", "")]), UAE_GPU_SHARE=str(cfg.gpu_share))
-# A job on the CPU gets a quarter of the cores, so that several run side by side; one on a GPU launches kernels.
-# PyTorch takes as many threads, on which the last digits depend: records name them.
+# A job on the CPU gets a quarter of the cores, so that several run in parallel. A job on a GPU needs one core.
+# PyTorch uses as many threads. The last digits depend on their number, so records state it.
 THREADS = max(1, (workflow.cores or 1) // 4) if not GPU else 1
 
 
 wildcard_constraints:
     scale=cfg.name.replace(".", r"\."),
-    dataset="(robustness/)?[^/]+",  # those of robust models are in a folder apart
+    dataset="(robustness/)?[^/]+",  # robust models have a separate folder
     experiment="[^/]+",
     model="[^/]+",
     method="[^/]+",
@@ -49,21 +49,21 @@ wildcard_constraints:
     data="[^/]+",
 
 
-PLAN = plan.plan(cfg)  # the jobs of the configuration, by the file that each makes
+PLAN = plan.plan(cfg)  # the jobs of the configuration, by output
 if workflow.is_main_process:
     note = " (no GPU found)" * (cfg.device == "auto" and not GPU)
     logger.info(plan.summary(cfg, PLAN, f"{DEVICE}{note}"))
     asked, slots = workflow.global_resources.get("gpu").value or 0, len(gpus.devices()) * cfg.gpu_share
     if GPU and workflow.local_exec and 0 < slots < asked:
         logger.warning(
-            f"gpu={asked}: the GPUs have {slots} slots, for which jobs wait; gpu_share=N lets N share one"
+            f"gpu={asked}: the GPUs have only {slots} slots, so jobs will wait; gpu_share=N lets N jobs share one"
         )
 
 RUN = "uae run {params.jobs:q} --made {params.made:q} --device {resources.device} > {log} 2>&1"
 
 
 def job_of(output):
-    """The job that makes a file. A seed that the configuration does not ask for is planned when named."""
+    """The job that makes a file. A named seed is planned even if the configuration does not have it."""
     if output not in PLAN and (seed := plan.seed_of(output)) is not None:
         PLAN.update(plan.plan(cfg, seed) | PLAN)
     if output not in PLAN:
@@ -72,36 +72,36 @@ def job_of(output):
 
 
 def inputs_of(pattern):
-    """What the job of a rule reads, by the pattern of the rule's output."""
+    """The input files of a rule's job, by the pattern of its output."""
     return lambda wildcards: job_of(pattern.format(**wildcards)).files
 
 
-# Two parameters, so that a change makes the files again. Snakemake compares those that depend on wildcards alone.
+# A change of these two parameters makes the files again. Snakemake compares parameters that depend only on wildcards.
 
 
 def jobs_of(*patterns):
-    """What `uae run` is given, by the patterns of the rule's outputs."""
+    """The argument of `uae run`, by the patterns of the rule's outputs."""
     return lambda wildcards: json.dumps(
         [job_of(pattern.format(**wildcards))._asdict() for pattern in patterns], sort_keys=True
     )
 
 
 def made_with(*patterns):
-    """The settings of everything behind the files: a change counts also where that was deleted."""
+    """The settings of all direct and indirect inputs, so that a change counts even if an input was deleted."""
     return lambda wildcards: json.dumps(
         plan.made(PLAN, [job_of(pattern.format(**wildcards)).output for pattern in patterns]), sort_keys=True
     )
 
 
-RECORDS = {}  # of each experiment
+RECORDS = {}  # by experiment
 for job in PLAN.values():
     if job.stage == "evaluate":
         RECORDS.setdefault(job.experiment, []).append(job.output)
 
 
 def every(experiment, suffixes=(".json",)):
-    """The records of an experiment that the configuration asks for; when frozen, those that are there.
-    Then those of another scale that stand where there are none. A run of one row leaves the others in tables.
+    """The records of an experiment: those of the configuration or, if frozen, the existing ones.
+    Records of another scale replace missing ones, so that a run of one row keeps the other rows in tables.
     """
     live, asked = cfg.records == "live", RECORDS.get(experiment, [])
     more = filling.filled(Path(RESULTS), cfg.fill, experiment, planned=asked if live else [])
@@ -132,7 +132,7 @@ def caption(item):
 
 
 def files_of(name):
-    """The files that a name stands for: an item's, or with raw_ before it a data set's."""
+    """The files of a named target: an item's or, after `raw_`, a data set's."""
     if name in items()["tables"]:
         found = [f"{RESULTS}/tables/{name}.csv"] * (name in TABLES)
     elif name in items()["figures"]:
@@ -141,7 +141,7 @@ def files_of(name):
         entry, folder = catalogue.raw(name.removeprefix("raw_"))
         found = [f"data/raw/{folder}/{file}" for file in entry.files]
     if not found:
-        raise WorkflowError(f"{name}: this configuration runs nothing of it; {RESULTS} has no record")
+        raise WorkflowError(f"{name}: this configuration has no job for it, and {RESULTS} no record")
     return found
 
 

@@ -1,9 +1,9 @@
-# In no command, parameter or resource, which logs and Snakemake's records repeat: it may have a password. And the
-# same file from elsewhere is no reason to run again.
+# The address may have a password, so it is not in a command, parameter or resource: logs and Snakemake's metadata
+# repeat those. And the same file from another place must rerun nothing.
 os.environ.update(UAE_DATA_MIRROR=cfg.mirror or "")
 
 
-# Only another checksum fetches a file again: an edit of the code must not delete what may not be had twice.
+# Only another checksum fetches a file again. An edit of the code must not delete a file that may be gone upstream.
 rule download:
     """Download a raw file of a data set or a published model, from the mirror or from its publisher, and check it."""
     output:
@@ -13,7 +13,7 @@ rule download:
     benchmark:
         "benchmarks/jobs/download/{folder}/{file}.tsv"
     retries: 2
-    localrule: True  # the nodes of a cluster may have no way out
+    localrule: True  # the nodes of a cluster may have no network
     conda:
         "../../environment.yml"
     params:

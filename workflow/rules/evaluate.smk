@@ -31,7 +31,7 @@ rule evaluate:
 
 
 rule figure_data:
-    """Compute what a figure shows besides records: images, or curves along an attack."""
+    """Compute the data of a figure that records lack: images, or curves along an attack."""
     input:
         inputs_of(SHOWN),
         code=lambda wildcards: sources(evaluate.module(wildcards.experiment)),
@@ -42,7 +42,7 @@ rule figure_data:
     benchmark:
         "benchmarks/jobs/{scale}/figure_data/{experiment}/{row}/{run}.tsv"
     wildcard_constraints:
-        row="[^/]+/[^/]+(/[^/]+)?",  # dataset/model, of some figures also the method
+        row="[^/]+/[^/]+(/[^/]+)?",  # dataset/model; for some figures also the method
     conda:
         "../../environment.yml"
     threads: THREADS

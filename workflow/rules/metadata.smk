@@ -1,5 +1,5 @@
-# What Snakemake knows of each output, such as its inputs' checksums and its parameters, travels with the results:
-# without it, a fresh clone that pulled them would run everything again.
+# Snakemake's metadata of each output, such as its inputs' checksums and its parameters, are kept with the results.
+# Without them, a fresh clone that pulled the results would run everything again.
 import time
 
 from uae import check, metadata
@@ -22,11 +22,11 @@ RENDERED, STARTED = check.known(Path(RESULTS)), time.time()
 
 
 onstart:
-    # What was made from a file with a time to come would be deleted, and what was there before with it.
+    # Snakemake would delete an output that is older than its input, so a time in the future is set to now.
     inputs = [path for job in workflow.dag.needrun_jobs() for path in job.input]
     for path in metadata.from_the_future(inputs):
-        logger.warning(f"{path}: its time was in the future; it is now.")
-    # A kill must not leave the digests of files that were rendered again.
+        logger.warning(f"{path}: its time was in the future and is now the present.")
+    # A killed run must not leave digests of files that it rendered again.
     (Path(RESULTS) / check.DIGESTS).unlink(missing_ok=True)
 
 

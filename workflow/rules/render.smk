@@ -18,6 +18,7 @@ rule render_table:
         "benchmarks/jobs/{scale}/render/{table}.tsv"
     wildcard_constraints:
         table="|".join(TABLES) or "none",
+    priority: 2000  # as soon as there is something to see
     localrule: True
     conda:
         "../../environment.yml"
@@ -26,7 +27,7 @@ rule render_table:
         folder=lambda wildcards, output: Path(output[0]).parent,
         caption=lambda wildcards: caption(wildcards.table),
     message:
-        "Render {wildcards.table}"
+        "Render {wildcards.table}: {output[2]}"
     shell:
         "uae render {wildcards.table} --scale {wildcards.scale} --fill {params.fill} --out {params.folder} > {log} 2>&1"
 
@@ -51,6 +52,7 @@ rule render_figure:
         "benchmarks/jobs/{scale}/render/{figure}.tsv"
     wildcard_constraints:
         figure="|".join(set(FIGURES) - set(GRIDS)) or "none",
+    priority: 2000
     localrule: True
     conda:
         "../../environment.yml"
@@ -58,7 +60,7 @@ rule render_figure:
         folder=lambda wildcards, output: Path(output[0]).parent,
         caption=lambda wildcards: caption(wildcards.figure),
     message:
-        "Render {wildcards.figure}"
+        "Render {wildcards.figure}: {output[1]}"
     shell:
         "uae render {wildcards.figure} {input.records} --out {params.folder} > {log} 2>&1"
 
@@ -78,7 +80,7 @@ use rule render_figure as render_grid with:
         figure="|".join(GRIDS) or "none",
 
 
-# What the claims are about: the tables' records and these two
+# The records of claims: those of the tables and of two more experiments
 CLAIMED = [
     path
     for experiment in sorted({*(items()["tables"][name] for name in TABLES), "bounds", "theorem1"})
@@ -110,7 +112,7 @@ rule headline:
 
 
 rule report:
-    """Write the report: every claim, table and figure on one page."""
+    """Write the report: all claims, tables and figures on one page."""
     input:
         records=CLAIMED,
         tables=expand("{folder}/tables/{name}.csv", folder=RESULTS, name=TABLES),

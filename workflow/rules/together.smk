@@ -1,6 +1,9 @@
-# In place of train, attack and evaluate: one job for all files of a model on a data set, where loading PyTorch takes
-# longer than a training. Snakemake's `group` does not do that: each of its jobs starts Python.
+# Replaces train, attack and evaluate by one job for all files of a model on a data set, because loading PyTorch takes
+# longer than a training. Snakemake's `group` does not help: each of its jobs starts Python.
 from uae.stages import evaluate
+
+# A table and a figure within two minutes
+FIRST = {file for item in ("seeds", "figure5") for file in shown_in(item)}
 
 for name, group in plan.together(PLAN).items():
 
@@ -20,7 +23,8 @@ for name, group in plan.together(PLAN).items():
             f"logs/{cfg.name}/make/{name}.log",
         benchmark:
             f"benchmarks/jobs/{cfg.name}/make/{name}.tsv"
-        priority: len(group)  # the longest first, so that no core waits for one of them in the end
+        # Then the longest, so that no core waits for one at the end
+        priority: len(group) + 1000 * any(job.output in FIRST for job in group)
         conda:
             "../../environment.yml"
         threads: THREADS

@@ -12,7 +12,7 @@ rule train:
         "logs/{scale}/train/{dataset}/{model}/{method}/{run}.log",
     benchmark:
         "benchmarks/jobs/{scale}/train/{dataset}/{model}/{method}/{run}.tsv"
-    # Convolutions take longest: begun first, they are not what the other cores wait for in the end
+    # Convolutions take longest. They start first, so that the other cores do not wait for them at the end
     priority: lambda wildcards: int(wildcards.model == "convolutional")
     conda:
         "../../environment.yml"

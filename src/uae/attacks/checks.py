@@ -13,7 +13,7 @@ from uae.attacks.result import AttackResult
 from uae.sampling import fixed
 
 IN_PLACE = (
-    "the model changes its input in place, or the loss or the features do, which would change your images: "
+    "the model, the loss or the features change their input in place, which would change your images: "
     "compute on a copy, x.clone(), or set inplace=False in the layer that receives the input"
 )
 
@@ -35,7 +35,7 @@ def check_counts(settings: object, *names: str) -> None:
 
 
 def check_call(loss: object, images: Tensor, index: Tensor | None, bounds: tuple[float, float]) -> Tensor:
-    """Check images, model and labels; the samples' indices, 0..N-1 unless given, on the images' device."""
+    """Check images, model and labels. Returns the samples' indices (0..N-1 unless given) on their device."""
     if torch.is_inference_mode_enabled():  # all gradients would silently be zero
         raise ValueError("an attack needs gradients: call it outside torch.inference_mode()")
     check_images(images, bounds)
@@ -45,7 +45,7 @@ def check_call(loss: object, images: Tensor, index: Tensor | None, bounds: tuple
         raise ValueError(f"the loss has labels for {len(loss)} samples: need one for each of {len(images)}")
     if index.shape != (len(images),):
         raise ValueError(f"index has shape {tuple(index.shape)}: need one index for each of {len(images)}")
-    if hasattr(loss, "check_labels"):  # of all chunks, before the first is attacked
+    if hasattr(loss, "check_labels"):  # all chunks are checked before the first is attacked
         loss.check_labels(images)
     return index.to(images.device)
 
@@ -74,12 +74,12 @@ def check_images(images: Tensor, bounds: tuple[float, float]) -> None:
 
 
 def _exact(value: Tensor) -> str:
-    """The shortest text that identifies the number among those of its type."""
+    """The shortest text that reads back as the same number in its type."""
     return str(np.float64(value.item()) if value.dtype == torch.float64 else np.float32(value.item()))
 
 
 def check_model(loss: object) -> None:
-    """Raise ValueError if the loss's model is in training mode: its output would depend on the batch.
+    """Raise ValueError if the loss's model is in training mode, where its output depends on the batch.
 
     An exported or frozen model has no mode to set: see `uae.attacks.probe`.
     """
@@ -95,10 +95,10 @@ def check_model(loss: object) -> None:
 
 
 def check_loss(values: Tensor, count: int) -> None:
-    """Raise ValueError unless a loss returned one floating point number a sample."""
+    """Raise ValueError unless a loss returned one floating point number per sample."""
     if not isinstance(values, Tensor) or values.shape != (count,) or not values.is_floating_point():
         got = f"shape {tuple(values.shape)}, {values.dtype}" if isinstance(values, Tensor) else type(values)
-        raise ValueError(f"the loss must return one floating point number a sample, ({count},); got {got}")
+        raise ValueError(f"the loss must return one floating point number per sample, ({count},); got {got}")
 
 
 def check_features(values: Tensor, x: Tensor, what: str) -> None:
@@ -138,6 +138,7 @@ def gradient(values: Tensor, x: Tensor, weights: Tensor | None = None) -> Tensor
 
 def report_zero_gradients(log: logging.Logger, result: AttackResult) -> None:
     """Count in the metadata the samples with a zero gradient at every iterate; warn about failed ones."""
+    assert result.zero_gradient is not None  # attacks count them
     result.metadata["zero_gradients"] = int(result.zero_gradient.sum())
     stuck = result.index[result.zero_gradient & ~result.success].tolist()
     if stuck:

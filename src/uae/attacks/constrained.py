@@ -1,4 +1,4 @@
-"""The loop over chunks of samples that the attacks under a criterion share."""
+"""The loop over chunks of samples, which all attacks with a criterion share."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ log = logging.getLogger(__name__)
 # Progress is saved after this long, and rarely enough that saving takes at most this share of the time
 SECONDS_BETWEEN_SAVES = 10.0
 SAVING_SHARE = 0.05
-# At most so many pixels times steps in a batch on a CPU: 64 MNIST images for Table 3's 9,000 steps, minutes
+# The most pixels times steps in a batch on a CPU: 64 MNIST images for Table 3's 9,000 steps. That is minutes
 # of work. An interruption loses the current batches.
 PIXEL_STEPS = 64 * 784 * 9000
 
 
 @dataclass(frozen=True)
 class ConstrainedAttack(Settings):
-    """An attack under a criterion; for its settings see `Settings`, for its call `__call__`."""
+    """An attack with a criterion. `Settings` describes the settings and `__call__` the call."""
 
     def __call__(
         self,
@@ -59,14 +59,14 @@ class ConstrainedAttack(Settings):
             not on its batch.
         progress: called with (samples done, samples in all); in a long attack also within a chunk, and
             from that chunk's thread.
-        trace: also follow the attack: see the result's `trace` and `stationarity`.
+        trace: also record the course of the attack in the result's `trace` and `stationarity`.
         resume: a file that holds the finished chunks, in float32, while the attack runs. If it exists when
             the attack starts, the attack resumes from it. The caller deletes it at the end.
-        tag: names the model, and whatever else the loss holds. A file with another tag, of other images,
-            indices, seed or settings, or a truncated file is not used.
+        tag: identifies the model and everything else that the loss holds. The attack ignores a file that is
+            truncated, or whose tag, images, indices, seed or settings differ.
         Raises ValueError naming the sample for values that are not finite or out of bounds, a loss
         of the wrong shape or not finite, a model in training mode, or K < 2 compressed samples; and for a
-        loss or features that are no function of each sample or change their input (`uae.attacks.probe`).
+        loss or features that depend on other samples or change their input (`uae.attacks.probe`).
         The images, and the networks that the loss holds, are left as they were found.
         """
         if resume is not None and not tag:
@@ -103,7 +103,7 @@ class ConstrainedAttack(Settings):
         call: dict[str, str],
         left: AttackResult | None,
     ) -> list[AttackResult]:
-        """The result in parts: `left`, then `size` samples at a time."""
+        """Yield the result in parts: first `left`, then chunks of `size` samples."""
         parts = [] if left is None else [left]
         before = sum(map(len, parts))
         chunks = [slice(at, min(at + size, len(images))) for at in range(before, len(images), size)]
@@ -147,9 +147,9 @@ class ConstrainedAttack(Settings):
 
     def _settings(self) -> dict[str, Any]:
         """The settings for the metadata; a user-defined sampler is represented by its name."""
-        samples = getattr(self.mi, "samples", None)
-        if samples is None or isinstance(samples, ConvolutionOutput | RandomSampling):
+        if self.mi is None or isinstance(self.mi.samples, ConvolutionOutput | RandomSampling | None):
             return dataclasses.asdict(self)
+        samples = self.mi.samples
         settings = dataclasses.asdict(
             dataclasses.replace(self, mi=dataclasses.replace(self.mi, samples=None))
         )
@@ -182,7 +182,7 @@ class ConstrainedAttack(Settings):
         if images.device.type == "cuda":
             budget, most = min(torch.cuda.mem_get_info(images.device)[0] // 3, 2**33), len(images)
         need = 64 * images[0].numel() * images.itemsize  # activations of a small model
-        if features is not None:
+        if features is not None and self.mi is not None:
             first = images[:1].clone()
             with torch.no_grad():
                 found = features.compute(first, 0)
@@ -202,7 +202,7 @@ class ConstrainedAttack(Settings):
 
 
 def _left(resume: Path, call: dict[str, str], loss: Loss, images: Tensor, size: int) -> AttackResult | None:
-    """The samples that an earlier call finished, as one part; None if the file belongs to another attack."""
+    """The samples that an earlier call finished, as one part. None if the file belongs to another attack."""
     if not resume.exists():
         return None
     try:
@@ -213,13 +213,13 @@ def _left(resume: Path, call: dict[str, str], loss: Loss, images: Tensor, size: 
     if any(part.metadata.get(key) != value for key, value in call.items()):
         return None
     tensors = {name: tensor.to(images.device) for name, tensor in part.tensors().items()}
-    # The tag may not cover all state of the model. This check takes one pass of the hundreds of an attack.
+    # The tag may not cover all state of the model. This check takes one pass; an attack takes hundreds.
     for start in range(0, len(part), size):
         rows = slice(start, min(start + size, len(part)))
         x = images[rows].clone()
         with torch.no_grad():
             clean = part_of(loss, rows)(x, x)
         if not probe.agree(clean, tensors["loss_clean"][rows], x):
-            log.warning("%s: made with a model of another loss; the attack restarts", resume)
+            log.warning("%s: the model gave another loss when it was made; the attack restarts", resume)
             return None
     return AttackResult(**tensors, metadata=part.metadata)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -30,13 +31,14 @@ class MinMaxAttack(ConstrainedAttack):
             raise ValueError(f"beta must be at least 0, got {self.beta}")
 
     @classmethod
-    def released(cls, **changes: object) -> MinMaxAttack:
-        """The authors' code where it differs from the paper's words; pair it with a squared loss.
+    def released(cls, **changes: Any) -> MinMaxAttack:
+        """The settings of the authors' code where it differs from the paper. Use them with a squared loss.
 
         >>> MinMaxAttack.released(steps=20).init
         'noise'
         """
-        return cls(**{"c0": 1e-3, "init": "noise", "on_failure": "best", "mi_floor": 0.0} | changes)
+        preset: dict[str, Any] = {"c0": 1e-3, "init": "noise", "on_failure": "best", "mi_floor": 0.0}
+        return cls(**preset | changes)
 
     def _search(self, problem: Problem, kept: Incumbents) -> None:
         delta = problem.start()

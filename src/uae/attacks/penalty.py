@@ -1,4 +1,4 @@
-"""The penalty attack (Algorithm 3): a fixed c at a time, found by a binary search for each sample."""
+"""The penalty attack (Algorithm 3): c is fixed within a search, and a binary search per sample finds it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from uae.attacks.problem import Incumbents, Problem
 class PenaltyAttack(ConstrainedAttack):
     """The baseline of section 5.2: `searches` searches of `steps` steps, all samples at once.
 
-    c0, lower, upper: the first c and the bounds of the search, which then differ by sample.
-    restart_critic: each search starts with the first critic, as it starts with the first delta (the authors'
-        code). Otherwise the critic is kept through all searches, which is another reading of Algorithm 3: it
-        initialises nothing within its loop.
+    c0, lower, upper: the first c and the first bounds of the search. Later ones differ by sample.
+    restart_critic: each search starts with the first critic and the first delta (the authors' code).
+        Otherwise all searches share one critic. Algorithm 3 can be read that way, too: its loop initialises
+        no critic.
     The other settings are those of `ConstrainedAttack`.
 
     A search counts as a success if one of its iterates is a success, as in the method of Carlini and
-    Wagner that appendix C follows. (Algorithm 3 asks this of the best iterate of all searches: after
+    Wagner that appendix C follows. (Algorithm 3 tests the best iterate of all searches instead: after
     the first success c could only fall.)
     """
 
@@ -65,7 +65,7 @@ class PenaltyAttack(ConstrainedAttack):
 def bisect(
     c: Tensor, lower: Tensor, upper: Tensor, success: Tensor, unbounded: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The next c and its bounds, all (N,): halved once a c has succeeded, times 10 until then.
+    """The next c and its bounds, all (N,). c grows tenfold until one has succeeded; then it is bisected.
 
     >>> c, lower, upper = torch.tensor([[1.0, 1.0], [0.1, 0.1], [1e9, 1e9]])
     >>> [round(v, 3) for v in bisect(c, lower, upper, torch.tensor([True, False]), 1e9)[0].tolist()]

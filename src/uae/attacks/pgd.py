@@ -25,11 +25,11 @@ class PGD:
 
     steps, step_size: None is 2.5 * eps / steps, as the paper sets it (appendix H.1).
     random_start: begin at a uniform point of the ball instead of at the sample.
-    restarts: from how many starts; samples that are fooled already take no part in the next.
+    restarts: the number of starts. A sample that one start fooled takes no part in the next.
     batch_size: samples at a time; None is 250 on a CPU, 1000 elsewhere. It changes no result.
 
-    A sample's kept iterate is the success with the largest loss (with `Margin`, the smallest), and
-    without a success the iterate with the largest: a success is never lost to a later step.
+    PGD keeps a sample's success with the largest loss (with `Margin`, the smallest). Without a success it
+    keeps the iterate with the largest loss. A later step never replaces a success by a failure.
 
     >>> PGD(eps=0.1, steps=50).step
     0.005
@@ -83,7 +83,7 @@ class PGD:
                 probe.probe_loss(loss.subset(slice(0, size)), images[:size].detach(), index)
             for start in range(0, len(images), size):
                 rows = slice(start, start + size)
-                x = images[rows].detach().clone()  # the caller's stay as they are
+                x = images[rows].detach().clone()  # the caller's images stay unchanged
                 parts.append(self._attack(loss.subset(rows), x, seed, index[rows]))
                 checks.check_untouched(x, images[rows])
                 if progress is not None:
@@ -125,10 +125,11 @@ class PGD:
     def _descend(
         self, loss: Classification, x: Tensor, start: Tensor, rows: Tensor, first: bool, result: AttackResult
     ) -> None:
-        """One start for some rows of a chunk; writes what it finds into `result`."""
+        """Run one start for some rows of a chunk and write the kept iterates into `result`."""
+        assert result.zero_gradient is not None
         per_sample = (-1,) + (1,) * (x.ndim - 1)
         low, high = (x - self.eps).clamp(*self.bounds), (x + self.eps).clamp(*self.bounds)
-        # The first start always leaves an iterate behind: a failure is shown as what it became.
+        # The first start always keeps an iterate, so a failure also has an altered image.
         best = torch.full_like(result.loss[rows], -loss.sign * torch.inf) if first else result.loss[rows]
         kept, success, step = result.adv[rows], result.success[rows], result.step[rows]
         flat, broken = result.zero_gradient[rows], torch.zeros_like(best)
@@ -138,7 +139,7 @@ class PGD:
             with torch.enable_grad():
                 value, f = loss.evaluate(x_adv)
                 checks.check_loss(value, len(x))
-                # The gradient at the last iterate leads nowhere.
+                # No step follows the last iterate, so its gradient is not needed.
                 grad = checks.gradient(loss.sign * value, x_adv) if t < self.steps else None
             value, hit = value.detach(), f.detach() <= 0
             broken = broken + 0 * value

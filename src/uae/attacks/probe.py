@@ -1,13 +1,13 @@
-"""Checks before an attack: the loss and the features are functions of each sample and keep their input.
+"""Checks before an attack: loss and features depend on each sample alone and keep their input.
 
 An attack compares the losses of one sample in their sixth digit, over many calls and in batches of any size.
-With a model that draws random numbers, keeps state or normalises by its batch it reports false successes.
+If the model draws random numbers, keeps state or normalises by its batch, the attack reports false successes.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +22,10 @@ FEATURE_SAMPLES = 4  # enough: features depend on a sample's values only
 
 
 def probe_loss(loss: Loss, x: Tensor, index: Tensor) -> None:
-    """Raise ValueError naming the sample unless the loss is a function of each of the samples x (N, ...).
+    """Raise ValueError naming the sample if the loss of a sample of x (N, ...) depends on anything else.
 
-    x: an attack's first chunk, which fits the memory as a whole. The loss is called on all of it twice, with
-    other samples in every second row, and on the first sample alone.
+    x: an attack's first chunk, which fits the memory as a whole. The check calls the loss on all of it twice,
+    on x with other samples in every second row, and on the first sample alone.
     """
 
     def values(x_adv: Tensor, x: Tensor) -> Tensor:
@@ -38,13 +38,13 @@ def probe_loss(loss: Loss, x: Tensor, index: Tensor) -> None:
         return
     alone = _spared(part_of(loss, slice(0, 1)), point[:1], x[:1])
     if isinstance(alone, Tensor) and alone.shape == found.shape and not hasattr(loss, "subset"):
-        return  # it holds a value for each sample, and all samples are in this chunk
+        return  # it holds one value per sample, and this chunk has all samples
     checks.check_loss(alone, 1)
     _compare_alone(found, alone, x, index, "the loss")
 
 
 def probe_features(features: Features, x: Tensor, index: Tensor) -> None:
-    """The same for the features (N, K, D), which must also be finite and have a gradient."""
+    """The same check for the features (N, K, D), which must also be finite and have a gradient."""
     x, what = x[:FEATURE_SAMPLES], features.what
 
     def values(x_adv: Tensor, _: Tensor) -> Tensor:
@@ -85,13 +85,13 @@ def of_any_batch_size(loss: Loss) -> Iterator[None]:
         ) from error
 
 
-def _twice(call: Callable, x: Tensor, index: Tensor, what: str) -> tuple[Tensor, Tensor]:
-    """A point x_adv and the values there. Raises ValueError where another call's values differ."""
-    # One shape uses one kernel, in which a row does not depend on the others' values; but on a GPU the order
+def _twice(call: Loss, x: Tensor, index: Tensor, what: str) -> tuple[Tensor, Tensor]:
+    """A point x_adv and the values there. Raises ValueError if a second call gives other values."""
+    # One shape uses one kernel, in which a row does not depend on the others' values. But on a GPU the order
     # of sums may be random. The criterion of an attack compares the sixth digit.
     tolerance = EPS if x.device.type == "cpu" else 16 * EPS
     point = x.clone()
-    # Otherwise the first sample may hold the batch's largest value, and x / x.max() would not show.
+    # Otherwise the first sample may hold the batch's largest value, and the check would miss x / x.max().
     point[0] = (x[0] + x[0].mean()) / 2
     others = torch.arange(len(x), device=x.device)
     others[1::2] = 0
@@ -110,14 +110,15 @@ def _twice(call: Callable, x: Tensor, index: Tensor, what: str) -> tuple[Tensor,
             "report false successes: let the model compute without them, or seed a generator at each "
             "call"
         )
+    assert row is not None  # or it had returned
     raise ValueError(_of_batch(f"sample {int(index[2 * row])}", what, first[2 * row], second[2 * row]))
 
 
 def agree(first: Tensor, second: Tensor, x: Tensor) -> bool:
     """Whether the values (N, ...) of samples x may come from one function on batches of two sizes.
 
-    Two sizes use different kernels, which agree to four digits on a CPU. On a GPU, where the model may use
-    TF32 or bfloat16, they agree to two. And a loss may be a small difference of larger numbers.
+    Two sizes use different kernels, which agree to four digits on a CPU. On a GPU they agree to two, because
+    the model may use TF32 or bfloat16. A loss may also be a small difference of larger numbers.
     """
     full = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     full &= min(torch.finfo(t.dtype).bits for t in (x, first, second)) >= 32
@@ -142,8 +143,8 @@ def _shown(one: Tensor, other: Tensor) -> str:
     return "" if one.ndim else f" ({one.item()!r} and {other.item()!r})"
 
 
-def _spared(call: Callable, x_adv: Tensor, x: Tensor) -> Tensor:
-    """call(x_adv, x) on copies. Raises ValueError if it changes them."""
+def _spared(call: Loss, x_adv: Tensor, x: Tensor) -> Tensor:
+    """Run call(x_adv, x) on copies. Raises ValueError if it changes them."""
     with torch.no_grad():
         given = x_adv.clone(), x.clone()
         versions = [tensor._version for tensor in given]
@@ -151,7 +152,7 @@ def _spared(call: Callable, x_adv: Tensor, x: Tensor) -> Tensor:
     spared = [tensor._version for tensor in given] == versions
     if not spared:
         raise ValueError(checks.IN_PLACE)
-    for copy, original in zip(given, (x_adv, x), strict=True):  # `.data` and NumPy change no version
+    for copy, original in zip(given, (x_adv, x), strict=True):  # `.data` and NumPy keep the version
         checks.check_untouched(copy, original)
     return found
 

@@ -18,11 +18,11 @@ from uae.attacks.threads import Loss
 from uae.mine import Estimator
 from uae.sampling import Features
 
-STEPS_BETWEEN_REPORTS = 500  # of a long attack's progress within a chunk of samples
+STEPS_BETWEEN_REPORTS = 500  # steps between two reports of progress within a chunk
 
 
 class Point(NamedTuple):
-    """What is known at x + delta: f and the similarity to be minimised, each (N,) with a gradient."""
+    """The values at x + delta: f and the similarity to be minimised, each (N,) with a gradient."""
 
     f: Tensor
     grad_f: Tensor
@@ -33,7 +33,7 @@ class Point(NamedTuple):
 
 
 class Problem:
-    """The objective of one batch of samples, and the steps that stay inside its two balls."""
+    """The objective of one batch of samples, and the steps within the eps ball and the bounds."""
 
     def __init__(
         self,
@@ -54,14 +54,14 @@ class Problem:
         everyone = torch.ones(len(x), dtype=torch.bool, device=x.device)
         self.eligible = loss.eligible(x) if hasattr(loss, "eligible") else everyone
         self.threshold = self.clean if getattr(loss, "relative", True) else torch.zeros_like(self.clean)
-        self.without_gradient = self.eligible.clone()  # whose criterion has had no gradient so far
+        self.without_gradient = self.eligible.clone()  # samples whose criterion has had no gradient so far
         self.few_gradients = False  # whether the last evaluation asked for less than half of the gradients
         self.restart()
 
     def restart(self) -> None:
         """Start with a new critic."""
         self.calls = 0
-        if self.features is not None:
+        if self.features is not None and self.attack.mi is not None:
             with torch.no_grad():
                 self.clean_features = self.features.compute(self.x, 0).contiguous()
             checks.check_features(self.clean_features, self.x, self.features.what)
@@ -92,12 +92,12 @@ class Problem:
     def gradient(self, c: Tensor, point: Point) -> Tensor:
         """The gradient of F = c * f+ + similarity by delta."""
         weight = torch.where(point.f > 0, c, 0).view((-1,) + (1,) * (self.x.ndim - 1))
-        return (weight * point.grad_f + point.grad_similarity).to(self.x.dtype)  # the loss's may differ
+        return (weight * point.grad_f + point.grad_similarity).to(self.x.dtype)  # the loss's dtype may differ
 
     def stationarity(self, delta: Tensor, c: Tensor, point: Point) -> Tensor:
         """||L(delta, c)||^2 of section 4.2, (N,): the proximal gradient of F, 0 at a stationary point.
 
-        Its part by c is c - P[c + f+] = -f+.
+        Its component for c is c - P[c + f+] = -f+.
         """
         moved = delta - self.project(delta - self.gradient(c, point))
         return moved.flatten(1).square().sum(1) + point.f.clamp(min=0).square()
@@ -124,8 +124,8 @@ class Problem:
     def _criterion(self, x_adv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """f and the loss, (N,), and the loss's gradient by x_adv.
 
-        Where f <= 0 the gradient is not needed, because f+ has none there; it is only tested once for being
-        nonzero. While f <= 0 for most samples, only the others are differentiated.
+        Where f <= 0, f+ has no gradient, so the loss's gradient is not needed there. It is only tested once
+        for being nonzero. While f <= 0 for most samples, only the others are differentiated.
         """
         if self.few_gradients:
             with torch.no_grad():
@@ -174,7 +174,7 @@ class Incumbents:
         # NaN is checked once, at the end: a check at each step would synchronise with the GPU.
         self.broken_loss, self.broken_mi = torch.zeros_like(clean), torch.zeros_like(clean)
         self.trace = clean.new_full((self.attack.total_steps, len(x)), math.nan) if trace else None
-        self.stationarity = None
+        self.stationarity: Tensor | None = None
         self.progress = progress
 
     def offer(self, step: int, delta: Tensor, point: Point) -> None:

@@ -13,13 +13,13 @@ from torch.nn.parameter import is_lazy
 
 
 @contextlib.contextmanager
-def left_as_found(loss: Callable) -> Iterator[None]:
+def left_as_found(loss: Callable[..., object]) -> Iterator[None]:
     """Restore the modes, buffers, `requires_grad` and `grad` of a loss's networks, also after an error."""
     modules = list(dict.fromkeys(module for network in networks(loss) for module in network.modules()))
     # Modules from torch.export or torch.jit.freeze have a fixed mode, or none.
     modes = [(module, module.training) for module in modules if hasattr(module, "training")]
-    weights = dict.fromkeys(weight for module in modules for weight in module.parameters(recurse=False))
-    weights = [(weight, weight.requires_grad, None if is_lazy(weight) else weight.grad) for weight in weights]
+    found = dict.fromkeys(weight for module in modules for weight in module.parameters(recurse=False))
+    weights = [(weight, weight.requires_grad, None if is_lazy(weight) else weight.grad) for weight in found]
     buffers = [
         (module, name, buffer, buffer.detach().clone())
         for module in modules
@@ -45,10 +45,10 @@ def left_as_found(loss: Callable) -> Iterator[None]:
                 setattr(module, name, buffer)
 
 
-def networks(loss: Callable) -> list[nn.Module]:
+def networks(loss: Callable[..., object]) -> list[nn.Module]:
     """The networks that a loss holds: itself, its attributes, and the variables that a function names."""
     held = [loss, *getattr(loss, "__dict__", {}).values()]
-    owner = getattr(loss, "__self__", None)  # of a bound method
+    owner = getattr(loss, "__self__", None)  # the object of a bound method
     held += [owner, *getattr(owner, "__dict__", {}).values()]
     if isinstance(loss, functools.partial):
         held += [*loss.args, *loss.keywords.values()]

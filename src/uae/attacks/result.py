@@ -17,19 +17,19 @@ from uae import storage
 class AttackResult:
     """Adversarial examples of N samples.
 
-    adv: (N, *shape), in the attack's bounds: the kept iterate, or the original where none was kept. With
-        `on_failure="best"` an iterate is kept for failures, too.
+    adv: (N, *shape), in the attack's bounds: the kept iterate, or the original if none was kept. With
+        `on_failure="best"` failures also keep an iterate.
     success: (N,) bool, whether an iterate was kept and f <= 0 at it.
     mi: (N,) mutual information in nats at the kept iterate; NaN without one.
     loss, loss_clean: (N,) the loss at `adv` and at the original.
     step: (N,) int64, the attack step of the kept iterate, from 1; 0 without one, and for the random start
         of PGD.
     index: (N,) the samples' indices in their data set.
-    eligible: (N,) bool, or None for all: the samples that count. One that the model misclassifies
-        without any attack does not, and is left as it is.
-    zero_gradient: (N,) bool, or None: samples whose loss had no gradient at any iterate, successes too.
-    trace: (N, T) or None: the mutual information of the success that is kept after each step, of the best so
-        far with `keep="best"`; without `mi`, minus its loss. NaN before a success.
+    eligible: (N,) bool, or None for all: the samples that count. A sample that the model misclassifies
+        without an attack does not count and keeps its original.
+    zero_gradient: (N,) bool, or None: samples, successes included, whose loss had no gradient at any iterate.
+    trace: (N, T) or None: after each step, the mutual information of the success that is kept (with
+        `keep="best"`, the best so far); without `mi`, minus its loss. NaN before the first success.
     stationarity: (N, T) or None: the MinMax attack's ||L(delta_t, c_t)||^2 (Theorem 1) at each step.
     """
 
@@ -54,18 +54,18 @@ class AttackResult:
 
     @property
     def success_rate(self) -> float:
-        """The attack success rate (ASR) over the samples that count, in [0, 1]; NaN if none does."""
+        """The attack success rate (ASR) over the samples that count, in [0, 1]; NaN if no sample counts."""
         count = len(self) if self.eligible is None else self.eligible.sum().item()
         return self.success.sum().item() / count if count else math.nan
 
     def median_change(self, x: Tensor) -> float:
-        """The median over all samples of the root-mean-square change of a feature of originals x (N, *shape),
-        those that kept their original included."""
+        """The median, over all samples, of the root-mean-square change of a feature from the originals x
+        (N, *shape). Samples that kept their original are included."""
         return (self.adv - x).flatten(1).double().square().mean(dim=1).sqrt().median().item()
 
     def means(self, x: Tensor) -> dict[str, float]:
-        """Of the successes: the mean step, L2 norm of the perturbation of originals x (N, *shape), and mutual
-        information where it was estimated; empty without a success."""
+        """Means over the successes: the step, the L2 norm of the perturbation of the originals x (N, *shape),
+        and the mutual information if it was estimated. Empty without a success."""
         if not self.success.any():
             return {}
         norms = (self.adv - x).flatten(1).norm(dim=1)
@@ -76,7 +76,7 @@ class AttackResult:
         return found
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every tensor that is there, by name."""
+        """All tensors that are not None, by name."""
         found = {name: getattr(self, name) for name in self.TENSORS + self.OPTIONAL}
         return {name: tensor for name, tensor in found.items() if tensor is not None}
 
@@ -88,13 +88,13 @@ class AttackResult:
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file, whole or not at all."""
-        arrays = {name: tensor.cpu() for name, tensor in self.tensors().items()}
-        arrays = {k: (t.float() if t.is_floating_point() else t).numpy() for k, t in arrays.items()}
+        tensors = {name: tensor.cpu() for name, tensor in self.tensors().items()}
+        arrays = {k: (t.float() if t.is_floating_point() else t).numpy() for k, t in tensors.items()}
         storage.write_tensors(path, arrays, self.metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> AttackResult:
-        """Read what `save` wrote; raises `BadFile` naming the file and what it lacks."""
+        """Read a file that `save` wrote. Raises `BadFile` naming the file and what it lacks."""
         arrays, metadata = storage.read_tensors(path, *cls.TENSORS)
         known = [name for name in cls.TENSORS + cls.OPTIONAL if name in arrays]
         return cls(**{name: torch.from_numpy(arrays[name]) for name in known}, metadata=metadata)

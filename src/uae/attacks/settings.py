@@ -1,4 +1,4 @@
-"""The settings of the attacks under a criterion."""
+"""The settings that all attacks with a criterion share."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Settings:
     f is the classifier's margin plus kappa. With `mi=None` the loss itself is maximised.
 
     eps: bound on |delta| per feature.  steps: T.  alpha: step of delta.
-    kappa: margin of the criterion.  c0: first value of c.
+    kappa: margin of the criterion.  c0: initial value of c.
     init: `zeros` (Algorithm 1) or `noise` (the released code: Glorot-uniform).
-    keep: of the successes, the `best` (smallest similarity) or the `last`.
+    keep: which success to keep, the `best` (smallest similarity) or the `last`.
     on_failure: a failed sample is returned as the `original` (section 5.1) or as the `best` iterate, with the
         smallest f (the released code): altered, although it is no example.
-    mi_floor: iterates with an MI at or below do not count as the best (the released code: 0).
-    bounds: the range of the data. Examples respect it and eps within the rounding of their dtype.
+    mi_floor: an iterate with an MI at or below it does not count as the best (the released code: 0).
+    bounds: the range of the data. Examples keep it and eps to within the rounding of their dtype.
     batch_size: samples at a time; None fits them to the device. Results do not depend on it.
 
     On a CPU each of PyTorch's threads attacks another batch, with a deep copy of the loss, if the loss is

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import TypeVar
@@ -20,14 +20,15 @@ from torch import Tensor, nn
 from uae.sampling import compiled
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-Context, Result = TypeVar("Context"), TypeVar("Result")
-FEWEST = 16  # samples that justify a separate chunk
+Context = TypeVar("Context")
+Result = TypeVar("Result")
+FEWEST = 16  # fewer samples do not justify a separate chunk
 
 log = logging.getLogger(__name__)
 
 
 class Stopped(Exception):
-    """Raised by a chunk's work when another's has failed or the user has interrupted."""
+    """Raised within a chunk when another chunk has failed or the user has interrupted."""
 
 
 def suitable(loss: Loss, device: torch.device) -> bool:
@@ -47,7 +48,7 @@ def suitable(loss: Loss, device: torch.device) -> bool:
 
 
 def hooked(module: nn.Module) -> bool:
-    """Whether a module has hooks or a `forward` that a copy would share, or is compiled."""
+    """Whether a module is compiled, or has hooks or a `forward` that a copy would share."""
     return (
         "forward" in vars(module)
         or any(hooks for name, hooks in vars(module).items() if name.endswith("_hooks"))
@@ -56,26 +57,28 @@ def hooked(module: nn.Module) -> bool:
 
 
 def copies(loss: Loss, count: int) -> list[Loss]:
-    """Copies of the loss, each with a separate network, so that networks may keep state.
+    """Copies of the loss. Each has a separate network, so networks may keep state.
 
     They share the parameters, which an attack only reads.
     """
     if count == 1:
         return [loss]
     try:
-        shared = {id(parameter): parameter for parameter in loss.model.parameters()}
+        model = getattr(loss, "model", None)
+        parameters = model.parameters() if isinstance(model, nn.Module) else ()
+        shared = {id(parameter): parameter for parameter in parameters}
         return [copy.deepcopy(loss, dict(shared)) for _ in range(count)]
-    except Exception as error:  # a user's network may refuse in any way
+    except Exception as error:  # a user's network may raise anything when it is copied
         log.warning("the attack uses one thread: the loss cannot be copied (%s)", error)
         return [loss]
 
 
 def in_order(
     work: Callable[[Context, slice, threading.Event], Result], chunks: list[slice], contexts: list[Context]
-) -> Iterator[Result]:
-    """work(context, chunk, stop) of all chunks, in their order; no two at a time share a context.
+) -> Generator[Result, None, None]:
+    """Yield work(context, chunk, stop) for all chunks in order. No two run at a time with one context.
 
-    If one fails, `stop` is set for the others, and its error is raised.
+    If one fails, `stop` is set for the others and the error is raised.
     """
     stop = threading.Event()
     if len(contexts) == 1 or len(chunks) < 2:
@@ -108,16 +111,16 @@ def in_order(
         errors = (future.exception() for future in futures)
         raise next(error for error in errors if error and not isinstance(error, Stopped)) from None
     finally:
-        stop.set()  # before the wait, which a second Ctrl-C may interrupt
+        stop.set()  # before waiting, because a second Ctrl-C may interrupt the wait
         try:
             pool.shutdown()
         finally:
-            # A worker's setting is also the initial one of threads that are new to PyTorch.
+            # PyTorch also gives a worker's setting to threads that it has not seen.
             torch.set_num_threads(at_hand)
 
 
 class Done:
-    """Reports to the caller's `progress`. An unfinished chunk counts by its share of steps."""
+    """Report to the caller's `progress`. An unfinished chunk counts by its share of steps."""
 
     def __init__(self, progress: Callable[[int, int], None] | None, total: int, before: int):
         self.progress, self.total, self.before = progress, total, before

@@ -13,13 +13,13 @@ from uae.cli import streams
 from uae.cli.common import app, console
 from uae.errors import InputError
 
-# They register their commands, which `uae --help` lists in this order.
+# These modules register their commands. `uae --help` lists them in this order.
 for name in ("own", "render", "verify", "plan", "metrics", "curves", "check", "data", "run"):
     importlib.import_module(f"uae.cli.{name}")
 
 
 def main() -> None:
-    # Imports leave no garbage, and collecting it takes a tenth of PyTorch's import. `stages.use` enables it.
+    # Collecting garbage takes a tenth of PyTorch's import, and imports leave none. `stages.use` enables it.
     gc.disable()
     logging.basicConfig(level="WARNING", format="%(message)s", handlers=[RichHandler(console=console)])
     try:
@@ -31,5 +31,5 @@ def main() -> None:
     except (InputError, OSError) as error:
         console.print("error:", style="bold red", end=" ")
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        streams.Display(sys.stdout).flush()  # otherwise it fails again at exit
+        streams.Display(sys.stdout).flush()  # otherwise the stream fails again at exit
         sys.exit(1)

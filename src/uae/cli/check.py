@@ -1,4 +1,4 @@
-"""`uae check`: damaged files."""
+"""`uae check`: find damaged files."""
 
 from __future__ import annotations
 

@@ -25,16 +25,16 @@ app = typer.Typer(
     invoke_without_command=True,
     help="Unsupervised adversarial examples: the method, and the stages of the reproduction.",
 )
-if not re.fullmatch("[1-9][0-9]{1,2}", os.environ.get("COLUMNS", "80"), re.ASCII):  # 0 without a terminal
+if not re.fullmatch("[1-9][0-9]{1,2}", os.environ.get("COLUMNS", "80"), re.ASCII):  # 0: no terminal
     del os.environ["COLUMNS"]
 console = Console(stderr=True)
-SECONDS_OF_SILENCE = 300  # at most, in the log of a running job
+SECONDS_OF_SILENCE = 300  # the most seconds between two lines in a job's log
 # The panels of `uae --help`
 OWN, USERS, STAGES = "Your model and data", "The reproduction", "Called by the workflow"
 
 
 def examples(*commands: str) -> str:
-    """The end of a command's help."""
+    """The examples at the end of a command's help."""
     return "\n\n".join(["Examples:", *commands])
 
 
@@ -77,7 +77,7 @@ Out = Annotated[Path, typer.Option(help="The file to write.", dir_okay=False)]
 
 
 def filling_scale(results: Path, given: str | None) -> str | None:
-    """The scale whose records replace those that results/<scale> lacks: the given or the configured one."""
+    """The scale whose records replace those that results/<scale> lacks: `given` or the configured one."""
     from uae import config
 
     if given is None:
@@ -92,14 +92,14 @@ def filling_scale(results: Path, given: str | None) -> str | None:
 
 @contextmanager
 def bar(title: str) -> Iterator[Any]:
-    """A progress bar on a terminal; in a log file a line for each quarter and every five minutes."""
+    """Show a progress bar on a terminal. In a log file, write a line at each quarter and every 5 minutes."""
     if not console.is_terminal:
         quarters: set[int] = set()
         last, said = 0, time.monotonic()
 
         def log(done: int, total: int, note: str) -> None:
             nonlocal last, said
-            if done < last:  # the job's next training or attack
+            if done < last:  # the job began its next training or attack
                 quarters.clear()
             last = done
             silent = time.monotonic() - said > SECONDS_OF_SILENCE

@@ -1,4 +1,4 @@
-"""`uae curves`: the losses of trainings, from their checkpoints."""
+"""`uae curves`: write the losses of trainings, read from their checkpoints."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from uae.errors import InputError
 def curves(
     inputs: Annotated[list[Path], typer.Argument(help="Checkpoints, or folders of them.")],
     out: Annotated[
-        Path | None, typer.Option(help="The CSV to write. Default: to the screen.", dir_okay=False)
+        Path | None, typer.Option(help="The CSV file to write. Default: standard output.", dir_okay=False)
     ] = None,
     tensorboard: Annotated[
         Path | None, typer.Option(help="Write TensorBoard's event files to this folder instead.")
     ] = None,
 ) -> None:
-    """Write the training loss of every epoch of some checkpoints: CSV, or files for TensorBoard."""
+    """Write the training loss of every epoch of checkpoints, as CSV or for TensorBoard."""
     from uae import curves as reading
     from uae import storage
 
@@ -58,7 +58,7 @@ def curves(
 
 
 def _events(runs: list[list[Any]], folder: Path) -> None:
-    """One run of TensorBoard for each training, in a folder of its names; older files are replaced."""
+    """Write one TensorBoard run per training, in a folder named after it. Older files are replaced."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

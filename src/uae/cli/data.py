@@ -1,4 +1,4 @@
-"""Raw and prepared data, and published checkpoints."""
+"""Commands for raw data, prepared data and published checkpoints."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def import_checkpoint(
     name: Annotated[str, typer.Option(help="The model: trades-mnist, trades-cifar10 or advertorch-mnist.")],
     out: Out,
 ) -> None:
-    """Convert a published checkpoint to safetensors, without running code from the file."""
+    """Convert a published checkpoint to safetensors. No code of the file runs."""
     from uae import checkpoints, upstream
     from uae.data import catalogue
     from uae.errors import InputError

@@ -1,4 +1,4 @@
-"""`uae metrics`: the headline numbers of a scale."""
+"""`uae metrics`: write the headline numbers of a scale."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The attack, and augmentation with its examples, on the user's model and data."""
+"""`uae attack` and `uae augment`: the attack and the augmentation for the user's model and data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from uae.attacks import AttackResult
     from uae.augmentation import Augmented
 
-ALMOST = 0.01  # of the original's norm: a median change below it is reported
+ALMOST = 0.01  # a median change below this share of the original's norm is reported
 
 Model = Annotated[
     str, typer.Option(help="Your model: module:callable (called without arguments) or module:model.")
@@ -45,15 +45,15 @@ Copies = Annotated[int, typer.Option(help="Copies of a sample, for --objective c
 Preset = Annotated[
     str,
     typer.Option(
-        help="paper (the paper's words) or released (the authors' code, which starts from noise and changes "
-        "samples more)."
+        help="paper (the paper's settings) or released (the authors' code, which starts from noise and "
+        "changes samples more)."
     ),
 ]
 OnFailure = Annotated[
     str | None,
     typer.Option(
-        help="A failed sample: original (returned as it was) or best (returned as the iterate closest to "
-        "success). Default: original, with --preset released best."
+        help="What is returned for a failed sample: original (unchanged) or best (the iterate closest to "
+        "success). Default: original; with --preset released, best."
     ),
 ]
 Eps = Annotated[float, typer.Option(help="Bound on the change of each value.")]
@@ -163,7 +163,7 @@ def augment(
 
 @dataclass(frozen=True)
 class Attacked:
-    """images: (N, *shape).  labels: (N,), or None where the objective has none."""
+    """The samples and the result. images: (N, *shape).  labels: (N,), or None if the objective uses none."""
 
     images: Tensor
     labels: Tensor | None
@@ -189,8 +189,8 @@ def _attacked(
     device: str,
     **settings: Any,
 ) -> Attacked:
-    """Run the attack that a command's options describe; its progress is saved beside `out`."""
-    from uae import MINE, MinMaxAttack
+    """Run the attack that a command's options describe. The partial result is saved beside `out`."""
+    from uae import MINE, MinMaxAttack, storage
     from uae.stages import own, use
 
     presets = {"paper": MinMaxAttack, "released": MinMaxAttack.released}
@@ -198,8 +198,6 @@ def _attacked(
         raise InputError(f"--preset {preset!r} is not one of {', '.join(presets)}")
     use(device)
     own.check_out(out, data=data, checkpoint=checkpoint)
-    if out.exists():  # its permissions also hold for the partial result
-        os.umask(os.umask(0) | ~out.stat().st_mode & 0o777)
     images = own.load_images(data, array).to(device)
     network = own.load_model(model, checkpoint, device)
     own.try_model(model, network, images)
@@ -221,7 +219,7 @@ def _attacked(
             maximize_mi=objective == "margin",
         )
         options = own.resuming_own(out, network, objective, known, copies)
-        with bar("attack") as progress:
+        with bar("attack") as progress, storage.permissions_of(out):
             result = run(
                 loss,
                 images,
@@ -233,13 +231,13 @@ def _attacked(
 
 
 def relative_change(result: AttackResult, images: Tensor) -> float:
-    """The median over the successes of the change's norm over the original's; NaN without a success."""
+    """The median, over the successes, of ||change|| / ||original||. NaN without a success."""
     x, adv = images[result.success].flatten(1), result.adv[result.success].flatten(1)
     return ((adv - x).norm(dim=1) / x.norm(dim=1)).nanmedian().item() if len(x) else float("nan")
 
 
 def advice(result: AttackResult, images: Tensor, preset: str = "paper") -> list[str]:
-    """What the user may not expect of a result, and the option that changes it."""
+    """Sentences on what the user may not expect of a result, with the option that changes it."""
     found, failed = [], ~result.success
     if relative_change(result, images) < ALMOST:
         change = "--alpha, --steps or --eps" if preset == "released" else "--preset released"
@@ -250,8 +248,8 @@ def advice(result: AttackResult, images: Tensor, preset: str = "paper") -> list[
     altered = int((failed & (result.adv != images).flatten(1).any(1)).sum())
     if altered:
         found.append(
-            f"{altered} of {int(failed.sum())} failed samples are altered although they are no examples. Use "
-            "adv[success] alone, or return them as they were: --on-failure original."
+            f"{altered} of {int(failed.sum())} failed samples are altered but are not examples. Use "
+            "adv[success] alone, or return them unchanged: --on-failure original."
         )
     return found
 
@@ -259,7 +257,7 @@ def advice(result: AttackResult, images: Tensor, preset: str = "paper") -> list[
 def show(
     result: AttackResult, images: Tensor, out: Path, preset: str = "paper", made: Augmented | None = None
 ) -> None:
-    """Print the summary of an attack. A failed display is no error: the result is already written."""
+    """Print the summary of an attack. A failed display is not an error: the result is already written."""
     from rich.table import Table
 
     ok = result.success
@@ -280,16 +278,16 @@ def show(
         table.add_row("samples in the augmented set, and in its control", str(len(made.x)))
         table.add_row("of these, adversarial examples", str(added))
         if not added:
-            lines.append("The attack never succeeded: the set holds the originals alone.")
+            lines.append("The attack never succeeded, so the set holds only the originals.")
     try:
         if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="replace")  # for a terminal without δ
+            sys.stdout.reconfigure(errors="replace")  # some terminals have no δ
         console = Console()
         console.print(table)
         for line in lines:
             console.print(line, highlight=False, markup=False, soft_wrap=True)
         if sys.stdout is not None:
             sys.stdout.flush()
-    except (OSError, ValueError, SystemExit):  # closed, or full; rich ends the process over a broken pipe
+    except (OSError, ValueError, SystemExit):  # closed, full, or broken (rich exits)
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)  # or Python fails at its end, when it flushes what is left
+        os.dup2(null, 1)  # otherwise Python fails when it flushes the rest at its end

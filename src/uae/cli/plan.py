@@ -1,4 +1,4 @@
-"""`uae plan`: what a run would take."""
+"""`uae plan`: count the jobs and hours of a run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def plan(
     results: Annotated[Path, typer.Option(help="The folder of all scales' records.")] = Path("results"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Count the jobs of a run, and their GPU and CPU hours where these were measured.
+    """Count the jobs of a run, and their GPU and CPU hours if these were measured.
 
     The hours come from the records in --results. Downloads, preparation and rendering are left out.
     """
@@ -64,7 +64,7 @@ def plan(
 
 
 def _behind(jobs: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    """The jobs behind some tables and figures. Raises InputError for a name that no item has."""
+    """The jobs that tables and figures depend on. Raises InputError for a name that no item has."""
     from uae.paper import layouts, render
 
     known = layouts.items()["tables"] | layouts.items()["figures"]
@@ -86,7 +86,7 @@ def _behind(jobs: dict[str, Any], names: list[str]) -> dict[str, Any]:
 
 
 def _dictionary(stage: Any) -> dict[str, Any]:
-    """A stage for JSON; hours are null where no job was measured on the device."""
+    """A stage for JSON. Hours are null if no job was measured on the device."""
     found = {"jobs": stage.jobs, "measured": stage.measured, "scaled": stage.scaled}
     for device, count in stage.counted.items():
         found |= {f"{device}_jobs": count, f"{device}_hours": stage.hours[device] if count else None}
@@ -102,6 +102,8 @@ def _print(title: str, stages: dict[str, Any], devices: list[str]) -> None:
         hours = [_hours(stage.hours[device], stage.counted[device]) for device in stage.hours]
         missing = stage.jobs - stage.measured - stage.scaled
         table.add_row(name, str(stage.jobs), *hours, str(stage.measured), str(stage.scaled), str(missing))
+    from uae.paper.names import device_of
+
     lines = ["Hours are sums over jobs. A job that was measured on both devices counts in both columns."]
     if any(stage.scaled for stage in stages.values()):
         lines.append(
@@ -109,9 +111,9 @@ def _print(title: str, stages: dict[str, Any], devices: list[str]) -> None:
             "samples × steps."
         )
     if devices:
-        lines.append(f"Measured on: {'; '.join(devices)}.")
+        lines.append(f"Measured on: {'; '.join(map(device_of, devices))}.")
     for name, stage in stages.items():
-        # Of records the experiments: their rows would fill a page.
+        # For records it names experiments, because their rows would fill a page.
         missing = {row.partition("/")[0] if name == "evaluate" else row for row in stage.missing}
         if missing:
             lines.append(f"Not measured, {name}: {', '.join(sorted(missing))}.")

@@ -1,8 +1,10 @@
-"""Tables, figures, the report and the configuration."""
+"""Commands that render a table, a figure or the report, or print the configuration."""
 
 from __future__ import annotations
 
 import json
+import os
+import time
 from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,17 +25,18 @@ Scale = Annotated[
     rich_help_panel=USERS,
     epilog=examples(
         "uae render table4",
+        "uae render all --scale paper",
         "uae render table4 --compact --out my-paper",
         "uae render figure5 --out my-paper --width 3.25 --style ieee",
         "uae render table4 results/preview/records/reconstruction",
     ),
 )
 def render(
-    what: Annotated[str, typer.Argument(help="A table or a figure: table4, figure5, …")],
+    what: Annotated[str, typer.Argument(help="A table or a figure (table4, figure5, …), or all of a scale.")],
     inputs: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="The table's records or their folder, or the figure's files. Default: those of the scale."
+            help="The table's records or their folder, or the figure's files. Default: the scale's."
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path(),
@@ -42,7 +45,7 @@ def render(
     width: Annotated[float | None, typer.Option(help="Width of a figure in inches.")] = None,
     style: Annotated[str | None, typer.Option(help="A matplotlib style, or its file, for a figure.")] = None,
     compact: Annotated[
-        bool, typer.Option("--compact", help="A table with the paper's own columns only, for a paper.")
+        bool, typer.Option("--compact", help="For a table: only the columns that the paper has.")
     ] = False,
 ) -> None:
     """Render a table or a figure in all its formats."""
@@ -59,6 +62,11 @@ def render(
         rendered = rendering.render(what, inputs, out, width, style, compact)
         print(f"{_listed(rendered)} in {out}")
         return
+    if what == "all":
+        if (width, style, compact) != (None, None, False):
+            raise InputError("render all: --width, --style and --compact are for one table or figure")
+        _render_all(out, *scales.chosen(Path("results"), scale, fill))
+        return
     if what not in items()["tables"] | items()["figures"]:
         raise rendering.unknown(what, items()["tables"] | items()["figures"])
     scale, filler, said = scales.chosen(Path("results"), scale, fill)
@@ -69,6 +77,19 @@ def render(
     if (width, style, compact) == (None, None, False):
         same = committed.answer(rendered, results / ("tables" if is_table else "figures"))
     print(f"{_listed(rendered)} in {out}: {said}{same and f'; {same}'}")
+
+
+def _render_all(out: Path, scale: str, filler: str | None, said: str) -> None:
+    from uae import check
+    from uae.paper import committed
+    from uae.paper import render as rendering
+
+    known, started = check.known(out), time.time()
+    rendered = rendering.render_all(Path("results") / scale, filler, out, workers=os.cpu_count() or 1)
+    if out.resolve() == (Path("results") / scale).resolve():
+        check.keep(out, known, started)
+    same = committed.answer(rendered)
+    print(f"{len({path.stem for path in rendered})} items in {out}: {said}{same and f'; {same}'}")
 
 
 def _listed(paths: list[Path]) -> str:

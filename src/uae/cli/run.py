@@ -24,7 +24,7 @@ def run(
     device: Device = "cpu",
     made: Made = "{}",
 ) -> None:
-    """Train, attack or evaluate: run jobs one after another, each of which writes a file."""
+    """Train, attack or evaluate: run jobs one after another. Each job writes one file."""
     if device == "cuda":
         gpus.take()  # before torch is imported
     for job in json.loads(jobs):

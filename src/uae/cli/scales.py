@@ -15,7 +15,7 @@ LARGEST_FIRST = ("paper", "reduced", "preview")
 def chosen(results: Path, given: str | None, fill: str | None = None) -> tuple[str, str | None, str]:
     """The scale, the scale that replaces its missing records, and both in words for the answer.
 
-    The scale is the given one, or the largest that has records, its own or those of the replacing scale.
+    The scale is `given`, or else the largest one with records, be they its own or the replacing scale's.
     Raises `InputError` if there are none.
     """
     if given is not None:
@@ -34,7 +34,7 @@ def chosen(results: Path, given: str | None, fill: str | None = None) -> tuple[s
 
 
 def _there(results: Path, given: str) -> None:
-    """Raises `InputError` for an unknown name that is close to the name of a scale or folder."""
+    """Raise `InputError` for an unknown name that is close to the name of a scale or folder."""
     known = {*config.files.scales(), *(path.name for path in results.glob("*") if path.is_dir())}
     close = difflib.get_close_matches(given, known, n=1)
     if given not in known and close:

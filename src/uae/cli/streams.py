@@ -1,4 +1,4 @@
-"""Standard streams whose failure is no error: a command that has written its file has succeeded."""
+"""Standard streams whose failure is not an error: a command that has written its file has succeeded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 
 class Display:
-    """A stream that drops the rest of its input when it fails."""
+    """A stream that drops all further text after it fails."""
 
     def __init__(self, stream: TextIO):
         self._stream = stream
@@ -22,7 +22,7 @@ class Display:
     def write(self, text: str) -> int:
         try:
             self._stream.write(text)
-        except (OSError, ValueError) as error:  # full or broken; closed
+        except (OSError, ValueError) as error:  # the stream is full or broken, or closed
             self._drop(error)
         return len(text)
 
@@ -38,7 +38,7 @@ class Display:
     def _drop(self, error: OSError | ValueError) -> None:
         if getattr(error, "errno", None) in (errno.EAGAIN, errno.EINTR):
             return
-        # Also the rest of the buffer; otherwise Python would report an error when it exits
+        # Drop the rest of the buffer, too; otherwise Python reports an error when it exits
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:
             os.dup2(nowhere, self._stream.fileno())
@@ -49,7 +49,7 @@ class Display:
 
 def prepare(result_on_stdout: bool) -> None:
     """Make the standard streams accept any text, and ignore failures unless the result goes there."""
-    for number in range(3):  # the next opened file, perhaps the result, would get a closed stream's number
+    for number in range(3):  # or the next file, perhaps the result, gets a closed stream's number
         try:
             os.fstat(number)
         except OSError:

@@ -1,11 +1,11 @@
-"""`uae verify`: the paper's claims, tested on the records of a scale."""
+"""`uae verify`: test the paper's claims on the records of a scale."""
 
 from __future__ import annotations
 
 import difflib
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,6 +16,9 @@ from uae.cli import scales
 from uae.cli.common import USERS, Fill, app, console, examples
 from uae.cli.render import Scale
 from uae.errors import InputError
+
+if TYPE_CHECKING:
+    from uae.paper.claims import Verdict
 
 COLOURS = {
     "reproduced": "green",
@@ -67,8 +70,8 @@ def verify(
         raise typer.Exit(1)
 
 
-def _shown(verdict: Any) -> tuple[str, str]:
-    """Ours and the paper's numbers: the rows that ran, and how many did not."""
+def _shown(verdict: Verdict) -> tuple[str, str]:
+    """Our numbers and the paper's: the rows that ran, and the count of those that did not."""
     from uae.paper import claims, verdicts
 
     ran = [row for row in verdict.rows if row.state != claims.NOT_RUN]
@@ -78,14 +81,14 @@ def _shown(verdict: Any) -> tuple[str, str]:
     return "\n".join(ours), "\n".join(verdicts.paper_texts(verdict.claim, ran))
 
 
-def _print(by_settings: dict[str, list[Any]], scale: str) -> None:
+def _print(by_settings: dict[str, list[Verdict]], scale: str) -> None:
     from uae.paper import claims, verdicts
 
     out = Console()
     for settings, found in by_settings.items():
         ran = [v for v in found if v.verdict != claims.NOT_RUN]
         if settings != "paper" and not ran:
-            continue  # the authors' settings are an addition
+            continue  # the part with the authors' settings is an addition
         title = f"{scale}: the paper's claims, {verdicts.SETTINGS[settings]}"
         table = Table(title=title, caption=verdicts.LEGEND, show_lines=True)
         for head in ("verdict", "claim", "ours", "paper"):
@@ -103,8 +106,8 @@ def _print(by_settings: dict[str, list[Any]], scale: str) -> None:
         out.print(Text("\n".join(lines), style="dim"))
 
 
-def markdown(by_settings: dict[str, list[Any]]) -> str:
-    """The verdicts as Markdown tables, claims that were not run in a list at the end."""
+def markdown(by_settings: dict[str, list[Verdict]]) -> str:
+    """The verdicts as Markdown tables; a list at the end has the claims that were not run."""
     from uae.paper import claims, verdicts
 
     lines = []

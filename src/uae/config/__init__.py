@@ -1,6 +1,6 @@
 """The configuration: read in four layers, and checked.
 
-Later ones win: config/config.yaml, the scale's file, `--configfile`, `--config`. Imports neither torch nor
+Later layers win: config/config.yaml, the scale's file, `--configfile`, `--config`. Imports neither torch nor
 Snakemake: the Snakefile loads it for every command.
 """
 
@@ -24,11 +24,11 @@ __all__ = ["ROOT", "SCALES", "Config", "Robust", "Row", "Run", "load", "merge", 
 
 
 def load(overrides: dict[str, Any] | None = None, files: Iterable[str | Path] = ()) -> Config:
-    """The configuration: config/config.yaml, the scale's file, what that extends, and overrides on top.
+    """Load the configuration: config/config.yaml, the scale that a scale extends, the scale, overrides.
 
-    overrides: what `--configfile` and `--config` say, Snakemake's `config`.
-    files: those of `--configfile`, the later wins. They are read again, as Snakemake takes what `read_yaml`
-    refuses, and named where one of their settings is wrong.
+    overrides: the values of `--configfile` and `--config`, Snakemake's `config`.
+    files: those of `--configfile`; later ones win. They are read again because Snakemake accepts some that
+    `read_yaml` refuses, and so that an error can name them.
     """
     overrides = overrides or {}
     own = {path: read_yaml(path) for path in own_files(files)}

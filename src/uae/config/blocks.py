@@ -1,10 +1,10 @@
-"""What every part of the configuration is made of."""
+"""The base classes and helpers of all configuration blocks."""
 
 from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -39,8 +39,17 @@ class Row(NamedTuple):
     model: str
 
 
+class Placed(Protocol):
+    """What says a data set and a model: a row, a panel of a figure, the source of some UAEs."""
+
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+
+
 class Run(NamedTuple):
-    """One retrained model of a row: a method, and for Gaussian augmentation the number of the draw."""
+    """One retrained model of a row: a method and, for Gaussian augmentation, the number of the draw."""
 
     method: str
     draw: int | None
@@ -51,7 +60,7 @@ class Block(BaseModel):
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` on top of `base`, key by key through nested mappings."""
+    """Merge `over` into `base`, key by key through nested mappings."""
     both = {
         k: merge(base[k], v) for k, v in over.items() if isinstance(v, dict) and isinstance(base.get(k), dict)
     }

@@ -1,4 +1,4 @@
-"""What the configuration's files may say, for editors and for people: a JSON schema, and a table of keys."""
+"""Documentation of the configuration: a JSON schema for editors and a table of keys for people."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 from uae.config.files import scales
 from uae.config.strict_yaml import read_yaml
 
-# JSON schema's words for pydantic's bounds: behind a validator of ours it leaves these as they are
+# JSON schema's words for pydantic's bounds; pydantic does not translate them behind our validators
 BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 HEAD = """# The keys of the configuration
 
 Written by `uae config --keys`; the same for editors is `schema.json` (`uae config --schema`).
-`config.yaml` holds what is the same at every scale, `scales/*.yaml` the sizes. Later files win:
-`config.yaml`, what a scale `extends`, the scale's file, `--configfile`, `--config`. `<name>` stands for names
-of your choice.
+`config.yaml` holds what all scales share; `scales/*.yaml` hold the sizes. Later files win: `config.yaml`, the
+scale that a scale `extends`, the scale's file, `--configfile`, `--config`. `<name>` stands for a name of your
+choice.
 """
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema of a configuration file: it has some of the keys, and a scale's may have `extends`."""
+    """The JSON schema of a configuration file. A file has some of the keys; a scale's may have `extends`."""
     from uae.config import Config
 
     found = Config.model_json_schema()
@@ -40,13 +40,13 @@ def schema() -> dict[str, Any]:
 
 
 def _name(name: str) -> str:
-    """The name of a block; of two blocks of one name, with its module."""
+    """The name of a block. Two blocks of one name also have their module's name."""
     *parts, last = name.split("__")
     return f"{last} ({parts[-1]})" if parts else last
 
 
 def _partial(node: Any) -> Any:
-    """A schema with its bounds, and without required keys, titles of keys and long names."""
+    """The schema with its bounds, but without required keys, titles of keys and long names."""
     if isinstance(node, list):
         return [_partial(value) for value in node]
     if not isinstance(node, dict):
@@ -66,7 +66,7 @@ def _is_title(key: str, value: Any) -> bool:
 
 
 def keys() -> str:
-    """The keys in Markdown: a section for each block, with the value, the default and the meaning of each."""
+    """The keys in Markdown: a section per block, with each key's value, default and meaning."""
     found = schema()
     blocks = [("At the top", found), *sorted(found["$defs"].items())]
     return HEAD + "".join(f"\n{_section(*block)}" for block in blocks if "properties" in block[1])
@@ -105,7 +105,7 @@ def _type(value: dict[str, Any]) -> str:
             else "mapping"
         )
     names = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
-    # The largest numbers are bounds against typing errors, which nobody needs to read
+    # The largest bounds only stop typing errors; readers do not need them
     words = {"minimum": "from", "exclusiveMinimum": "above"}
     low = [f" {word} {value[key]:g}" for key, word in words.items() if value.get(key, -1) >= 0]
     return names.get(kind, kind) + "".join(low)

@@ -1,4 +1,4 @@
-"""The files of the configuration: reading them, and saying where in them a mistake stands."""
+"""Read the configuration's files, and find the file and key of a mistake."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _exists(path: Path) -> bool:
 
 
 def scale_layers(path: Path) -> dict[Path, dict[str, Any]]:
-    """The settings of a scale's file, then those of the scale that it extends, by file: the first wins."""
+    """The settings of a scale's file, then those of the scale that it extends, by file. The first wins."""
     settings = read_yaml(path)
     if "scale" in settings:
         raise ConfigError(f"{path}: scale: this file is the scale; `extends` names one that it builds on")
@@ -66,7 +66,7 @@ def scales() -> list[str]:
 
 
 def own_files(files: Iterable[str | Path]) -> list[Path]:
-    """The files of `--configfile`, the one that wins first; but for JSON, which has no aliases or tags."""
+    """The YAML files of `--configfile`, the winner first. JSON has no aliases or tags to check."""
     paths = [Path(file) for file in files]
     for path in paths:
         if path.resolve() == BASE.resolve():
@@ -86,9 +86,9 @@ def _get(mapping: Any, keys: tuple[Any, ...]) -> Any:
 
 
 def explain(error: ValidationError, merged: dict[str, Any], layers: dict[Path, dict[str, Any]]) -> str:
-    """One line a mistake: where it stands, the key, what was given, what is allowed.
+    """One line per mistake: the file, the key, what was given and what is allowed.
 
-    layers: the files that settings come from, the one whose settings win first.
+    layers: the files that settings come from, the winner first.
     """
     lines = []
     for item in error.errors():
@@ -96,19 +96,19 @@ def explain(error: ValidationError, merged: dict[str, Any], layers: dict[Path, d
         if keys[:1] == ("attacks",) and all(
             _get(layer, keys) is None for layer in (merged, *layers.values())
         ):
-            continue  # taken over from `attack`, and reported there
+            continue  # inherited from `attack`, and reported there
         cause = item.get("ctx", {}).get("error", item["msg"])
-        if not keys:  # a check of several keys, which names them
+        if not keys:  # a check of several keys names them itself
             lines.append(str(cause))
             continue
         given = _get(merged, keys)
         places = [path for path, layer in layers.items() if given is not None and _get(layer, keys) == given]
         place = "the command line or --configfile" if not places else _relative(places[0])
-        if item["type"] == "missing":  # in a block that stands there, or in any of the files
+        if item["type"] == "missing":  # the key is in one of the blocks, or in any of the files
             around = [path for path, layer in layers.items() if len(keys) > 1 and _get(layer, keys[:-1])]
             place = " or ".join(map(_relative, around[:1] or layers))
         key = ".".join(str(k) if NAME.fullmatch(str(k)) else short(k) for k in keys)
-        # A block's own check names what is wrong in it
+        # A block's validator already names the mistake
         tells = item["type"] == "missing" or (
             item["type"] == "value_error" and isinstance(item["input"], dict)
         )

@@ -1,6 +1,6 @@
-"""Whether PyTorch would find a GPU, asked of the driver: importing torch takes seconds.
+"""Ask the driver whether PyTorch would find a GPU, because importing torch takes seconds.
 
-As a program it prints how many there are.
+Run as a program, it prints the number of GPUs.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from pathlib import Path
 
 
 def resolved(device: str) -> str:
-    """`cpu` or `cuda`: what `auto` means on this machine."""
+    """The device, `cpu` or `cuda`: `auto` becomes one of them on this machine."""
     return device if device != "auto" else "cuda" if has_cuda() else "cpu"
 
 
 def has_cuda() -> bool:
-    """A GPU that this process may use, by a driver as new as the CUDA that PyTorch is built for."""
+    """Whether this process may use a GPU whose driver is as new as the CUDA that PyTorch is built for."""
     return count() > 0
 
 
 @functools.cache
 def count() -> int:
-    """How many such GPUs there are."""
+    """The number of these GPUs."""
     needed = _cuda_of_torch()
     try:
         driver = ctypes.CDLL("libcuda.so.1")
@@ -42,13 +42,13 @@ def count() -> int:
 
 
 def _cuda_of_torch() -> int | None:
-    """The major version of the CUDA that the installed PyTorch is built for; None without either."""
+    """The major version of the CUDA that the installed PyTorch is built for. None without PyTorch or CUDA."""
     torch = importlib.util.find_spec("torch")
     if torch is None or torch.origin is None:
         return None
     try:
         text = Path(torch.origin).with_name("version.py").read_text(encoding="utf-8")
-    except OSError:  # a broken installation
+    except OSError:  # the installation is broken
         return None
     found = re.search(r"^cuda\b.*=\s*['\"](\d+)", text, re.MULTILINE)
     return int(found[1]) if found else None

@@ -1,10 +1,11 @@
-"""What settings there are: one pydantic model of the whole configuration.
+"""The settings: one pydantic model of the whole configuration.
 
-The rows that a configuration asks for, and the settings of each; which files these have is `uae.plan`.
+It also lists the rows that a configuration asks for, and the settings of each. `uae.plan` derives the files.
 """
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import os
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
 
-from uae.config.blocks import Block, Row, Run
+from uae.config.blocks import Block, Placed, Row, Run
 from uae.config.files import scales
 from uae.config.reconstruction import (
     Attack,
@@ -64,17 +65,15 @@ class Config(Block):
         others = [name for name in scales() if name != self.name]
         if self.fill is not None and self.fill not in others:
             raise ValueError(
-                f"fill: {short(self.fill)} is none of the other scales: {', '.join(others)}, or empty"
+                f"fill: {short(self.fill)} is not one of the other scales, {', '.join(others)}, or empty"
             )
         for name in self.attacks:
             if not (method := Method(name)).is_attack or method.base != name:
-                raise ValueError(
-                    f"attacks: {name!r} is a method's name; an attack's ends in no -2 or -to-clean"
-                )
+                raise ValueError(f"attacks: {name!r}: an attack's name must not end in -2 or -to-clean")
         check_methods("methods", self.methods, self.attacks)
         for name, recipe in self.models.items():
-            if name == "classifier":  # its files would lie where those of `supervised.classifiers` do
-                raise ValueError("models.classifier: the supervised experiments have this name; take another")
+            if name == "classifier":  # its files would have the paths of `supervised.classifiers`
+                raise ValueError("models.classifier: the supervised experiments use this name; use another")
             check_fit(f"models.{name}", recipe, recipe.training)
             if recipe.training == "simclr" and (given := recipe.fit()):
                 raise ValueError(f"models.{name}.{min(given)}: SimCLR's settings are under `contrastive`")
@@ -91,9 +90,11 @@ class Config(Block):
         names = {f"{row.dataset}/{row.model}" for row in self.every_row()}
         for pattern in self.only.split(","):
             if not fnmatch.filter(names, pattern.strip()):
-                raise ValueError(f"only: no dataset/model matches {short(pattern)}")
+                close = difflib.get_close_matches(pattern.strip(), names, n=1)
+                meant = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(sorted(names))}"
+                raise ValueError(f"only: no dataset/model matches {short(pattern)}{meant}")
         table1 = self.supervised.table1
-        panels = [
+        panels: list[tuple[str, Panel | Stationarity]] = [
             ("supervised.table1", Panel(dataset=table1.dataset, model=table1.model, method=method))
             for method in table1.methods
         ]
@@ -116,7 +117,7 @@ class Config(Block):
         return Path(self.scale).stem
 
     def limited(self, data: str, limit: int | None = None) -> str:
-        """A data name with its limit of training samples, or else the scale's, where it names no number."""
+        """A data name with its limit of training samples. A name without a number gets the scale's limit."""
         limit = limit or self.train_limit
         entry, explicit = catalogue.lookup(data)
         if explicit or not limit or limit >= entry.train:
@@ -125,7 +126,7 @@ class Config(Block):
         return f"{base}@{limit}{plus}{transformations}"
 
     def every_row(self) -> list[Row]:
-        """All that there is to ask for."""
+        """All rows of the configuration, before `only` selects some."""
         rows = [(dataset, model) for dataset, block in self.reconstruction.items() for model in block.models]
         rows += [(self.contrastive.dataset, "simclr")]
         rows += [(dataset, "classifier") for dataset in self.supervised.classifiers]
@@ -136,11 +137,11 @@ class Config(Block):
         """Whether `only` asks for a row."""
         return any(fnmatch.fnmatch(f"{dataset}/{model}", p.strip()) for p in self.only.split(","))
 
-    # The unsupervised experiments: what is run.
+    # The rows of the unsupervised experiments
 
     @property
     def rows(self) -> list[Row]:
-        """The rows of the unsupervised tables, those that `only` asks for."""
+        """The rows of the unsupervised tables that `only` asks for."""
         return self.asked_for(
             [Row(dataset, model) for dataset, block in self.reconstruction.items() for model in block.models]
         )
@@ -163,10 +164,10 @@ class Config(Block):
         """Theorem 1's attack, if `only` asks for its row."""
         return [self.theorem1] if Row(self.theorem1.dataset, self.theorem1.model) in self.rows else []
 
-    def budget(self, row: Row | Panel) -> Budget:
+    def budget(self, row: Placed) -> Budget:
         return self.reconstruction[row.dataset].models[row.model]
 
-    def row_seeds(self, row: Row | Panel) -> list[int]:
+    def row_seeds(self, row: Placed) -> list[int]:
         return self.budget(row).seeds or self.seeds
 
     def row_methods(self, row: Row) -> list[str]:
@@ -193,14 +194,14 @@ class Config(Block):
         sets += [source.method for source in self.uae_sources if (source.dataset, source.model) == row]
         return sorted(dict.fromkeys(sets), key=lambda name: Method(name).rounds)
 
-    # What each job is given. Only these settings decide whether it runs again.
+    # The settings of each job. Only a change of these makes it run again.
 
     def data_name(self, row: Row) -> str:
         """The prepared data of a row: its variant, with the limit of training samples."""
         return self.limited(self.reconstruction[row.dataset].data, self.budget(row).train_limit)
 
     def training(self, row: Row, method: str) -> dict[str, Any]:
-        """The settings of one training, retraining included: network, training, arguments and the fit's."""
+        """The settings of one training or retraining: network, training, arguments and those of the fit."""
         budget, recipe = self.budget(row), self.models[row.model]
         epochs = budget.epochs if method == "original" else budget.retrain_epochs
         return {
@@ -240,7 +241,7 @@ class Config(Block):
 
     @property
     def classifiers(self) -> list[Row]:
-        """The classifiers of the supervised experiments, those that `only` asks for."""
+        """The classifiers of the supervised experiments that `only` asks for."""
         return self.asked_for([Row(dataset, "classifier") for dataset in self.supervised.classifiers])
 
     def classifier_data(self, row: Row) -> str:
@@ -248,7 +249,7 @@ class Config(Block):
         return self.limited(block.data, block.train_limit)
 
     def supervised_items(self, row: Row) -> list[str]:
-        """What a classifier is attacked for; Table 1 also needs its row of the unsupervised tables."""
+        """The items that a classifier is attacked for. Table 1 also needs a row of unsupervised tables."""
         table1 = self.supervised.table1
         there = Row(table1.dataset, table1.model) in self.rows
         return [item for item in self.supervised.items(row.dataset) if item != "table1" or there]
@@ -257,7 +258,7 @@ class Config(Block):
 
     @property
     def robust_rows(self) -> list[Row]:
-        """The models of the robustness experiments, those that `only` asks for."""
+        """The models of the robustness experiments that `only` asks for."""
         models = self.robustness.models
         return self.asked_for([Row(dataset, name) for dataset in models for name in models[dataset]])
 
@@ -266,7 +267,7 @@ class Config(Block):
 
     @property
     def robust_made(self) -> list[Row]:
-        """The models that are trained: those asked for, and those whose examples are tried on them."""
+        """The models that are trained: those that `only` asks for, and the surrogates of their checks."""
         checks = [(row.dataset, self.robust_model(row).sanity) for row in self.robust_rows]
         surrogates = [Row(dataset, sanity.surrogate) for dataset, sanity in checks if sanity]
         return list(dict.fromkeys([*self.robust_rows, *surrogates]))
@@ -287,7 +288,7 @@ class Config(Block):
 
     @property
     def made_rows(self) -> list[Row]:
-        """The rows of the unsupervised tables that are made: those asked for, and the sources of UAEs."""
+        """The rows of the unsupervised tables that `only` asks for, and the sources of the UAEs."""
         sources = [Row(source.dataset, source.model) for source in self.uae_sources]
         return list(dict.fromkeys([*self.rows, *sources]))
 

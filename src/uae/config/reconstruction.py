@@ -25,7 +25,7 @@ from uae.methods import CONTROLS, Method
 
 
 class Fit(Block):
-    """How a network is fitted; `TAKEN` has which of these a training takes."""
+    """How a network is fitted. `TAKEN` lists the settings that each training takes."""
 
     loss: Literal["mse", "bce"] | None = None
     optimizer: Literal["adam", "rmsprop", "adadelta"] | None = None
@@ -40,7 +40,7 @@ class Fit(Block):
     tries: Runs | None = None
 
     def fit(self) -> dict[str, Any]:
-        """Those of these settings that are given."""
+        """The settings that are not None."""
         return self.model_dump(include=set(Fit.model_fields), exclude_none=True)
 
 
@@ -64,15 +64,15 @@ class Recipe(Fit):
 
 
 class Budget(Fit):
-    """A row of the tables, one model on one data set: sizes, and where it differs from the recipe."""
+    """A row of the tables, one model on one data set: its sizes and its differences from the recipe."""
 
     epochs: Count
     retrain_epochs: Count
     arguments: Arguments = Field({})
-    methods: Annotated[list[Name], Unique] | None = None  # in place of the scale's
-    also: Annotated[list[Name], Unique] = Field([])  # beside them
-    seeds: Seeds | None = None  # in place of the run's
-    train_limit: Count | None = None  # in place of the scale's
+    methods: Annotated[list[Name], Unique] | None = None  # instead of the scale's
+    also: Annotated[list[Name], Unique] = Field([])  # added to the scale's
+    seeds: Seeds | None = None  # instead of the run's
+    train_limit: Count | None = None  # instead of the scale's
 
 
 class RandomSampling(Block):
@@ -103,7 +103,7 @@ class Attack(Block):
     inner_steps: Count
     critic_lr: Positive
     random_sampling: RandomSampling
-    samples: Literal["convolution", "random"] | None = None  # what MINE sees, in place of the model's own
+    samples: Literal["convolution", "random"] | None = None  # MINE's input, instead of the model's
 
 
 class DatasetBlock(Block):
@@ -129,19 +129,19 @@ class Stationarity(Block):
     steps: Count
     horizons: Annotated[list[Count], Field(max_length=100), Unique] = Field(
         []
-    )  # under the theorem's conditions
+    )  # steps of the attacks under the theorem's conditions
     warm_up: Count = 40
 
 
 class Vectors(Block):
-    """What random sampling compresses in the estimator's trial."""
+    """The vectors that random sampling compresses in the estimator's trial."""
 
     size: Count
     norm: Positive
 
 
 class Maps(Block):
-    """What stands for a convolution's output in the estimator's trial."""
+    """The maps that replace a convolution's output in the estimator's trial."""
 
     count: Several
     height: Several
@@ -153,7 +153,7 @@ class Trial(Block):
     """The estimator on trial: Gaussian pairs of known mutual information (`stages.evaluate.estimator`)."""
 
     attacks: Annotated[list[Name], Unique]
-    models: dict[Literal["random-sampling", "convolution-output"], Name]  # whose samples MINE sees
+    models: dict[Literal["random-sampling", "convolution-output"], Name]  # MINE sees the model's samples
     nats: Annotated[list[NotNegative], Field(min_length=1, max_length=100), Unique]
     pairs: Several
     vectors: Vectors
@@ -161,12 +161,12 @@ class Trial(Block):
 
 
 def check_methods(key: str, methods: list[str], attacks: dict[str, Attack]) -> None:
-    """Raise ValueError naming a method that is none, and the key where it stands."""
+    """Raise ValueError for an unknown method, naming it and its key."""
     for name in methods:
         method = Method(name)
         if method.is_attack:
             known = method.base in attacks
-        else:  # noise has one kind, and `original` is every row's first model
+        else:  # there is one kind of noise, and `original` is every row's first model
             known = name in CONTROLS or (bool(method.sigma) and name == method.base)
         if not known:
             raise ValueError(
@@ -180,14 +180,14 @@ def check_fit(key: str, fit: Fit, training: str) -> None:
     for name in Fit.model_fields:
         if getattr(fit, name) is not None and name not in TAKEN[training]:
             raise ValueError(
-                f"{key}.{name}: the training {training!r} takes {', '.join(sorted(TAKEN[training]))} alone"
+                f"{key}.{name}: the training {training!r} takes only {', '.join(sorted(TAKEN[training]))}"
             )
 
 
 def check_budget(
     row: Row, budget: Budget, methods: list[str], models: dict[str, Recipe], attacks: dict[str, Attack]
 ) -> None:
-    """Raise ValueError naming what a row has that its model, the attacks or its other methods do not allow.
+    """Raise ValueError naming a setting that a row's model, the attacks or its other methods do not allow.
 
     methods: all of the row's.
     """
@@ -209,11 +209,11 @@ def check_budget(
 
 
 def check_trial(trial: Trial, models: dict[str, Recipe], attacks: dict[str, Attack]) -> None:
-    """Raise ValueError naming a model or an attack that the estimator's trial can not take."""
+    """Raise ValueError naming a model or an attack that the estimator's trial cannot take."""
     for samples, model in trial.models.items():
         kind = "random" if samples == "random-sampling" else "convolution"
         if getattr(models.get(model), "samples", None) != kind:
-            raise ValueError(f"estimator.models.{samples}: {model!r} is no model with `samples: {kind}`")
+            raise ValueError(f"estimator.models.{samples}: {model!r} is not a model with `samples: {kind}`")
     for name in trial.attacks:
         if name not in attacks or attacks[name].objective != "mi":
-            raise ValueError(f"estimator.attacks: {name!r} is none of `attacks` that takes MINE")
+            raise ValueError(f"estimator.attacks: {name!r} is not one of `attacks` that use MINE")

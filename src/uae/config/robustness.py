@@ -35,7 +35,7 @@ class Adversary(Block):
 
 
 class Fit(Block):
-    """How a classifier is fitted: the names of `uae.training.classifier` or, with an adversary, `robust`."""
+    """How a classifier is fitted: names of `uae.training.classifier` or, with an adversary, `robust`."""
 
     lr: Positive
     batch_size: Count
@@ -50,7 +50,7 @@ class Fit(Block):
     warmup: CountOrNone | None = None
 
 
-# What only the training without an adversary takes, and only the one with it
+# The settings that only a training without an adversary takes, and those that only one with it takes
 STANDARD = {"decay"}
 ADVERSARIAL = {"objective", "optimizer", "weight_decay", "milestones", "augmentation", "warmup"}
 
@@ -71,11 +71,11 @@ class MinMax(Block):
     inner_steps: Count
     critic: Literal["vanilla", "released"]
     critic_lr: Positive
-    images: Count  # attacked at most: it takes longer than PGD
+    images: Count  # images at most: MinMax takes longer than PGD
 
 
 class LongerMinMax(Block):
-    """What differs from `minmax` in a longer attack, which shows whether its success has saturated."""
+    """The changes of `minmax` for a longer attack, which shows whether its success has saturated."""
 
     steps: Count
     alpha: Positive
@@ -90,15 +90,15 @@ class Sanity(Block):
 
 
 class Model(Block):
-    """One model on one data set, how it is made and what is measured of it."""
+    """One model on one data set: how it is made and what is measured."""
 
-    data: KnownData | None = None  # null: that of the UAEs' row
-    train_limit: Count | None = None  # in place of the scale's
+    data: KnownData | None = None  # null: the data of the UAEs' row
+    train_limit: Count | None = None  # instead of the scale's
     network: Network | None = None
     arguments: Arguments = Field({})
     fit: Fit | None = None
     adversary: Adversary | None = None
-    # In place of training: a name of uae/data/models.yaml, or a published TRADES file
+    # Instead of a training: a name of uae/data/models.yaml, or a published TRADES file
     checkpoint: PublishedOrFile | None = None
     methods: Annotated[list[Literal["original", "mine-uae", "matched"]], Unique] = Field(["original"])
     eps: Bounds
@@ -107,44 +107,46 @@ class Model(Block):
     minmax: MinMax | None = None
     longer: dict[Name, LongerMinMax] = Field({})
     sanity: Sanity | None = None
-    shown: CountOrNone = 0  # images of Figure 6
+    shown: CountOrNone = 0  # the images of Figure 6
 
     @model_validator(mode="after")
     def _whole(self) -> Model:
-        if self.checkpoint is None and (self.network is None or self.fit is None):
-            raise ValueError("a model that is trained needs network and fit; a published one, checkpoint")
-        if self.checkpoint is not None and "mine-uae" in self.methods:
-            raise ValueError("methods: a published model is not trained, and not with UAEs")
         if self.checkpoint is None:
-            self._check_training()
+            if self.network is None or self.fit is None:
+                raise ValueError("a model that is trained needs network and fit; a published one, checkpoint")
+            self._check_training(self.fit)
+        elif "mine-uae" in self.methods:
+            raise ValueError("methods: a published model is not trained, so `mine-uae` is not allowed")
         self._check_attacks()
         return self
 
-    def _check_training(self) -> None:
-        if (self.adversary is None) != (self.fit.objective is None):
-            raise ValueError("an adversary needs fit.objective, madry or trades, and the other way round")
-        if self.adversary is not None and self.fit.optimizer is None:
+    def _check_training(self, fit: Fit) -> None:
+        if (self.adversary is None) != (fit.objective is None):
+            raise ValueError(
+                "adversary: needs fit.objective, madry or trades; fit.objective needs an adversary"
+            )
+        if self.adversary is not None and fit.optimizer is None:
             raise ValueError("fit.optimizer: adversarial training needs adam or sgd")
         foreign, which = (ADVERSARIAL, "without") if self.adversary is None else (STANDARD, "with")
-        if wrong := sorted(self.fit.model_dump(exclude_none=True).keys() & foreign):
+        if wrong := sorted(fit.model_dump(exclude_none=True).keys() & foreign):
             raise ValueError(f"fit.{wrong[0]}: a training {which} an adversary does not take it")
-        if self.adversary is None and not self.fit.momentum:
-            raise ValueError("fit.momentum: Nesterov's, of a training without an adversary, must be above 0")
+        if self.adversary is None and not fit.momentum:
+            raise ValueError("fit.momentum: must be above 0 without an adversary (Nesterov's method)")
 
     def _check_attacks(self) -> None:
         if self.sanity is not None and self.adversary is None:
-            raise ValueError("sanity: the checks are made at the adversary's eps, and there is none")
+            raise ValueError("sanity: the checks need an adversary, whose eps they use")
         if self.longer and self.minmax is None:
-            raise ValueError("longer: attacks that are longer than `minmax`, and there is none")
+            raise ValueError("longer: these attacks extend `minmax`, which is not set")
         alone = [key for key in ("minmax", "sanity", "shown") if getattr(self, key)]
         if alone and len(self.methods) > 1:
             raise ValueError(
-                f"{alone[0]}: for a model with one of `methods`, and there are {len(self.methods)}"
+                f"{alone[0]}: needs a model with one entry in `methods`, and there are {len(self.methods)}"
             )
 
     @property
     def published(self) -> str | None:
-        """The file that is converted in place of a training."""
+        """The published file that is converted instead of a training."""
         name = self.checkpoint
         return catalogue.model_file(name) if name in catalogue.models() else name
 
@@ -152,7 +154,7 @@ class Model(Block):
 class Source(Block):
     """The row of the unsupervised tables that the UAEs of a data set come from.
 
-    seeds: whose UAEs; the robust models' own seeds take turns with them.
+    seeds: the seeds of the UAEs. The robust models' seeds take turns with them.
     """
 
     dataset: Name
@@ -161,12 +163,12 @@ class Source(Block):
     seeds: Seeds = Field([0])
 
     def seed(self, own: int) -> int:
-        """That of the UAEs for a model of seed `own`: the same where there is one."""
+        """The seed of the UAEs for a model of seed `own`: the same one if it exists."""
         return own if own in self.seeds else self.seeds[own % len(self.seeds)]
 
 
 class Robust(NamedTuple):
-    """One trained model: of a data set, by name, on the originals or an augmented set."""
+    """One trained model: its data set, its name, and its method (on the originals or an augmented set)."""
 
     dataset: Name
     model: Name
@@ -187,7 +189,7 @@ class Robustness(Block):
                     raise ValueError(f"{where}: there is no row for {dataset} under `uaes`")
                 if model.data is None and model.train_limit is not None:
                     raise ValueError(
-                        f"{where}.train_limit: the data are those of the UAEs' row, and its limit"
+                        f"{where}.train_limit: leave it out; the UAEs' row sets the data and the limit"
                     )
                 if model.data is not None and "mine-uae" in model.methods:
                     raise ValueError(f"{where}.data: a model retrained with UAEs takes the data of their row")
@@ -203,7 +205,7 @@ class Robustness(Block):
         return {
             "network": model.network,
             "arguments": model.arguments,
-            "fit": model.fit.model_dump(exclude_none=True),
+            "fit": model.fit and model.fit.model_dump(exclude_none=True),
             "adversary": model.adversary and model.adversary.model_dump(),
             "checkpoint": None,
         }
@@ -219,6 +221,6 @@ class Robustness(Block):
         settings["longer"] = {
             name: settings["minmax"] | longer.model_dump() for name, longer in model.longer.items()
         }
-        if model.sanity is not None:
+        if model.sanity and model.adversary:
             settings["sanity"]["eps"] = model.adversary.eps
         return settings

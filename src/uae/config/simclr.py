@@ -22,7 +22,7 @@ from uae.config.values import (
 
 
 class ContrastiveAttack(Block):
-    """What the MinMax attack on SimCLR has besides the scale's `attack`."""
+    """The settings that the MinMax attack on SimCLR adds to the scale's `attack`."""
 
     steps: Count
     decay_power: NotNegative
@@ -50,9 +50,9 @@ class Contrastive(Block):
     dataset: Name  # in the paper, and in the records
     data: KnownData
     train_limit: Count | None = None
-    width: Annotated[Count, Field(ge=8, multiple_of=8)]  # of the ResNet-18, 64 in full
+    width: Annotated[Count, Field(ge=8, multiple_of=8)]  # of the ResNet-18: 64 in full width
     temperature: Positive
-    lr: Positive  # of LARS, for 256 images
+    lr: Positive  # learning rate of LARS, for 256 images
     batch_size: Several
     warmup: CountOrNone
     epochs: Count
@@ -66,11 +66,12 @@ class Contrastive(Block):
 
     @model_validator(mode="after")
     def _warmup(self) -> Contrastive:
-        if self.warmup >= min(self.epochs, self.retrain_epochs):
-            raise ValueError(f"warmup: {self.warmup} epochs leave nothing of {self.epochs}")
+        shortest = min(self.epochs, self.retrain_epochs)
+        if self.warmup >= shortest:
+            raise ValueError(f"warmup: {self.warmup} epochs, must be fewer than the {shortest} epochs")
         return self
 
-    # What each job is given.
+    # The settings of each job
 
     def training(self, method: str) -> dict[str, Any]:
         return {

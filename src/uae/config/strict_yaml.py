@@ -1,4 +1,4 @@
-"""YAML for configurations: what PyYAML takes without a word, such as a key given twice, is refused."""
+"""YAML for configurations. It refuses what PyYAML accepts silently, such as a key that is given twice."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from yaml.nodes import MappingNode, Node, ScalarNode
 from uae.errors import ConfigError
 
 LARGEST_FILE = 256 * 1024  # bytes
-DEEPEST, MOST = 30, 50_000  # levels, and values after all aliases have been filled in
+DEEPEST, MOST = 30, 50_000  # the most levels, and the most values after all aliases are expanded
 _TAG = "tag:yaml.org,2002:"
 TAGS = {_TAG + kind for kind in ("null", "bool", "int", "float", "str", "seq", "map")}
-# YAML 1.1 takes 010 for eight and 1:30 for ninety
+# YAML 1.1 reads 010 as eight and 1:30 as ninety
 SURPRISING = re.compile(r"[-+]?0[0-9_]+|.*:.*")
 
 
@@ -30,7 +30,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
         self.depth += 1
         if self.depth > DEEPEST:
-            mark = self.peek_event().start_mark
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # in PyYAML's stubs
             raise yaml.MarkedYAMLError(problem=f"nested deeper than {DEEPEST} levels", problem_mark=mark)
         node = super().compose_node(parent, index)
         self.depth -= 1
@@ -44,13 +44,13 @@ class _Loader(yaml.SafeLoader):
 
 
 def _check(node: Node, known: dict[Node, tuple[int, int]], above: tuple[Node, ...]) -> tuple[int, int]:
-    """How many values a node has, and how many levels, with aliases filled in. Raises _Flaw."""
+    """The number of values and of levels of a node, with aliases expanded. Raises _Flaw."""
     if node in above:
-        raise _Flaw(node, "an alias in what it stands for")
+        raise _Flaw(node, "an alias within the value that it stands for")
     if node in known:
         return known[node]
     if node.tag not in TAGS:
-        raise _Flaw(node, f"the tag {node.tag.removeprefix(_TAG)!r} means nothing here")
+        raise _Flaw(node, f"the tag {node.tag.removeprefix(_TAG)!r} is not allowed here")
     size, depth = 1, 1
     if isinstance(node, ScalarNode):
         if node.tag in (_TAG + "int", _TAG + "float") and SURPRISING.fullmatch(node.value):
@@ -73,19 +73,19 @@ def _check_keys(node: MappingNode) -> None:
     for key, _ in node.value:
         if key.tag not in (_TAG + "str", _TAG + "merge"):
             given = key.value if isinstance(key, ScalarNode) else "a list or mapping"
-            raise _Flaw(key, f"a key must be a text, given {given}; put it in quotes")
+            raise _Flaw(key, f"a key must be text, given {given}; put it in quotes")
         if key.value in seen:
-            raise _Flaw(key, f"the key {key.value!r} is there twice")
+            raise _Flaw(key, f"the key {key.value!r} is given twice")
         seen.add(key.value)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping that a file holds. Raises ConfigError, one line that names the file and what is wrong."""
+    """Read the mapping in a file. Raises ConfigError with one line that names the file and the mistake."""
     try:
         if path.exists() and not path.is_file():
             raise ConfigError(f"{path}: not a file")
         if path.stat().st_size > LARGEST_FILE:
-            raise ConfigError(f"{path}: larger than a configuration is, {LARGEST_FILE // 1024} KiB")
+            raise ConfigError(f"{path}: larger than a configuration may be, {LARGEST_FILE // 1024} KiB")
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
@@ -95,10 +95,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise ConfigError(f"{path}: not valid YAML: line {mark.line + 1}: {error.problem}") from None
-    except yaml.YAMLError as error:  # of a character
+        where = f"line {mark.line + 1}: " if mark else ""
+        raise ConfigError(f"{path}: not valid YAML: {where}{error.problem}") from None
+    except yaml.YAMLError as error:  # an invalid character
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:  # of a value
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:  # an invalid value
         reason = str(error).partition(";")[0]
         raise ConfigError(f"{path}: not valid YAML: a value is not what its tag says ({reason})") from None
     if not isinstance(content, dict):

@@ -30,7 +30,7 @@ class Classifier(Block):
     epochs: Count
     batch_size: Count
     arguments: Arguments
-    train_limit: Count | None = None  # in place of the scale's
+    train_limit: Count | None = None  # instead of the scale's
 
 
 class Training(Block):
@@ -40,7 +40,7 @@ class Training(Block):
 
 
 class Common(Block):
-    """What all MINE attacks on classifiers share, by the names of `uae.MinMaxAttack` and `uae.MINE`."""
+    """The settings of all MINE attacks on classifiers, by the names of `uae.MinMaxAttack` and `uae.MINE`."""
 
     alpha: Positive
     beta: NotNegative
@@ -54,13 +54,13 @@ class Compared(Block):
 
     attack: Literal["minmax", "penalty"]
     critic: Literal["vanilla", "released"]
-    restart_critic: Flag = True  # in each search of the penalty attack
-    inner_steps: Count | None = None  # critic steps an attack step, in place of the common number
-    images: Count | None = None  # at most, where that is fewer than the table's
+    restart_critic: Flag = True  # each search of the penalty attack starts with a new critic
+    inner_steps: Count | None = None  # critic steps per attack step, instead of the common number
+    images: Count | None = None  # the most images, if fewer than the table's
 
 
 class Budget(Block):
-    """Iterations in all, and how many images at most: correctly classified ones of the test set."""
+    """The total number of iterations, and the most images: correctly classified ones of the test set."""
 
     steps: Count
     images: Count
@@ -80,21 +80,21 @@ class Table1(Block):
 
     @property
     def names(self) -> list[str]:
-        """What the methods' examples are called in Table 1: unsupervised-example[-<settings>]."""
+        """The names of the methods' examples in Table 1: unsupervised-example[-<settings>]."""
         return ["unsupervised-example" + method.removeprefix("mine-uae") for method in self.methods]
 
 
 class Estimator(Block):
-    """What measures the examples of all methods in Tables 1 and 3: a new vanilla critic for each pair."""
+    """The estimator of the examples of all methods in Tables 1 and 3: a new vanilla critic for each pair."""
 
-    images: Count  # successes at most
+    images: Count  # the most successes
     critic_steps: Count
     critic_lr: Positive
 
     @field_validator("critic_steps")
     @classmethod
     def _in_parts(cls, steps: int) -> int:
-        if steps > 100 and steps % 100:  # MI is estimated 100 times on the way
+        if steps > 100 and steps % 100:  # MI is estimated at 100 steps
             raise ValueError("above 100 a multiple of 100")
         return steps
 
@@ -104,12 +104,12 @@ class Table2(Budget):
 
     dataset: Name
     eps: Annotated[tuple[Positive, Positive], Unique]
-    runs: Runs  # of random sampling
+    runs: Runs  # draws of random sampling
     random_sampling: RandomSampling
-    # The convolutions whose output is sampled, by method; the figures show the first one's, null
+    # The convolutions whose output is sampled, by method. null is the first one, which the figures show
     layers: dict[Name, str | None]
     shown: Count
-    # Training images whose EfficientNet-Lite0 features the examples' are compared with; null: none
+    # Training images whose EfficientNet-Lite0 features are compared with the examples'; null: none
     independent: Several | None = None
 
     @property
@@ -128,7 +128,7 @@ class Figure3(Budget):
 class AttackSet(NamedTuple):
     """One attack on one classifier.
 
-    item: what it is for.  name: <method>, or <method>@<eps>.  draw: of the random sampling.
+    item: the table or figure.  name: <method>, or <method>@<eps>.  draw: the draw of random sampling.
     """
 
     item: str
@@ -138,7 +138,7 @@ class AttackSet(NamedTuple):
 
 
 class Supervised(Block):
-    # Path or address of the weights that FID is defined on
+    # Path or address of the Inception weights, by which FID is defined
     inception: FileOrAddress | None
     training: Training
     attack: Common
@@ -147,8 +147,8 @@ class Supervised(Block):
     estimator: Estimator
     table1: Table1
     table2: Table2
-    table3: dict[str, dict[Literal["vanilla", "released"], Budget | None]]  # null: not with this critic
-    searches: Runs  # of the penalty attack; they share the steps of Table 3
+    table3: dict[str, dict[Literal["vanilla", "released"], Budget | None]]  # null: none with this critic
+    searches: Runs  # searches of the penalty attack share the steps of Table 3
     figure3: Figure3
 
     @model_validator(mode="after")
@@ -157,9 +157,9 @@ class Supervised(Block):
         if unknown := [name for name in named if name not in self.classifiers]:
             raise ValueError(f"supervised: no {unknown[0]!r} under `supervised.classifiers`")
         if names := [name for name in [*self.compared, *self.table2.layers] if "@" in name]:
-            raise ValueError(f"supervised: {names[0]!r} has an @, which stands before an attack's eps")
+            raise ValueError(f"supervised: {names[0]!r} has an @, which is reserved for an attack's eps")
         if self.table1.dataset != self.figure3.dataset:
-            raise ValueError("supervised: table1 and figure3 attack one classifier: of the same dataset")
+            raise ValueError("supervised: table1 and figure3 attack one classifier, so they need one dataset")
         for dataset, budgets in self.table3.items():
             for critic, budget in budgets.items():
                 if budget and budget.steps % self.searches:
@@ -171,11 +171,11 @@ class Supervised(Block):
 
     @property
     def inception_file(self) -> str | None:
-        """The path of Inception's weights, where it is one."""
+        """The path of Inception's weights; None for an address."""
         return None if "://" in (self.inception or "") else self.inception
 
     def items(self, dataset: str) -> list[str]:
-        """The tables and figures that a data set's classifier is attacked for."""
+        """The tables and figures for which a data set's classifier is attacked."""
         known = {
             "table1": dataset == self.table1.dataset,
             "table2": dataset == self.table2.dataset,
@@ -196,12 +196,12 @@ class Supervised(Block):
         }
 
     def compared_methods(self, dataset: str) -> list[str]:
-        """The methods of Table 3 on one data set: those whose critic has a budget there."""
+        """The methods of Table 3 on one data set, those whose critic has a budget there."""
         budgets = self.table3.get(dataset, {})
         return [name for name, method in self.compared.items() if budgets.get(method.critic)]
 
     def runs(self) -> list[tuple[str, int | None]]:
-        """The runs of Table 2: random sampling several times, each convolution's output once."""
+        """The runs of Table 2: random sampling several times, and each convolution's output once."""
         draws = [("random-sampling", draw) for draw in range(self.table2.runs)]
         return [*draws, *((name, None) for name in self.table2.layers)]
 
@@ -210,14 +210,14 @@ class Supervised(Block):
         return [
             attack
             for item in self.items(dataset)
-            if item != "table1"  # it takes Figure 3's
+            if item != "table1"  # it takes the classifier of Figure 3
             for attack in getattr(self, f"_{item}_sets")(dataset)
         ]
 
     def _mine(
         self, attack: Literal["minmax", "penalty"], images: int, eps: float, critic: str, **over: Any
     ) -> dict[str, Any]:
-        """The settings of one MINE attack; `over` are settings of the attack itself."""
+        """The settings of one MINE attack. `over` has the settings of the attack itself."""
         common = self.attack
         settings = {"eps": eps, "alpha": common.alpha, "kappa": common.kappa} | over
         if attack == "minmax":
@@ -227,9 +227,9 @@ class Supervised(Block):
 
     def _table3_sets(self, dataset: str) -> list[AttackSet]:
         found = []
-        for name in self.compared_methods(dataset):
-            method = self.compared[name]
-            budget = self.table3[dataset][method.critic]
+        for name, method in self.compared.items():
+            if (budget := self.table3[dataset].get(method.critic)) is None:
+                continue
             over: dict[str, Any] = {"steps": budget.steps}
             if method.attack == "penalty":
                 over = {

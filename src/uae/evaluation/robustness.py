@@ -1,4 +1,4 @@
-"""Attack success rates with their intervals, and the checks that tell robustness from masked gradients."""
+"""Attack success rates with intervals, and checks that distinguish robustness from masked gradients."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
 
 
 def attacked(model: nn.Module, x: Tensor, y: Tensor, count: int, seed: int) -> Tensor:
-    """Indices of `count` random samples that the model classifies correctly, or of all that it does.
+    """Indices of `count` random samples that the model classifies correctly, or of all such samples.
 
-    The order is drawn once for a seed: models are attacked on the same images but for their errors.
-    Raises ValueError where the model classifies none correctly.
+    The order depends on the seed alone. So models are attacked on the same images, except for their errors.
+    Raises ValueError if the model classifies no sample correctly.
     """
     right = logits(model, x).argmax(1) == y
     if not right.any():
@@ -68,7 +68,7 @@ def attacked(model: nn.Module, x: Tensor, y: Tensor, count: int, seed: int) -> T
 
 
 def rate(model: nn.Module, x_adv: Tensor, y: Tensor, eps: float) -> Rate:
-    """How many of x_adv (N, *shape), made from correctly classified samples, the model gets wrong."""
+    """The rate at which the model misclassifies x_adv (N, *shape), made from correctly classified samples."""
     out = logits(model, x_adv)
     loss = F.cross_entropy(out.double(), y, reduction="none")
     error = loss.std(correction=0).item() / math.sqrt(len(y))
@@ -86,10 +86,10 @@ def curve(
     attack: Attack,
     eps: Sequence[float],
 ) -> list[Rate]:
-    """The attack success rate at each eps, each attacked anew (Figures 7 to 10).
+    """The attack success rate at each eps, with a new attack for each (Figures 7 to 10).
 
-    x, y: correctly classified samples (see `attacked`): an image that the model already gets wrong
-    is never a success.
+    x, y: correctly classified samples (see `attacked`). An image that the model already misclassifies is
+    never a success.
     """
     return [rate(model, attack(model, x, y, bound).adv, y, bound) for bound in eps]
 
@@ -99,12 +99,12 @@ def flags(
 ) -> dict[str, bool]:
     """Signs of masked gradients or of a weak attack (Athalye et al. 2018, section 3.1); True is bad.
 
-    Each is named as in `records.METRICS`, which says what it means: flag_<name>.
+    `records.METRICS` explains each of them, under the name flag_<name>.
 
-    rates: white-box PGD over rising eps.  unbounded: at an eps that covers the data's range.
-    transfer, single, restarts: at one and the same eps, examples of another model, white-box PGD once
-    and with restarts.
-    Rates and losses count as different where their 95 % intervals are disjoint.
+    rates: white-box PGD at rising eps.  unbounded: PGD at an eps that covers the data's range.
+    transfer, single, restarts: all at one eps: examples of another model, white-box PGD from one start, and
+    from several.
+    Rates and losses count as different if their 95 % intervals are disjoint.
     """
     rates = sorted(rates, key=lambda r: r.eps)
     pairs = [(a, b) for i, a in enumerate(rates) for b in rates[i + 1 :]]

@@ -1,4 +1,4 @@
-"""What Table 7 measures of a SimCLR model."""
+"""The measurements of Table 7 on a SimCLR model."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from uae.views import Augmentation
 def loss(
     model: nn.Module, x: Tensor, *, batch_size: int = 512, temperature: float = 0.5, seed: int = 0
 ) -> float:
-    """Mean NT-Xent over the full batches of x (N, 3, H, W), two views an image, model in eval mode.
+    """Mean NT-Xent over the full batches of x (N, 3, H, W), two views per image, model in eval mode.
 
-    The views are fixed by (seed, index), the same for every model. NT-Xent grows with the batch: say
-    which one when comparing. Raises ValueError for fewer images than a batch.
+    The views depend on (seed, index) alone and are the same for every model. NT-Xent grows with the batch
+    size, so compare at equal sizes only. Raises ValueError for fewer images than a batch.
     """
     if len(x) < batch_size:
         raise ValueError(f"{len(x)} images are fewer than a batch of {batch_size}: reduce batch_size")
     augmentation, values = Augmentation(), []
     for rows in torch.arange(len(x), device=x.device).split(batch_size)[: len(x) // batch_size]:
-        views = augmentation.draw(seed, rows, "test", tuple(x.shape[2:]), 2)
+        views = augmentation.draw(seed, rows, "test", x.shape[2:], 2)
         z = model(augmentation(x[rows].repeat_interleave(2, dim=0), views))
         values.append(nt_xent(z.unflatten(0, (len(rows), 2)).transpose(0, 1), temperature))
     return torch.stack(values).double().mean().item()

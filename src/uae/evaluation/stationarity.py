@@ -1,4 +1,4 @@
-"""How fast an attack becomes stationary (Theorem 1). Needs no torch: figures use it, too."""
+"""How fast an attack becomes stationary (Theorem 1). It needs no torch, because figures use it, too."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 
 
 def best_so_far(along: np.ndarray) -> np.ndarray:
-    """The smallest value up to each step, (N, T), of ||L(delta_t, c_t)||^2 along N attacks, (N, T)."""
+    """The running minimum, (N, T), of ||L(delta_t, c_t)||^2 along N attacks, (N, T)."""
     return np.minimum.accumulate(along.astype(np.float64), axis=1)
 
 
 def slope(value: np.ndarray) -> float:
-    """The exponent of a power law in the step T = 1.. fitted to (T,) values, -1/2 or less in Theorem 1.
+    """The exponent of a power law in the step T = 1.. fitted to (T,) values. Theorem 1 says -1/2 or less.
 
-    Fitted to the upper half of the log axis, from the square root of the last step on; NaN where fewer than
+    The fit uses the upper half of the log axis, from the square root of the last step on. NaN if fewer than
     two values are above 0.
     """
     step = np.arange(1, len(value) + 1)
@@ -24,7 +24,7 @@ def slope(value: np.ndarray) -> float:
 
 
 def rate(horizons: list[int], value: list[float]) -> float:
-    """The exponent of a power law in the horizon T fitted to the values that attacks of T steps reach."""
+    """The exponent of a power law in the horizon T, fitted to the values that attacks of T steps reach."""
     if len(horizons) < 2 or min(value) <= 0:
         return float("nan")
     return float(np.polyfit(np.log(horizons), np.log(value), 1)[0])

@@ -1,7 +1,7 @@
 """Per-sample MINE: mutual information between one sample and its perturbed copy.
 
 Section 3.1 and appendix A of the paper. A sample is turned into K compressed samples (see
-`uae.sampling`), and one small critic a sample is trained on the Donsker-Varadhan bound
+`uae.sampling`), and one small critic per sample is trained on the Donsker-Varadhan bound
 
     I(x, z) = mean_k T(x_k, z_k) - log mean_k exp T(x_k, z_(k)),
 
@@ -27,17 +27,17 @@ from uae.sampling import ConvolutionOutput, RandomSampling
 class MINE:
     """Settings of the per-sample estimator.
 
-    critic: `vanilla` (the paper: one linear layer a side to `hidden` units, sum, ReLU, linear to 1)
+    critic: `vanilla` (the paper: one linear layer per side to `hidden` units, sum, ReLU, linear to 1)
         or `released` (the authors' code: convolution or 512 units before that).
     inner_steps: critic steps for each attack step, T_I of Algorithm 2.
     lr: learning rate of the critic's Adam; the default is the released code's.
     samples: how a sample becomes K compressed samples. None: the output of the model's first
-        convolution where it has one, otherwise random sampling, as section 3.1 advises. A function
-        takes samples (N, *shape) to (N, K, D), differentiably and each by itself.
-    warm_up: after so many evaluations the critic stays as it is, and the estimate takes one permutation from
-        then on: a function of the sample alone, as Theorem 1 assumes. None: it trains as long as the attack.
-    engine: `auto` takes the fastest of `uae.mine.engines` for the device; `portable` forces batched products.
-        All give the same numbers.
+        convolution if it has one, otherwise random sampling, as section 3.1 advises. A function
+        maps samples (N, *shape) to (N, K, D), differentiably and each sample by itself.
+    warm_up: after this number of evaluations the critic is frozen, and the estimate uses one permutation. It
+        is then a function of the sample alone, as Theorem 1 assumes. None: the critic always trains.
+    engine: `auto` takes the fastest of `uae.mine.engines` for the device; `portable` forces batched
+        products. All give the same numbers.
 
     >>> x = torch.rand(3, 16, 64, generator=torch.Generator().manual_seed(0))
     >>> MINE(inner_steps=200, lr=1e-2)(x, x).shape
@@ -68,7 +68,7 @@ class MINE:
     def __call__(self, x: Tensor, z: Tensor, seed: int = 0, index: Tensor | None = None) -> Tensor:
         """Mutual information in nats, (N,), of N pairs of compressed samples x and z, both (N, K, D).
 
-        It carries no gradient: an attack takes the critics' own, see `Estimator.estimate`.
+        It carries no gradient. An attack takes the critics' gradient from `Estimator.estimate`.
 
         Raises ValueError for other shapes, and for an index that is not (N,).
         """
@@ -78,7 +78,7 @@ class MINE:
         return Estimator(self, x, None, seed, index).estimate(x, z)[0]
 
     def state_bytes(self, dim: int, map_shape: tuple[int, int] | None, itemsize: int) -> int:
-        """Bytes that the critic of one sample and its two moments take."""
+        """The bytes of one sample's critic and its two moments."""
         layers = build_layers(self.critic, dim, map_shape, self.hidden)
         weights = sum(torch.Size(s).numel() for layer in layers for s in layer.shapes().values())
         return 3 * (2 * weights + self.hidden) * itemsize
@@ -122,8 +122,8 @@ class Estimator:
             self.engine = engines.choose(self.critics, x.device, self.count, standardize)
 
     def estimate(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Train `inner_steps` steps on (x, z), both (N, K, D), none after the warm-up; the bound (N,) and its
-        gradient by z."""
+        """Train `inner_steps` steps on (x, z), both (N, K, D); none after the warm-up. Returns the bound (N,)
+        and its gradient by z."""
         for samples in (x, z):
             if samples.shape != self.shape:
                 raise ValueError(

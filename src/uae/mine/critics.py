@@ -1,12 +1,13 @@
-"""Many small critics at once: each sample trains one, so every weight has a leading sample axis.
+"""Many small critics at once. Each sample trains one critic, so every weight has a leading sample axis.
 
-A critic maps each side, the clean samples x and the perturbed samples z, through linear layers to
-`hidden` units; the score is T(x, z) = w . relu(h_x + h_z). The two sides have separate weights, which
-are stacked on the first axis, so a tensor of weights is (2, N, out, in). `uae.mine.engines` trains them.
+A critic has two sides: the clean samples x and the perturbed samples z. Linear layers map each side to
+`hidden` units, and the score is T(x, z) = w . relu(h_x + h_z). The sides have separate weights, which are
+stacked on the first axis: a tensor of weights is (2, N, out, in). `uae.mine.engines` trains the critics.
 
-A layer never sees the K samples, only H = `hidden` rows: going up, the samples weighted by each
-unit's gradient, and coming down, each unit's weights on a layer's input (`pulled`). A layer's gradient
-is the product of the two. For the released critic these are 10 rows in place of 16 to 500.
+A layer does not process the K samples. It processes H = `hidden` rows in each direction. Upwards, a row is
+the sum of the samples weighted by one unit's gradient. Downwards, a row holds one unit's weights on the
+layer's input (`pulled`). The gradient of a layer is the product of the two. For the released critic these
+are 10 rows instead of 16 to 500.
 
 The critic has no output bias: the Donsker-Varadhan bound does not depend on it.
 """
@@ -24,8 +25,8 @@ BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # Adam's usual constants
 
 
 class Linear:
-    """h -> h W^T + b. What it sees are rows, (2, N, H, in), each a sum of samples with weights of which
-    `totals`, (2, N, H), are the sums: rows W^T + totals b.
+    """h -> h W^T + b. Its inputs are rows, (2, N, H, in). A row is a weighted sum of samples, and `totals`,
+    (2, N, H), are the sums of these weights. Its output is rows W^T + totals b.
 
     `pulled`, (2, N, H, out), is None at the last layer, whose outputs are the units.
     """
@@ -46,16 +47,16 @@ class Linear:
         return totals if pulled is None else (totals[..., None] * pulled).sum(2)
 
     def pull(self, pulled: Tensor | None, weight: Tensor) -> Tensor:
-        """The units' weights on the input, from those on the output; nothing that a later step moves."""
+        """The units' weights on the input, from those on the output. Later steps do not change the result."""
         return weight.clone() if pulled is None else pulled @ weight
 
     def constant(self, pulled: Tensor | None, bias: Tensor) -> Tensor:
-        """What the bias adds to each unit."""
+        """The bias's contribution to each unit."""
         return bias if pulled is None else (pulled * bias[:, :, None]).sum(-1)
 
 
 class Convolution:
-    """A 2x2 convolution, stride 1, no padding, of one-channel maps; the output is flattened. As `Linear`."""
+    """A 2x2 convolution of one-channel maps, stride 1, no padding, with flattened output. See `Linear`."""
 
     def __init__(self, height: int, width: int, filters: int):
         self.map = (height, width)
@@ -75,32 +76,36 @@ class Convolution:
         constant = totals[..., None, None] * bias[..., None, None, :]
         return (out.unflatten(2, (rows.shape[2], -1)) + constant).flatten(-2)
 
-    def weight_gradient(self, rows: Tensor, pulled: Tensor) -> Tensor:
-        pulled = pulled.reshape(*pulled.shape[:2], -1, self.filters)
-        return pulled.mT @ self._patches(rows).flatten(2, 3)
+    def _maps(self, pulled: Tensor | None) -> Tensor:
+        """(2, N, H, positions, filters). The last layer, where there is no `pulled`, is linear."""
+        assert pulled is not None
+        return pulled.unflatten(-1, (-1, self.filters))
 
-    def bias_gradient(self, totals: Tensor, pulled: Tensor) -> Tensor:
-        return (totals[..., None] * pulled.unflatten(-1, (-1, self.filters)).sum(3)).sum(2)
+    def weight_gradient(self, rows: Tensor, pulled: Tensor | None) -> Tensor:
+        return self._maps(pulled).flatten(2, 3).mT @ self._patches(rows).flatten(2, 3)
 
-    def pull(self, pulled: Tensor, weight: Tensor) -> Tensor:
+    def bias_gradient(self, totals: Tensor, pulled: Tensor | None) -> Tensor:
+        return (totals[..., None] * self._maps(pulled).sum(3)).sum(2)
+
+    def pull(self, pulled: Tensor | None, weight: Tensor) -> Tensor:
         height, width = self.map
-        lead = pulled.shape[:3]
-        patches = (pulled.reshape(*lead[:2], -1, self.filters) @ weight).reshape(
-            *lead, height - 1, width - 1, 2, 2
-        )
-        out = pulled.new_zeros(*lead, height, width)
+        maps = self._maps(pulled)
+        lead = maps.shape[:3]
+        patches = (maps.flatten(2, 3) @ weight).reshape(*lead, height - 1, width - 1, 2, 2)
+        out = maps.new_zeros(*lead, height, width)
         for i in range(2):
             for j in range(2):
                 out[..., i : i + height - 1, j : j + width - 1] += patches[..., i, j]
         return out.flatten(-2)
 
-    def constant(self, pulled: Tensor, bias: Tensor) -> Tensor:
-        return (pulled.unflatten(-1, (-1, self.filters)).sum(3) * bias[:, :, None]).sum(-1)
+    def constant(self, pulled: Tensor | None, bias: Tensor) -> Tensor:
+        return (self._maps(pulled).sum(3) * bias[:, :, None]).sum(-1)
 
 
-def build_layers(
-    critic: str, dim: int, map_shape: tuple[int, int] | None, hidden: int
-) -> list[Linear | Convolution]:
+Layer = Linear | Convolution
+
+
+def build_layers(critic: str, dim: int, map_shape: tuple[int, int] | None, hidden: int) -> list[Layer]:
     """The linear layers of one side of a critic.
 
     `vanilla` is the paper's (section 5.1): one linear layer. `released` is the authors' code:
@@ -116,18 +121,20 @@ def build_layers(
     return [convolution, Linear(convolution.units, 512), Linear(512, hidden)]
 
 
-def _fans(shape: tuple[int, ...], layer: Linear | Convolution) -> int:
+def _fans(shape: tuple[int, ...], layer: Layer) -> int:
     """fan-in + fan-out, for Glorot's limit."""
     return shape[0] * 4 + 4 if isinstance(layer, Convolution) else sum(shape)
 
 
 class Critics:
-    """The critics of N samples with their Adam states; `dtype` and device are those of `index`'s data.
+    """The critics of N samples, N = len(index), with their Adam states.
 
     Weights start Glorot-uniform and biases at zero, drawn from (seed, index) alone.
     """
 
-    def __init__(self, layers: list, hidden: int, lr: float, seed: int, index: Tensor, dtype: torch.dtype):
+    def __init__(
+        self, layers: list[Layer], hidden: int, lr: float, seed: int, index: Tensor, dtype: torch.dtype
+    ):
         self.layers, self.lr, self.steps = layers, lr, 0
         count = len(index)
         self.params: list[list[Tensor]] = []
@@ -152,7 +159,7 @@ class Critics:
 
 
 def ascend(param: Tensor, grad: Tensor, first: Tensor, second: Tensor, rate: float, root: float) -> None:
-    """One ascent step of Adam, in place; `rate` and `root` are of `Critics.schedule`."""
+    """One ascent step of Adam, in place. `rate` and `root` come from `Critics.schedule`."""
     first.lerp_(grad, 1 - BETA1)
     second.mul_(BETA2).addcmul_(grad, grad, value=1 - BETA2)
     param.addcdiv_(first, second.sqrt().mul_(root).add_(EPS), value=rate)

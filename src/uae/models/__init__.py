@@ -20,7 +20,7 @@ from uae.models.wide_resnet import WideResNet
 
 NETWORKS: dict[str, type[nn.Module]] = {
     "dense": Dense,
-    "sparse": Dense,  # the sparsity is in the training loss
+    "sparse": Dense,  # the training loss makes it sparse
     "convolutional": Convolutional,
     "adversarial": Adversarial,
     "concrete": Concrete,
@@ -33,27 +33,27 @@ NETWORKS: dict[str, type[nn.Module]] = {
 
 
 def build(network: str, shape: tuple[int, ...], **arguments: Any) -> nn.Module:
-    """A new model for samples of the given shape: (C, H, W) images, or (d,) the rows of a table.
+    """Build a new model for samples of a shape: (C, H, W) for images, (d,) for the rows of a table.
 
-    Raises ValueError naming what is not known or does not fit the shape.
+    Raises ValueError naming a network or argument that is unknown or does not fit the shape.
     """
     if network not in NETWORKS:
         raise ValueError(f"no network {network!r}; there are {', '.join(NETWORKS)}")
     known = set(inspect.signature(NETWORKS[network]).parameters) - {"shape"}
     if unknown := set(arguments) - known:
         raise ValueError(f"network {network} takes {sorted(known) or 'no arguments'}, not {sorted(unknown)}")
-    # Channels last: twice as fast for these convolutions on the CPU, and what tensor cores want.
+    # Channels last is twice as fast for these convolutions on a CPU, and tensor cores prefer it.
     return NETWORKS[network](shape=tuple(shape), **arguments).to(memory_format=torch.channels_last)
 
 
 def pretrained(name: str, source: str | Path | None = None) -> nn.Module:
     """A trained model of a release bundle, such as `mnist/convolutional`, in eval mode on the CPU.
 
-    source: the folder or the address of the bundle; None: what the environment variable UAE_PRETRAINED says.
-    Its file is compared with the SHA-256 of the bundle's index before it is read. What comes from an address
-    is kept in the folder of torch.hub.
-    Raises InputError for a name that the bundle lacks, and naming a file that cannot be had or is damaged.
+    source: the folder or the address of the bundle; None: the environment variable UAE_PRETRAINED.
+    The file is compared with the SHA-256 in the bundle's index before it is read. A downloaded file is kept
+    in the folder of torch.hub.
+    Raises InputError for a name that the bundle lacks, or naming a file that is missing or damaged.
     """
-    from uae import bundle  # which builds the model with this module
+    from uae import bundle  # imported here, because it imports this module
 
     return bundle.load(name, source)

@@ -23,12 +23,12 @@ def perceptron(size: int, width: int, out: int) -> list[nn.Module]:
 class Adversarial(Autoencoder):
     """MLPs with two hidden layers: encoder, decoder, and a discriminator on the codes.
 
-    As in the released code the code is a sigmoid and the prior a standard Gaussian, so the codes, in
-    (0, 1), can match the prior only as far as the unit cube allows. The output is a sigmoid.
+    As in the released code, the code is a sigmoid and the prior a standard Gaussian. So the codes, in (0, 1),
+    can match the prior only within the unit cube. The output is a sigmoid.
 
-    latent: the code's size: 2 for MNIST. That of SVHN is published nowhere; our scales choose 100.
-    discriminator: (N, latent) codes to (N, 1) logits of "drawn from the prior"; `forward` does
-        without it.
+    latent: the code's size: 2 for MNIST. The size for SVHN is not published; our scales choose 100.
+    discriminator: maps (N, latent) codes to (N, 1) logits of "drawn from the prior". `forward` does not use
+        it.
     """
 
     def __init__(self, shape: tuple[int, ...], latent: int = 2, width: int = 1000):

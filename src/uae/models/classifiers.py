@@ -53,7 +53,7 @@ class CarliniWagner(nn.Module):
         glorot(self)
 
     def penultimate(self, x: Tensor) -> Tensor:
-        """What the logits are computed from, (N, units)."""
+        """The penultimate layer, (N, units), from which the logits are computed."""
         return self.hidden(self.features(x))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +11,13 @@ from torch import Tensor, nn
 from uae.models.autoencoders import Autoencoder, glorot
 
 
-def relaxed_one_hot(logits: Tensor, temperature: float) -> Tensor:
-    """One draw per row of the concrete distribution (Gumbel-softmax), of the shape of logits (K, d).
+def relaxed_one_hot(logits: Tensor, temperature: float | Tensor) -> Tensor:
+    """One draw per row from the concrete distribution (Gumbel-softmax), with the shape of logits (K, d).
 
-    The largest entry of a row stands at j with probability softmax(logits)_j at any temperature; as the
+    At any temperature, the largest entry of a row is at j with probability softmax(logits)_j. As the
     temperature falls to 0, the rows become one-hot.
     """
-    # -log(-log u) is a Gumbel number; u is below 1, and 0 once in 2^24 draws.
+    # -log(-log u) is a Gumbel number. u is below 1; it is 0 once in 2^24 draws.
     uniform = torch.rand_like(logits).clamp_min(torch.finfo(logits.dtype).tiny)
     return ((logits - (-uniform.log()).log()) / temperature).softmax(dim=1)
 
@@ -25,18 +26,18 @@ class Select(nn.Module):
     """The concrete select layer: (N, d) to (N, K).
 
     In training mode its K outputs are random convex combinations of the d inputs at `temperature`, which
-    the training lowers; one draw serves a batch, as in the published code. In eval mode they are
-    columns of the input.
+    the training lowers. All samples of a batch share one draw, as in the published code. In eval mode the
+    outputs are columns of the input.
     """
 
     def __init__(self, size: int, selected: int):
         super().__init__()
         self.logits = nn.Parameter(torch.empty(selected, size))
-        self.temperature = 10.0
+        self.temperature: float | Tensor = 10.0
 
     @property
     def features(self) -> Tensor:
-        """The column that each output selects, int64 (K,); several may select the same one."""
+        """The column that each output selects, int64 (K,). Several outputs may select the same column."""
         return self.logits.detach().argmax(dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,10 +51,12 @@ class Concrete(Autoencoder):
 
     The output layer is linear as in the published implementation, so reconstructions may leave [0, 1].
 
-    shape: of one sample; images are flattened.
-    features: how many to select, K: 50, for Mice Protein 10 (section 5.5).
-    Raises ValueError when there are fewer features than that.
+    shape: the shape of one sample; images are flattened.
+    features: K, the number of features to select: 50, for Mice Protein 10 (section 5.5).
+    Raises ValueError if the data have fewer features.
     """
+
+    encoder: nn.Sequential
 
     def __init__(self, shape: tuple[int, ...], features: int = 50, width: int = 320):
         super().__init__()
@@ -80,7 +83,7 @@ class Concrete(Autoencoder):
 
     @property
     def select(self) -> Select:
-        return self.encoder[1]
+        return cast(Select, self.encoder[1])
 
     @property
     def features(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""The MNIST network of Madry et al. (2018): what their published accuracies were measured on."""
+"""The MNIST network of Madry et al. (2018), on which their published accuracies were measured."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class MadryCNN(nn.Module):
 
     kernel, hidden: sizes of the convolutions and of the dense layer, the authors' unless given.
     Same padding; height and width must be multiples of 4. Weights start as in the authors' MNIST
-    challenge: normal with standard deviation 0.1, cut off at two of them, biases at 0.1.
+    challenge: normal with standard deviation 0.1, truncated at two standard deviations; biases at 0.1.
     """
 
     def __init__(self, shape: tuple[int, ...], classes: int = 10, kernel: int = 5, hidden: int = 1024):
@@ -34,7 +34,8 @@ class MadryCNN(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.1, a=-0.2, b=0.2)
-                nn.init.constant_(module.bias, 0.1)
+                if module.bias is not None:
+                    nn.init.constant_(module.bias, 0.1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.features(x))

@@ -11,7 +11,7 @@ BLOCKS, STRIDES = (2, 2, 2, 2), (1, 2, 2, 2)
 
 
 class BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions and a shortcut, which is a 1 x 1 convolution where the shape changes."""
+    """Two 3 x 3 convolutions and a shortcut, which is a 1 x 1 convolution if the shape changes."""
 
     def __init__(self, channels: int, width: int, stride: int):
         super().__init__()
@@ -31,11 +31,11 @@ class BasicBlock(nn.Module):
 
 
 class ResNet18(nn.Module):
-    """(N, C, H, W) to features (N, 8 * width), or to logits (N, classes) where `classes` is given.
+    """(N, C, H, W) to features (N, 8 * width), or to logits (N, classes) if `classes` is given.
 
-    The stem is one 3 x 3 convolution of stride 1 and no pooling (SimCLR, appendix B.9): its `width`
-    feature maps are what per-sample MINE sees.
-    width: channels of the first stage, a multiple of 8: 64 in ResNet-18, less in a narrow one.
+    The stem is one 3 x 3 convolution of stride 1 and no pooling (SimCLR, appendix B.9). Per-sample MINE sees
+    its `width` feature maps.
+    width: channels of the first stage, a multiple of 8: 64 in ResNet-18, fewer in a narrow one.
     """
 
     def __init__(self, shape: tuple[int, ...], width: int = 64, classes: int | None = None):

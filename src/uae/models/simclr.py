@@ -1,4 +1,4 @@
-"""SimCLR's network: an encoder, whose features are kept, and a projection head for the loss."""
+"""SimCLR's network: an encoder whose features are used, and a projection head for the loss."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class SimCLR(nn.Module):
     """(N, C, H, W) in [0, 1] to embeddings (N, dim), on which NT-Xent is computed.
 
     The encoder is ResNet-18 without a classifier. The head has three layers, 512-512-512-128 at full
-    width, as in the authors' code. Batch normalisation follows each layer, which hence has no bias.
-    width: of the encoder's first stage (64 in ResNet-18).
+    width, as in the authors' code. Batch normalisation follows each layer, so the layers have no bias.
+    width: channels of the encoder's first stage (64 in ResNet-18).
     """
 
     def __init__(self, shape: tuple[int, ...], width: int = 64, dim: int = 128):

@@ -9,7 +9,7 @@ from uae.models.convolution import Conv2d
 
 
 class Block(nn.Module):
-    """Norm, ReLU, convolution, twice; where the shape changes the shortcut branches off after the ReLU."""
+    """Norm, ReLU, convolution, twice. If the shape changes, the shortcut starts after the first ReLU."""
 
     def __init__(self, channels: int, width: int, stride: int):
         super().__init__()

@@ -1,1 +1,1 @@
-"""The paper's tables, figures and report, from records alone. Imports no torch."""
+"""The paper's tables, figures and report, made from records alone. It imports no torch."""

@@ -1,4 +1,4 @@
-"""Measured numbers by what was measured: a cell's runs, their spread, and the paper's own cells."""
+"""Cells: a measured number's runs and their spread, and the paper's own cells."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _AT_EPS = re.compile(r"(\w+)@([0-9.e-]+)(?:/([0-9]+))?")
 
 @dataclass(frozen=True)
 class Cell:
-    """A measured number: mean and standard deviation (None where there is none) over `runs`.
+    """A measured number: mean and standard deviation (None if unknown) over `runs`.
 
-    values: the runs of each seed, several where noise is drawn several times.
-    images: how many were attacked for it, where the records say so.
-    within: a standard deviation that each run has by itself (KID's over its subsets).
+    values: by seed, its runs: several if noise is drawn several times.
+    images: the number of attacked images, if the records state it.
+    within: the standard deviation within a run (KID's over its subsets).
     """
 
     mean: float
@@ -49,7 +49,7 @@ class Cell:
         return cls(fmean(runs), math.hypot(*stds) if stds else None, len(runs), values, images, within)
 
     def among(self, seeds: set[int]) -> Cell:
-        """The mean over some of the seeds; the spread stays that of all runs."""
+        """The cell with the mean over some seeds. Its spread stays that of all runs."""
         part = Cell.of({seed: runs for seed, runs in self.values.items() if seed in seeds})
         return replace(part, std=self.std, images=self.images, within=self.within)
 
@@ -59,13 +59,13 @@ class Cell:
 
 @functools.cache
 def quantities() -> dict[str, float]:
-    """The numbers of the paper's text by name."""
+    """The numbers in the paper's text, by name."""
     with (REFERENCE / "text.csv").open(encoding="utf-8") as file:
         return {row["quantity"]: float(row["value"]) for row in csv.DictReader(file)}
 
 
 def _metric(name: str) -> str:
-    """One spelling of a metric at an eps: asr@16/255 and asr@0.062745 are the same."""
+    """Normalise the name of a metric at an eps: asr@16/255 and asr@0.062745 are the same."""
     match = _AT_EPS.fullmatch(name)
     return name if match is None else f"{match[1]}@{float(match[2]) / float(match[3] or 1):.3g}"
 
@@ -80,17 +80,17 @@ class Measured:
 
     def __init__(self) -> None:
         self.cells: dict[str, dict[Key, Cell]] = {}
-        self.unperturbed: set[tuple[str, ...]] = set()  # see `uae.paper.perturbation`
+        self.unperturbed: set[tuple[str, str, str, str, str]] = set()  # see `uae.paper.perturbation`
 
     def tests_nothing(self, key: Key, variant: str) -> bool:
-        """Whether a cell is of a model that was trained with UAEs which are their originals."""
+        """Whether the cell's model was trained with UAEs that equal their originals."""
         *where, metric = key
         return (where[0], variant, *where[1:]) in self.unperturbed and metric not in OF_THE_ATTACK
 
     def usual_spread(self, key: Key, variant: str) -> tuple[float, int] | None:
-        """The standard deviation of a single run of this data, model and metric, and its degrees of freedom.
+        """The standard deviation of a single run on this data, model and metric, and its degrees of freedom.
 
-        Pooled over the methods that have several runs; None where there are none.
+        It is pooled over the methods that have several runs; None if there are none.
         """
         several = [
             list(itertools.chain(*cell.values.values()))
@@ -105,7 +105,7 @@ class Measured:
         return sorted(variant for variant, cells in self.cells.items() if key in cells)
 
     def matching(self, key: Key) -> list[Key]:
-        """The keys that a metric with a wildcard stands for, in the order of their eps."""
+        """The keys that match a metric with a wildcard, in the order of their eps."""
         if "*" not in key[-1]:
             return [(*key[:-1], _metric(key[-1]))]
         found = {
@@ -118,7 +118,7 @@ class Measured:
 
 
 def measured(records: list[Record]) -> Measured:
-    """The cells of records: mean and standard deviation over seeds, and draws of noise."""
+    """The cells of records: mean and standard deviation over seeds and draws of noise."""
     found: dict[tuple[str, Key], list[tuple[Record, str]]] = {}
     for r in records:
         for metric in r.metrics:
@@ -140,7 +140,7 @@ def measured(records: list[Record]) -> Measured:
 
 @functools.cache
 def printed() -> Measured:
-    """The paper's own cells, without their spreads: what its tables show."""
+    """The paper's own cells, as its tables print them, without spreads."""
     sources = yaml.safe_load((REFERENCE / "sources.yaml").read_text(encoding="utf-8"))
     out = Measured()
     for table, entry in sources.items():

@@ -1,13 +1,12 @@
 """The paper's claims as tests over records: what reproduced, what did not, what was not run.
 
-A claim (reference/claims.yaml, which explains the keys) is one comparison a row. A row is decided by its
-margin, the signed distance by which it holds, beside the smallest difference that the runs could have seen
-(`uae.paper.comparison`). A margin below that is inconclusive, and so is a difference beyond the four digits
-that are shown. A row about a model that was trained with UAEs which are their originals says
-`no perturbation` instead.
+A claim has rows, and a row is one comparison (reference/claims.yaml explains the keys). Its margin is the
+signed distance by which the row holds. A margin below the smallest difference that the runs could have seen
+(`uae.paper.comparison`) is inconclusive. So is a difference beyond the four digits that are shown. If a row's
+model was trained with UAEs that equal their originals, the row says `no perturbation` instead.
 
-Cells are compared within one variant of the data only, and means over the seeds that all of them have. The
-same rows on the paper's own cells give the paper's numbers.
+Only cells of one variant of the data are compared, by their means over common seeds. The same rows on the
+paper's own cells give the paper's numbers.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ REPRODUCED, PARTLY, NOT_REPRODUCED = "reproduced", "partly", "not reproduced"
 NOT_RUN = "not run"
 VERDICTS = (REPRODUCED, PARTLY, INCONCLUSIVE, NOT_REPRODUCED, NO_PERTURBATION, NOT_RUN)
 
-FEW = 100  # attacked images, below which a verdict says little
+FEW = 100  # with fewer attacked images a verdict says little
 
 Names = str | list[str]
 
 
 class Cells(BaseModel):
-    """Which cells a claim is about; a list of names stands for each of them."""
+    """The cells of a claim. A list of names stands for each of them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -90,8 +89,8 @@ class Claim(BaseModel):
 class Row:
     """One comparison. `state` is holds, fails, inconclusive, no perturbation or not run.
 
-    spread: the standard deviation over the runs, of both sides together.
-    resolution: the smallest difference that the runs could have seen, None where nothing was run twice.
+    spread: the combined standard deviation of both sides over the runs.
+    resolution: the smallest difference that the runs could have seen; None if nothing was run twice.
     """
 
     label: str
@@ -108,13 +107,24 @@ class Row:
     resolution: float | None = None
 
     @property
+    def pair(self) -> tuple[float, float]:
+        """Ours and what it is compared with, of a row that was run."""
+        assert self.ours is not None and self.ours_other is not None
+        return self.ours, self.ours_other
+
+    @property
+    def paper_pair(self) -> tuple[float, float] | None:
+        """The same of the paper, where it prints them."""
+        return None if self.paper is None or self.paper_other is None else (self.paper, self.paper_other)
+
+    @property
     def few(self) -> bool:
-        """Whether it rests on few attacked images."""
+        """Whether the row rests on few attacked images."""
         return min((n for n in (self.images, self.images_other) if n is not None), default=FEW) < FEW
 
     @property
     def basis(self) -> str:
-        """What ours was measured on: data, runs, and attacked images where the records say so."""
+        """The basis of our number: data, runs and, if the records state them, attacked images."""
         counts = [f"{n:,}" for n in dict.fromkeys((self.images, self.images_other)) if n is not None]
         images = [f"{' and '.join(counts)} image{'s' * (counts != ['1'])}"] if counts else []
         return ", ".join([self.variant, f"{self.runs} run{'s' * (self.runs > 1)}", *images])
@@ -132,7 +142,7 @@ class Verdict:
 
     @property
     def caveats(self) -> list[str]:
-        """What weakens it: rows that decide it rest on few images, or on runs of unknown spread."""
+        """Weaknesses of the verdict: rows that decide it rest on few images or on runs of unknown spread."""
         deciding = [row for row in self.rows if row.state in ("holds", "fails")]
         few = [f"fewer than {FEW} images"] * any(row.few for row in deciding)
         return few + ["spread unknown"] * any(row.resolution is None for row in deciding)
@@ -147,7 +157,7 @@ class Verdict:
 
 
 def read(path: Path = REFERENCE / "claims.yaml") -> list[Claim]:
-    """The claims of a file, in its order. Raises BadFile naming the claim and what is wrong with it."""
+    """Read the claims of a file, in its order. Raises BadFile naming the claim and its mistake."""
     claims = []
     for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
         try:
@@ -163,23 +173,23 @@ def read(path: Path = REFERENCE / "claims.yaml") -> list[Claim]:
 def _rows(claim: Claim, ours: Measured, paper: Measured, settings: str) -> list[Row]:
     rows, compared = [], _adapted(claim, settings)
     for wanted in claim.cells.combinations():
-        # The paper has one number, which stands beside ours with its words and with the authors' settings.
+        # The paper's one number is beside both of ours: with the paper's and with the authors' settings.
         for key in ours.matching(_with(wanted, settings)):
             papers = comparison.sides(claim, _without(key, settings), paper.cells["paper"])
-            theirs = (None, None) if papers is None else (papers[0].mean, papers[1].mean)
-            variants = [v for v in ours.variants(key) if comparison.sides(compared, key, ours.cells[v])]
-            named = 4 if isinstance(claim.cells.method, list) else 3  # the method where there are several
+            theirs, other = (papers[0].mean, papers[1].mean) if papers else (None, None)
+            found = {v: comparison.sides(compared, key, ours.cells[v]) for v in ours.variants(key)}
+            variants = {variant: sides for variant, sides in found.items() if sides}
+            named = 4 if isinstance(claim.cells.method, list) else 3  # the method, if the claim has several
             label = "/".join(_without(key, settings)[1:named]) + (f" {key[-1]}" if "@" in key[-1] else "")
             if not variants:
-                rows.append(Row(label, "", NOT_RUN, paper=theirs[0], paper_other=theirs[1]))
-            for variant in variants:
-                left, right, _ = comparison.sides(compared, key, ours.cells[variant])
-                seen = comparison.resolution(compared, key, ours, variant)
+                rows.append(Row(label, "", NOT_RUN, paper=theirs, paper_other=other))
+            for variant, (left, right, differences) in variants.items():
+                seen = comparison.resolution(compared, key, ours, variant, left, differences)
                 state = comparison.state(compared, left, right, seen)
                 if any(ours.tests_nothing(cell, variant) for cell in comparison.compared(compared, key)):
                     state = NO_PERTURBATION
                 runs = min(left.runs, right.runs) if isinstance(claim.than, dict) else left.runs
-                numbers = left.mean, right.mean, comparison.spread(left, right), runs, *theirs
+                numbers = left.mean, right.mean, comparison.spread(left, right), runs, theirs, other
                 rows.append(Row(label, variant, state, *numbers, left.images, right.images, seen))
     return rows
 
@@ -188,14 +198,15 @@ def _decide(claim: Claim, states: list[str]) -> str:
     """The verdict of a claim from the states of its rows."""
     holding, failing = states.count("holds"), states.count("fails")
     total = len(states)
-    needed = {"all": total, "most": total // 2 + 1}.get(claim.holds_in, claim.holds_in)
+    wanted = claim.holds_in
+    needed = wanted if isinstance(wanted, int) else {"all": total, "most": total // 2 + 1}[wanted]
     if states.count(NOT_RUN) + states.count(NO_PERTURBATION) == total:
         return NO_PERTURBATION if NO_PERTURBATION in states else NOT_RUN
     if holding >= needed:
         return REPRODUCED
     if holding and (claim.holds_in == "all" or total - failing >= needed):
         return PARTLY
-    # One failure refutes "all"; "most" and a number are refuted when the rows left cannot make up for it.
+    # One failure refutes "all". "most" and a number are refuted when the remaining rows cannot suffice.
     refuted = failing if claim.holds_in == "all" else total - failing < needed
     return NOT_REPRODUCED if refuted else INCONCLUSIVE
 
@@ -205,13 +216,13 @@ def evaluate(
 ) -> list[Verdict]:
     """The verdict of every claim.
 
-    settings: `paper` for the UAEs as the paper words them, `released` for those with the settings of the
-    authors' code (methods named …-uae-released); only claims about UAEs are returned then.
+    settings: `paper` for UAEs with the paper's settings, `released` for UAEs with the settings of the
+    authors' code (methods named …-uae-released). `released` returns only the claims about UAEs.
     """
     ours, out = measured(records), []
     for claim in read() if claims is None else claims:
         if settings == "released" and _adapted(claim, settings).cells == claim.cells:
-            continue  # nor where UAEs are only what other methods are compared with
+            continue  # nor if other methods are only compared with UAEs
         rows = _rows(claim, ours, printed(), settings)
         out.append(Verdict(claim, _decide(claim, [row.state for row in rows]), rows))
     return out
@@ -233,7 +244,7 @@ def _without(key: Key, settings: str) -> Key:
 
 
 def _adapted(claim: Claim, settings: str) -> Claim:
-    """The claim with the methods of the authors' settings in place of the paper's words."""
+    """The claim, with the methods of the authors' settings instead of the paper's."""
     if settings == "paper":
         return claim
 

@@ -1,4 +1,4 @@
-"""Whether what was rendered is what is committed: the answer that rendering ends with."""
+"""Compare rendered files with the committed ones, for the last line of a rendering."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-NAMED = 3  # items that an answer names
+NAMED = 3  # the most items that an answer names
 
 
 def answer(rendered: Iterable[Path], folder: Path | None = None) -> str:
-    """`12 items, identical to the committed ones`, or which differ; empty where git has none of them.
+    """`12 items, identical to the committed ones`, or the items that differ. Empty if git has none of them.
 
-    An item is one table or figure, whatever number of files it has.
-    folder: where the committed ones of the same names lie, if not where the rendered ones do.
+    An item is one table or figure with all its files.
+    folder: the folder of the committed files, if it is not that of the rendered ones.
     """
     by_item: dict[str, list[bool]] = {}
     blobs: dict[Path, dict[str, str]] = {}
@@ -35,19 +35,19 @@ def answer(rendered: Iterable[Path], folder: Path | None = None) -> str:
 
 
 def _blobs(folder: Path) -> dict[str, str]:
-    """The files of a folder in git's last commit, by name, as the digests that git gives them."""
+    """The digests that git's last commit has for the files of a folder, by name."""
     if not folder.is_dir():
         return {}
     command = ["git", "ls-tree", "-z", "HEAD", "./"]
     try:
         run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    except OSError:  # no git
+    except OSError:  # git is absent
         return {}
     entries = [line.split("\t", 1) for line in run.stdout.split("\0") if "\t" in line]
     return {Path(name).name: about.split()[2] for about, name in entries}
 
 
 def _blob(path: Path) -> str:
-    """The digest that git gives a file of this content."""
+    """The digest that git computes for a file of this content."""
     content = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

@@ -1,9 +1,9 @@
-"""One row of a claim: what is compared, by what margin it holds, and what the runs could have seen."""
+"""One row of a claim: its two sides, its margin, and the smallest difference that the runs could see."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from uae.intervals import half_width, student, wilson
 from uae.paper.cells import AXES, Cell, Key, Measured, quantities
@@ -15,11 +15,11 @@ INCONCLUSIVE = "inconclusive"
 
 
 def differing(key: Key, over: dict[str, str]) -> Key:
-    return tuple(over.get(axis, name) for axis, name in zip(AXES, key, strict=True))
+    return cast(Key, tuple(over.get(axis, name) for axis, name in zip(AXES, key, strict=True)))
 
 
 def _combine(quantity: str, cell: Cell, base: Cell | None) -> Cell:
-    """The quantity of a cell, its spread carried over to first order."""
+    """The quantity of a cell, with its spread propagated to first order."""
     if base is None:
         return cell
     stds = [c.std for c in (cell, base) if c.std is not None]
@@ -39,9 +39,9 @@ def compared(claim: Claim, key: Key) -> list[Key]:
 
 
 def sides(claim: Claim, key: Key, cells: dict[Key, Cell]) -> tuple[Cell, Cell, list[float]] | None:
-    """What the claim compares in one row, and the differences of each seed.
+    """The two sides of a row and their differences by seed.
 
-    None where a cell is missing or they have no seed in common.
+    None if a cell is missing or the cells have no common seed.
     """
     needed = compared(claim, key)
     if any(name not in cells for name in needed):
@@ -52,7 +52,7 @@ def sides(claim: Claim, key: Key, cells: dict[Key, Cell]) -> tuple[Cell, Cell, l
     cells = {name: cells[name].among(seeds) for name in needed}
     base = cells[differing(key, claim.base)] if claim.base else None
     if claim.quantity == "improvement" and base and not all(map(base.of_seed, seeds)):
-        return None  # no share of nothing
+        return None  # a share of zero is undefined
     left = _combine(claim.quantity, cells[key], base)
 
     def of_seed(cell: Cell, seed: int) -> float:
@@ -67,23 +67,27 @@ def sides(claim: Claim, key: Key, cells: dict[Key, Cell]) -> tuple[Cell, Cell, l
     return left, Cell(right), [of_seed(cells[key], seed) - right for seed in sorted(seeds)]
 
 
-def resolution(claim: Claim, key: Key, measured: Measured, variant: str) -> float | None:
-    """The smallest difference that the runs behind a row could have seen: half of its 95 % interval.
+def resolution(
+    claim: Claim, key: Key, measured: Measured, variant: str, left: Cell, differences: list[float]
+) -> float | None:
+    """The smallest difference that a row's runs could have seen: half of a 95 % interval.
 
-    Over several seeds that of the paired differences, by Student's t. For a single seed that of one run's
-    difference, with the spread of other runs of the same data, model and metric. To either comes what each
-    run is uncertain by itself: over KID's subsets, and of a rate that is compared with a number over its
-    images. None where none of these is known.
+    left, differences: its `sides`.
+    For several seeds it is the interval of the paired differences, by Student's t. For a single seed it is
+    the interval of one difference, with the spread of other runs of the same data, model and metric. The
+    uncertainty within each run is added: KID's over its subsets, and, for a rate that is compared with a
+    number, that over its images. None if none of these is known.
     """
     cells = measured.cells[variant]
-    left, _, differences = sides(claim, key, cells)
+
     runs = [cells[name] for name in compared(claim, key)]
     parts = [1.96 * cell.within for cell in runs if cell.within is not None]
     if len(differences) > 1:
         parts.append(half_width(differences))
     elif usual := measured.usual_spread(key, variant):
         std, freedom = usual
-        unit = cells[differing(key, claim.base)].mean if claim.quantity == "improvement" else 1
+        improved = claim.base if claim.quantity == "improvement" else None
+        unit = cells[differing(key, improved)].mean if improved else 1
         parts.append(student(freedom) * std / abs(unit) * math.sqrt(len(runs)))
     if left.images and claim.quantity == "value" and not isinstance(claim.than, dict) and _is_rate(key):
         low, high = wilson(round(left.mean * left.images), left.images)
@@ -96,7 +100,7 @@ def _is_rate(key: Key) -> bool:
 
 
 def margin(claim: Claim, left: float, right: float) -> float:
-    """The distance by which a row holds, negative where it does not."""
+    """The distance by which a row holds; negative if it does not hold."""
     if isinstance(claim.tolerance, str):
         slack = float(claim.tolerance[:-1]) / 100 * abs(right)
     else:
@@ -107,12 +111,12 @@ def margin(claim: Claim, left: float, right: float) -> float:
 
 
 def shown(value: float) -> str:
-    """A number as verdicts show it."""
+    """A number in the form that verdicts show."""
     return f"{value:.4g}"
 
 
 def state(claim: Claim, left: Cell, right: Cell, seen: float | None) -> str:
-    """Whether a row holds, beside the smallest difference that could be `seen`, its resolution."""
+    """Whether a row holds. seen: the smallest difference that its runs could see, its resolution."""
     distance = margin(claim, left.mean, right.mean)
     strict = claim.direction in ("lower", "higher")
     alike = strict and left.mean != right.mean and shown(left.mean) == shown(right.mean)
@@ -124,6 +128,6 @@ def state(claim: Claim, left: Cell, right: Cell, seen: float | None) -> str:
 
 
 def spread(left: Cell, right: Cell) -> float | None:
-    """The standard deviation over the runs, of both sides together."""
+    """The combined standard deviation of both sides over the runs."""
     stds = [cell.std for cell in (left, right) if cell.std is not None]
     return math.hypot(*stds) if stds else None

@@ -1,4 +1,4 @@
-"""Text in LaTeX, Markdown, HTML and CSV: a name of others is no command, markup or formula in any of them."""
+"""Escape text for LaTeX, Markdown, HTML and CSV: a foreign name is never a command, markup or formula."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ LATEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     **{character: f"\\{character}" for character in "{}$&#%_"},
-    **{character: f"{{{character}}}" for character in "[]*"},  # behind a row's end they would be its options
+    **{character: f"{{{character}}}" for character in "[]*"},  # after a row's end they would be its options
 }
 MARKDOWN = {
     **{"<": "&lt;", ">": "&gt;", "&": "&amp;", "|": "&#124;"},
     **{character: f"\\{character}" for character in "\\`*_[]#$~"},
 }
-# Unicode of our own texts, and of numbers, in LaTeX
+# The Unicode of our texts and numbers, in LaTeX
 SIGNS = {
     **{"±": r"\pm", "↑": r"\uparrow", "↓": r"\downarrow", "−": "-", "×": r"\times", "≤": r"\le", "≥": r"\ge"},
     **{"≈": r"\approx", "‖": r"\|", "α": r"\alpha", "β": r"\beta", "δ": r"\delta", "ε": r"\epsilon"},
@@ -29,9 +29,9 @@ SIGNS = {
 RAISED = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 MATHS = re.compile(rf"(?:[{''.join(SIGNS)}]|[⁻⁰¹²³⁴-⁹]+|[₀-₉]+)+")
-# What a spreadsheet takes for a formula, in full width too
+# A spreadsheet takes a text with these first for a formula, in full width, too
 FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")
-# What code in Markdown may hold: all that data names are made of
+# The characters that code in Markdown may hold, among them all characters of data names
 CODE = re.compile(r"[\w .,:@+()/-]+", re.ASCII)
 
 
@@ -40,7 +40,7 @@ def _line(text: str) -> str:
 
 
 def latex(text: str) -> str:
-    """A name of others; a letter that LaTeX does not know by itself as its number in Unicode."""
+    """A foreign name. A letter that LaTeX does not know becomes its Unicode number."""
     return "".join(_letter(c) for c in _line(text))
 
 
@@ -51,7 +51,7 @@ def _letter(c: str) -> str:
 
 
 def tex(text: str) -> str:
-    """A text of our own, with formulas between dollars, Unicode, and code as in Markdown."""
+    """One of our texts, with formulas between dollars, Unicode, and code as in Markdown."""
     pieces = re.split(r"(`[^`]*`|\$[^$]*\$)", text)
     for place, piece in enumerate(pieces):
         if piece.startswith("`"):
@@ -63,7 +63,7 @@ def tex(text: str) -> str:
 
 
 def _formula(found: re.Match[str]) -> str:
-    """A run of signs, with what is raised and lowered in it, as a formula."""
+    """Signs with superscripts and subscripts, as a formula."""
     text = re.sub("[⁻⁰¹²³⁴-⁹]+", lambda part: f"^{{{part[0].translate(RAISED)}}}", found[0])
     text = re.sub("[₀-₉]+", lambda part: f"_{{{part[0].translate(LOWERED)}}}", text)
     text = "".join(SIGNS.get(c, c) for c in re.sub("([αβδεσ])(?=[αβδεσ])", r"\1 ", text))
@@ -71,7 +71,7 @@ def _formula(found: re.Match[str]) -> str:
 
 
 def html(text: str) -> str:
-    """A text of our own, its code as an element."""
+    """One of our texts, with its code as an HTML element."""
     return re.sub("`([^`]*)`", r"<code>\1</code>", escape(text, quote=False))
 
 
@@ -80,12 +80,12 @@ def markdown(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """As code in Markdown, where backslashes and entities escape nothing."""
+    """The text as code in Markdown, where backslashes and entities escape nothing."""
     return f"`{text}`" if CODE.fullmatch(text) else markdown(text)
 
 
 def cells(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with its texts such that no spreadsheet computes them; numbers stay as they are."""
+    """The frame with texts that no spreadsheet computes; numbers are unchanged."""
 
     def plain(value: object) -> object:
         if not isinstance(value, str):

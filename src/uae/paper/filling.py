@@ -1,9 +1,9 @@
-"""Records of another scale in the place of those that a scale lacks, so that a table stays one table.
+"""Replace records that a scale lacks by those of another scale, so that a table stays one table.
 
-A scale's own records count first. Of each experiment, data set and model the methods that it has no record
-of are taken from the other scale, and with them that scale's `original` and `matched`: its data are others,
-and methods are compared within one variant of the data. What would be pooled with own records, being of the
-same variant, is left out. Images and curves, which have no method, are taken where there are none.
+A scale's own records come first. For each experiment, data set and model, the missing methods are taken
+from the other scale, together with its `original` and `matched`: its data differ, and methods are compared
+within one variant of the data. Records of the same variant are left out, because they would be pooled with
+the scale's. Images and curves have no method; they are taken if the scale has none.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ Row = tuple[str, ...]  # an experiment's folder, a data set and a model
 
 
 def own(results: Path, kind: str = "") -> list[Path]:
-    """The records, images and curves of a scale, results/<scale>, or of one folder of them."""
+    """The records, images and curves of a scale, results/<scale>, or of one folder of its records."""
     found = (results / "records" / kind).rglob("*")
     return sorted(path for path in found if path.suffix in (".json", ".safetensors"))
 
 
 def filled(results: Path, fill: str | None, kind: str = "", planned: Iterable[str | Path] = ()) -> list[Path]:
-    """Those of the scale `fill` that stand where a scale has none; none where `fill` is None.
+    """The files of the scale `fill` that replace missing ones; empty if `fill` is None.
 
-    planned: what the scale will have besides what is there.
+    planned: files that the scale will have besides the existing ones.
     """
     if fill is None:
         return []
@@ -44,14 +44,14 @@ def filled(results: Path, fill: str | None, kind: str = "", planned: Iterable[st
 
 
 def files(results: Path, fill: str | None, kind: str = "") -> list[Path]:
-    """What tables, figures and claims of a scale are made from."""
+    """The files from which a scale's tables, figures and claims are made."""
     return own(results, kind) + filled(results, fill, kind)
 
 
 def load(results: Path, fill: str | None, kind: str = "") -> dict[Path, records.Record]:
-    """The records among them, by their paths below records/; those of `fill` as <kind>/<fill>/…
+    """The records among these files, by their paths below records/; those of `fill` as <kind>/<fill>/…
 
-    Raises `InputError` where there is none and `BadFile` naming a file that is not a record.
+    Raises `InputError` if there are none, and `BadFile` naming a file that is not a record.
     """
     found = {}
     for path in files(results, fill, kind):
@@ -67,7 +67,7 @@ def load(results: Path, fill: str | None, kind: str = "") -> dict[Path, records.
 
 
 def _by_row(results: Path, paths: Iterable[Path]) -> dict[Row, dict[str | None, list[Path]]]:
-    """Files by row and method; the method of images and curves that have none is None."""
+    """Files by row and method. Images and curves without a method have None."""
     found: dict[Row, dict[str | None, list[Path]]] = {}
     for path in paths:
         *folders, _ = path.relative_to(results / "records").parts
@@ -77,7 +77,7 @@ def _by_row(results: Path, paths: Iterable[Path]) -> dict[Row, dict[str | None, 
 
 
 def _variant(path: Path) -> str | None:
-    """The data that a record names; None for what is none, which the reader says."""
+    """The variant of the data that a record names. None if the file is not a record; its reader says so."""
     if path.suffix != ".json":
         return None
     try:

@@ -1,4 +1,4 @@
-"""A table as a tidy CSV and as Markdown, and by `latex.py` as LaTeX."""
+"""Write a table as tidy CSV, as Markdown and, with `latex.py`, as LaTeX."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from uae.records import Record
 def render(table: str, records: list[Record], folder: Path, compact: bool = False) -> None:
     """Write <table>.csv, .tex and .md to the folder.
 
-    compact: LaTeX and Markdown with the paper's own columns only, and where methods are rows with its rows;
-    `InputError` where the paper has no number of the table.
+    compact: write LaTeX and Markdown with only the paper's columns or, if methods are rows, its rows.
+    Raises `InputError` if the paper has no number of the table.
     """
     cells = tidy(table, records)
     if compact and not cells["paper_value"].notna().any():
@@ -56,12 +56,12 @@ def _markdown(table: str, divided: list[Part], caption: str) -> str:
 
 
 def _name(key: str) -> str:
-    """A name of tables.yaml as it stands there; a key of others is escaped."""
+    """The name in tables.yaml; a foreign key is escaped."""
     return name_of(key, math=False) if key in layouts()["names"] else escape.markdown(key)
 
 
 def _heads(part: Part) -> list[str]:
-    """The heads of a part's columns, behind the titles of their groups where there are several."""
+    """The heads of a part's columns, after the titles of their groups if there are several groups."""
     heads = []
     for group in part["groups"]:
         titled = not _alone(part) and None not in group["methods"]
@@ -72,7 +72,7 @@ def _heads(part: Part) -> list[str]:
 
 
 def _alone(part: Part) -> bool:
-    """Whether one title stands over all columns."""
+    """Whether all columns share one title."""
     return len(titles(part)) == 1 and None not in part["groups"][0]["methods"]
 
 

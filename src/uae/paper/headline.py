@@ -1,4 +1,4 @@
-"""The report's one figure: what retraining with UAEs gains, beside as many steps on the originals alone."""
+"""The report's main figure: the gain of retraining with UAEs, beside that of the matched control."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pandas as pd
 
 from uae.paper.names import name_of
 
-WIDTH, LEFT, RIGHT, TOP, STEP = 560, 150, 20, 34, 30  # pixels
+WIDTH, LEFT, RIGHT, TOP, STEP = 440, 140, 20, 34, 30  # pixels, readable on a phone
 STEPS = (5, 10, 20, 25, 50, 100)  # between the marks of the axis, in per cent
 
 
 class Gain(NamedTuple):
-    """By how many per cent an autoencoder's test error falls, against the original of the same seeds."""
+    """The fall of an autoencoder's test error in per cent, relative to the original of the same seeds."""
 
     name: str
     uae: float
@@ -24,7 +24,7 @@ class Gain(NamedTuple):
 
 
 def gains(cells: pd.DataFrame) -> list[Gain]:
-    """Of Table 4's cells (see `tables.tidy`), the autoencoders that have both."""
+    """The autoencoders in Table 4's cells (see `tables.tidy`) that have both numbers."""
     found = []
     errors = cells[cells["metric"] == "test_error"]
     for (dataset, _, model), part in errors.groupby(["dataset", "variant", "model"], sort=False):
@@ -43,7 +43,7 @@ def gains(cells: pd.DataFrame) -> list[Gain]:
 
 
 def drawing(found: list[Gain]) -> dict[str, Any]:
-    """Where everything stands, in pixels: what `report.html.jinja` draws; nothing without `rows`."""
+    """The positions, in pixels, of what `report.html.jinja` draws. Empty without `rows`."""
     if not found:
         return {"rows": []}
     values = [v for gain in found for v in (gain.uae, gain.control, gain.paper) if v is not None]
@@ -67,16 +67,27 @@ def drawing(found: list[Gain]) -> dict[str, Any]:
     ticks = [
         (x(value), f"{value:+d}%".replace("-", "−") if value else "0") for value in range(low, high + 1, step)
     ]
-    height = TOP + STEP * len(found) + 44
     marks = {
         "uae": "MINE-UAE" if any(not gain.flat for gain in found) else "",
         "flat": "MINE-UAE, no perturbation" if any(gain.flat for gain in found) else "",
         "control": "matched control",
         "paper": "the paper's MINE-UAE" if any(gain.paper is not None for gain in found) else "",
     }
-    legend, left = [], 0
+    bottom = TOP + STEP * len(found)  # of the rows; below it stand the ticks and the legend
+    legend, left, line = [], 0, bottom + 35
     for mark, text in marks.items():
+        wide = 32 + round(6.6 * len(text))
+        if left and left + wide > WIDTH:
+            left, line = 0, line + 18
         if text:
-            legend.append((mark, left + 6, text))
-            left += 32 + round(6.6 * len(text))
-    return {"width": WIDTH, "height": height, "top": TOP, "rows": rows, "ticks": ticks, "legend": legend}
+            legend.append((mark, left + 6, line, text))
+            left += wide
+    return {
+        "width": WIDTH,
+        "height": line + 9,
+        "top": TOP,
+        "bottom": bottom,
+        "rows": rows,
+        "ticks": ticks,
+        "legend": legend,
+    }

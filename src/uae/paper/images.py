@@ -1,4 +1,4 @@
-"""Grids of images: what Figures 1 and 3 to 6 share."""
+"""Grids of images, for Figures 1 and 3 to 6."""
 
 from __future__ import annotations
 
@@ -15,36 +15,37 @@ from uae.paper.figures import broken
 from uae.paper.names import data_of, name_of
 
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-LINE = 0.14  # inches a line of small text takes
+LINE = 0.14  # inches per line of small text
 EDGE = 0.02  # inches between text and the figure's edge
-SMALLEST = 0.5  # inches an image takes: more of them than fit are left out
+SMALLEST = 0.5  # inches per image; images that do not fit are left out
 
 
-def canvas(width: float, height: float) -> Axes:
-    """A figure's only axes, all of it, in inches from the lower left: one for each image is slower."""
-    axes = Figure(figsize=(width, height)).add_axes((0, 0, 1, 1), autoscale_on=False)
+def canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure and axes over all of it, in inches from the lower left. Axes per image would be slower."""
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((0, 0, 1, 1), autoscale_on=False)
     axes.set(xlim=(0, width), ylim=(0, height))
     axes.set_axis_off()
-    return axes
+    return figure, axes
 
 
 def paint(axes: Axes, image: np.ndarray, left: float, bottom: float, size: float) -> None:
-    """An image (C, H, W) in [0, 1] as a square of a canvas."""
+    """Draw an image (C, H, W) in [0, 1] as a square of a canvas."""
     pixels = np.clip(image.transpose(1, 2, 0), 0, 1).squeeze()
     extent = (left, left + size, bottom, bottom + size)
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest", extent=extent, aspect="auto")
 
 
 def fitting(images: int, width: float) -> int:
-    """How many of so many images are shown side by side in so many inches, one at least."""
+    """How many of `count` images fit side by side into `width` inches, at least one."""
     return max(min(images, int(width / SMALLEST)), 1)
 
 
 class Grid:
-    """Square cells below a heading, and below column heads where there are any (`heads` inches for them).
+    """Square cells below a heading and, if there are any, column heads (`heads` inches for them).
 
     Positions are (row, column) from the upper left; columns may be fractions. margin: inches left of the
-    first column.  line: inches below each row. Few columns do not grow beyond an inch.
+    first column.  line: inches below each row. A column is at most an inch wide.
     """
 
     def __init__(
@@ -62,15 +63,14 @@ class Grid:
         heading = broken(heading, width)
         self.above = EDGE + 0.08 + 0.12 * len(heading.splitlines()) + heads
         self.height = self.above + rows * self.step + 0.02
-        self.axes = canvas(width, self.height)
-        self.figure = self.axes.figure
+        self.figure, self.axes = canvas(width, self.height)
         self.text(heading, EDGE, self.height - EDGE, va="top", fontsize=7)
 
     def _top(self, row: int) -> float:
         return self.height - self.above - row * self.step
 
     def show(self, image: np.ndarray, row: int, column: int, failed: bool = False) -> None:
-        """An image (C, H, W) in [0, 1]; a failed attack's under a red cross."""
+        """Draw an image (C, H, W) in [0, 1], under a red cross if its attack failed."""
         size = 0.94 * self.cell
         left, bottom = self.margin + column * self.cell, self._top(row) - size
         paint(self.axes, image, left, bottom, size)
@@ -87,19 +87,19 @@ class Grid:
             )
 
     def text(self, text: str, x: float, y: float, **style: Any) -> None:
-        """Text at a place in inches from the lower left."""
+        """Write text at a position in inches from the lower left."""
         self.axes.text(x, y, text, **{"fontsize": 6.5} | style)
 
     def label(self, text: str, row: int) -> None:
-        """Beside a row, in the margin."""
+        """Write beside a row, in the margin."""
         self.text(text, EDGE, self._top(row) - 0.47 * self.cell, va="center")
 
     def head(self, text: str, column: int) -> None:
-        """Above a column."""
+        """Write above a column."""
         self.text(text, self._middle(column), self._top(0) + 0.03, ha="center", va="bottom")
 
     def below(self, text: str, row: int, column: int) -> None:
-        """Under an image."""
+        """Write below an image."""
         y = self._top(row) - 0.94 * self.cell - 0.02
         self.text(text, self._middle(column), y, ha="center", va="top", fontsize=6)
 
@@ -120,9 +120,9 @@ def described(metadata: dict[str, Any]) -> str:
 def by_eps(
     metadata: dict[str, Any], eps: Sequence[float], width: float, rows: int, margin: float
 ) -> tuple[Grid, list[int]]:
-    """Figures 3 and 6: a grid of originals and, from the smallest eps to the largest, as many as fit.
+    """Figures 3 and 6: a grid of originals, then a column per eps, in rising order, as many as fit.
 
-    Returns it with the positions of these in `eps`; they are its columns 1, 2, …
+    Returns the grid and the indices of these columns in `eps`; they are columns 1, 2, …
     """
     count = fitting(1 + len(eps), width - margin) - 1
     shown = np.linspace(0, len(eps) - 1, count).round().astype(int).tolist()

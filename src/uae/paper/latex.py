@@ -1,8 +1,8 @@
 r"""A table in LaTeX, to be \input: a `table*` of booktabs for each part, its notes below it.
 
-The numbers are footnotes' size and only shrink where they would be wider than the page, which they are not at
-the layouts' own columns (tests/unit/paper/test_latex.py measures it). What would make a cell wide stands
-once: a unit or a power of ten in the head, a long head or name in several lines.
+Numbers have the size of footnotes. They shrink only if the table would be wider than the page; with the
+columns of the layouts it is not (tests/unit/paper/test_latex.py measures it). To keep cells narrow, a unit or
+a power of ten is written once, in the head, and long heads and names are wrapped.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from uae.paper.names import name_of, plain
 from uae.paper.parts import NONE, Part, short, titles
 from uae.paper.perturbation import NO_PERTURBATION
 
-HEAD = 11  # letters that a line of a head has room for
-ROW, WIDE, MANY = 26, 36, 6  # and of a row's name, beside many columns or few
-MOST = 8  # columns, beside which a spread has room
-FLAT = r"$^\circ$"  # behind a number that no perturbation is behind
-TOKEN = re.compile(r"(?:\$[^$]*\$|[^\s$])+(?: = \S+)?")  # a word, with its value; a formula is one
+HEAD = 11  # letters that fit into a line of a head
+ROW, WIDE, MANY = 26, 36, 6  # and into a row's name, beside many or few columns
+MOST = 8  # with more columns there is no room for a spread beside the number
+FLAT = r"$^\circ$"  # marks a number of a model whose UAEs equal their originals
+TOKEN = re.compile(r"(?:\$[^$]*\$|[^\s$])+(?: = \S+)?")  # a word with its value; a formula is one word
 
 BEGIN = r"""\begin{table*}[t]
 \centering
@@ -43,7 +43,7 @@ END = r"""\bottomrule
 
 
 def text(table: str, divided: list[Part], caption: str) -> str:
-    """The parts of a table (see `parts.divide`); caption: its notes, in LaTeX."""
+    """The LaTeX of a table's parts (see `parts.divide`). caption: its notes, in LaTeX."""
     lines = ["% Needs \\usepackage{booktabs,graphicx}."]
     for number, part in enumerate(divided):
         lines += _part(table, part, number, caption)
@@ -68,17 +68,17 @@ def _part(table: str, part: Part, number: int, caption: str) -> list[str]:
 
 
 def _small(title: str) -> str:
-    """A title within a sentence; an abbreviation stays as it is."""
+    """A title in lower case, for use within a sentence. Abbreviations are unchanged."""
     return title[:1].lower() + title[1:] if title[1:2].islower() else title
 
 
 def _name(key: str) -> str:
-    """A name of tables.yaml as it stands there; a key of others is escaped."""
+    """The name in tables.yaml; a foreign key is escaped."""
     return name_of(key) if key in layouts()["names"] else escape.latex(key)
 
 
 def _stacked(text: str, room: int, align: str = "c") -> str:
-    """The text in lines of so many letters, where words allow it."""
+    """Wrap the text into lines of `width` letters, between words."""
     lines: list[str] = []
     for word in TOKEN.findall(text):
         if lines and len(plain(f"{lines[-1]} {word}")) <= room:
@@ -90,7 +90,7 @@ def _stacked(text: str, room: int, align: str = "c") -> str:
 
 
 def _heads(layout: dict[str, Any], part: Part) -> list[str]:
-    """The columns' heads, below those of their groups where methods are columns."""
+    """The columns' heads, below those of their groups if methods are columns."""
     first = _stacked(escape.tex(layout["head"]), HEAD, "l")
     if layout["rows"] == "method":
         heads = [_stacked(_title(title, kind), HEAD) for title, kind, _ in titles(part)]
@@ -115,7 +115,7 @@ def _title(title: str, kind: str) -> str:
 
 
 def _unit(kind: str) -> str:
-    """What a column's numbers are to be read with, as it stands in the head."""
+    """The unit or power of ten of a column, as shown in its head."""
     form = layouts()["formats"][kind]
     if "power" in form:
         return rf"($\times10^{{{form['power']}}}$)"
@@ -123,9 +123,9 @@ def _unit(kind: str) -> str:
 
 
 def _row(row: dict[str, Any], kinds: list[str], by_method: bool) -> list[str]:
-    """A row's lines: ours with its spread, below it the change, then the paper's.
+    """The lines of a row: ours with its spread, below it the change, then the paper's.
 
-    Where methods are rows the change stands beside the number, and beside very many columns the spread below.
+    If methods are rows, the change is beside the number. In a table of many columns the spread is below.
     """
     ours, seen, below, paper = [], [], [], []
     stacked = len(kinds) > MOST
@@ -164,7 +164,7 @@ def _row(row: dict[str, Any], kinds: list[str], by_method: bool) -> list[str]:
 
 
 def _number(cell: dict[str, Any], kind: str, whose: str = "") -> tuple[str, str]:
-    """The number and its spread, without the unit and the power of ten that the head has."""
+    """The number and its spread, without the unit and the power of ten in the head."""
     numbers, spread = cell["numbers"], ""
     std = numbers[f"{whose}std"]
     if std == std and "spread" in layouts()["formats"][kind]:  # not NaN
@@ -173,13 +173,13 @@ def _number(cell: dict[str, Any], kind: str, whose: str = "") -> tuple[str, str]
 
 
 def _notes(table: str, part: Part, number: int, caption: str, kinds: list[str]) -> str:
-    """What stands below: how to read the numbers, then the caption's text, once for all parts."""
+    """The notes below the table: how to read the numbers, then the caption's text, once for all parts."""
     cells = [cell for block in part["blocks"] for row in block["rows"] for cell in row["cells"] if cell]
     notes = []
     if any(row["in_paper"] for block in part["blocks"] for row in block["rows"]):
         notes.append("In italics: the paper's numbers.")
     powers = {layouts()["formats"][kind].get("power") for kind in kinds} - {None}
-    notes += [rf"$\times10^{{{power}}}$: 2.94 stands for {2.94 * 10**power:g}." for power in sorted(powers)]
+    notes += [rf"$\times10^{{{power}}}$: 2.94 means {2.94 * 10**power:g}." for power in sorted(powers)]
     if any(cell["change"] == NO_PERTURBATION or cell["nothing"] for cell in cells):
         notes.append(r"$\circ$: no perturbation.")
     notes.append(rf"Notes: see Table~\ref{{tab:{table}}}." if number else caption)

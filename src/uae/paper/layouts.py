@@ -1,4 +1,4 @@
-"""The items, the layouts of tables and the titles of figures, and which records a table is made of."""
+"""The items, the layouts of tables, the titles of figures, and the records that a table shows."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def pictures() -> dict[str, dict[str, str]]:
 
 
 def _read(name: str) -> dict[str, Any]:
-    # libyaml's loader, where there is one, takes a seventh of the other's time
+    # libyaml's loader, if installed, takes a seventh of the other's time
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return yaml.load(Path(__file__).with_name(name).read_text(encoding="utf-8"), Loader=loader)
 
 
 def wanted(table: str, experiment: str, dataset: str, model: str, method: str) -> bool:
-    """Whether a record is of the table: of its experiment, in its `where` and not in its `except`.
+    """Whether a table shows a record: it must match `experiment` and `where`, but not `except`.
 
     Their keys are a record's fields, and `row`: its dataset/model.
     """
@@ -53,7 +53,7 @@ def wanted(table: str, experiment: str, dataset: str, model: str, method: str) -
 
 
 def shows(item: str, path: str | Path) -> bool:
-    """Whether a table or a figure shows a file of records, by the file's place in results/<scale>/records."""
+    """Whether a table or figure shows a file of records, by the file's path in results/<scale>/records."""
     kind, *row, _ = Path(path).as_posix().rpartition("/records/")[2].split("/")
     if item in items()["tables"]:
         experiment = layouts()["tables"][item].get("experiment", "reconstruction")

@@ -15,10 +15,10 @@ METHODS = ("original", "mine-uae", "mine-uae-released", "matched")
 
 
 def numbers(results: Path, fill: str | None = None) -> dict[str, Any]:
-    """What a scale's records say in short, by data and autoencoder where it is of one.
+    """The headline numbers of a scale's records, by data set and autoencoder if they belong to one.
 
-    verdicts: how many of the paper's claims have each.  test_error, asr: of Table 4's main methods, means
-    over seeds.  fill: see `uae.paper.filling`.
+    verdicts: the number of the paper's claims with each verdict.  test_error, asr: means over seeds, for
+    Table 4's main methods.  fill: see `uae.paper.filling`.
     """
     found = filling.load(results, fill)
     verdicts = Counter(v.verdict for v in claims.evaluate([*found.values()]) if not v.claim.ours)

@@ -1,8 +1,9 @@
-"""How tables, figures and the report call things, by the keys of the records."""
+"""The names that tables, figures and the report give to the keys of records."""
 
 from __future__ import annotations
 
 import functools
+import re
 
 from uae.data import catalogue
 from uae.errors import DataError
@@ -20,21 +21,26 @@ def plain(text: str) -> str:
     return functools.reduce(lambda text, item: text.replace(*item), layouts()["unicode"].items(), text)
 
 
-def data_of(variant: str, title: str | None = None) -> str:
-    """How the data behind a result are named beside it: a stand-in is called one.
+def device_of(device: str) -> str:
+    """The device of a record in words: `CPU, 1 threads` becomes `CPU, 1 thread`."""
+    return re.sub(r"\b1 threads\b", "1 thread", device)
 
-    title: the data's, where the caller has it; else the catalogue's.
+
+def data_of(variant: str, title: str | None = None) -> str:
+    """The name of the data beside a result. It says if the data are a stand-in.
+
+    title: the title of the data, if the caller has it; by default the catalogue's.
     """
     if title is None:
         try:
             title = catalogue.describe(variant)
-        except DataError:  # data of one's own
+        except DataError:  # the user's own data
             title = ""
     return f"stand-in: {variant}" if title.startswith("stand-in") else variant
 
 
 def complete(variant: str) -> bool:
-    """Whether data are all of the paper's; data of one's own are what they are."""
+    """Whether the data are all of the paper's. The user's own data count as complete."""
     try:
         return catalogue.complete(variant)
     except DataError:

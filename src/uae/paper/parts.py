@@ -1,7 +1,7 @@
-"""What tables show: their parts, each with its columns, its rows and the texts of its cells.
+"""The parts of a table, each with its columns, its rows and the texts of its cells.
 
-A table has several parts where its layout says that a group of columns stands `apart`: the errors in one,
-the success rates in the next. `formats.py`, `latex.py` and the report write what is found here.
+A layout can set a group of columns `apart`: it begins a new part. So the errors are in one part and the
+success rates in the next. `formats.py`, `latex.py` and the report write these parts.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ Part = dict[str, Any]
 
 
 def divide(table: str, cells: pd.DataFrame, compact: bool = False) -> list[Part]:
-    """The table's parts: `titles` (none where there is one part), `groups`, `heads` and `blocks`.
+    """The table's parts: `titles` (empty if there is one part), `groups`, `heads` and `blocks`.
 
-    compact: the columns that the paper has, and where methods are rows its rows.
+    compact: only the columns that the paper has or, if methods are rows, only its rows.
     """
     by_part = itertools.groupby(columns(table, cells, compact), key=lambda group: group["part"])
     divided = [list(groups) for _, groups in by_part]
@@ -46,8 +46,8 @@ def divide(table: str, cells: pd.DataFrame, compact: bool = False) -> list[Part]
 def columns(table: str, cells: pd.DataFrame, compact: bool = False) -> list[Group]:
     """The groups of columns that have a number, each with its `part`, its `methods` and their `heads`.
 
-    Where methods are columns: those of the layout, then further levels of noise. Where they are rows: the
-    metric alone.
+    If methods are columns, a group has those of the layout, then further levels of noise. If methods are
+    rows, it has only the metric.
     """
     layout = layouts()["tables"][table]
     by_method = layout["rows"] != "method"
@@ -73,10 +73,10 @@ def columns(table: str, cells: pd.DataFrame, compact: bool = False) -> list[Grou
 def body(
     table: str, cells: pd.DataFrame, groups: list[Group] | None = None, compact: bool = False
 ) -> list[Block]:
-    """Blocks with rows and a cell a column; rows without any number are left out.
+    """Blocks with rows of one cell per column. Rows without a number are left out.
 
-    A block is one combination of the layout's `blocks` keys (a data set stands with its variant), a row
-    one value of its `rows` key; `in_paper`: whether the paper has a number in it.
+    A block is one combination of the layout's `blocks` keys (a data set includes its variant). A row is one
+    value of its `rows` key. `in_paper`: whether the paper has a number in the row.
     """
     layout = layouts()["tables"][table]
     groups = columns(table, cells) if groups is None else groups
@@ -107,14 +107,18 @@ def body(
     return blocks
 
 
-def _ordered(block: pd.DataFrame, row_keys: list[str], layout: dict[str, Any]):
-    """The block's rows in the layout's order where it lists them, else in the order of the cells."""
+def _ordered(
+    block: pd.DataFrame, row_keys: list[str], layout: dict[str, Any]
+) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
+    """The block's rows, in the order of the layout if it lists them, else in that of the cells."""
     rows = list(block.groupby(row_keys, sort=False))
     listed = layout.get("where", {}).get(layout["rows"], [])
     return sorted(rows, key=lambda row: listed.index(row[0][0]) if row[0][0] in listed else len(listed))
 
 
-def _shown(found: pd.DataFrame, kind: str, best: dict) -> dict[str, Any] | None:
+def _shown(
+    found: pd.DataFrame, kind: str, best: dict[tuple[str, ...], tuple[str, int]]
+) -> dict[str, Any] | None:
     if found.empty:
         return None
     row = found.iloc[0]
@@ -124,10 +128,10 @@ def _shown(found: pd.DataFrame, kind: str, best: dict) -> dict[str, Any] | None:
     return cell
 
 
-def _best(cells: pd.DataFrame, layout: dict[str, Any]) -> dict[tuple, tuple[str, int]]:
-    """The best text of the methods that can be compared, by (dataset, variant, model, metric).
+def _best(cells: pd.DataFrame, layout: dict[str, Any]) -> dict[tuple[str, ...], tuple[str, int]]:
+    """The best text, and its number of seeds, by (dataset, variant, model, metric).
 
-    These have the most seeds, and their number stands beside: the others are of fewer trainings.
+    Only the methods with the most seeds are compared, because the others rest on fewer trainings.
     """
     out = {}
     kinds = {column["metric"]: column["format"] for column in layout["columns"]}
@@ -137,12 +141,12 @@ def _best(cells: pd.DataFrame, layout: dict[str, Any]) -> dict[tuple, tuple[str,
         part = part[(part["n_seeds"] == seeds) & ~part["unperturbed"]]
         if rule and len(part) > 1:
             value = part["value"].min() if rule == "low" else part["value"].max()
-            out[key] = _number(value, kinds[key[-1]]), seeds  # equal to the digits shown is equal
+            out[key] = _number(value, kinds[key[-1]]), seeds  # equal in the shown digits
     return out
 
 
 def _cell(row: pd.Series, kind: str) -> dict[str, Any]:
-    """A cell's numbers, and the texts of it: ours, its spread and change, the paper's, ours against it."""
+    """A cell's numbers and texts: ours, its spread and change, the paper's, and ours relative to it."""
     form = layouts()["formats"][kind]
     value, base, theirs = row["value"], row.get("base"), row["paper_value"]
     change, spread, paper, against, paired = "", "", NONE, "", ""
@@ -179,26 +183,26 @@ def _cell(row: pd.Series, kind: str) -> dict[str, Any]:
 
 
 def _change(gain: float) -> str:
-    """How much lower an error is, in per cent; without an arrow where that is nothing to the digit shown."""
+    """The fall of an error in per cent; without an arrow if it rounds to zero."""
     shown = f"{abs(gain):.1f}%"
     return shown if shown == "0.0%" else f"{'↑' if gain > 0 else '↓'} {shown}"
 
 
 def signed(value: float, digits: int) -> str:
-    """A difference with its sign, `0` where it is none to the digits shown."""
+    """A difference with its sign; `0` if it rounds to zero."""
     shown = f"{value:+.{digits}f}"
     return shown.replace("-", "−") if float(shown) else "0"
 
 
 def _number(value: float, kind: str, what: str = "number") -> str:
     form = layouts()["formats"][kind]
-    if "no" in form:  # a share of the runs for which something holds
+    if "no" in form:  # the share of runs with the flag set
         return form["no"] if not value else form["yes"] + (f" in {value:.0%}" if value < 1 else "")
     return written(value * form.get("scale", 1), form[what]) + form.get("unit", "")
 
 
 def short(value: float, kind: str, what: str = "number") -> str:
-    """The number where its unit, or its power of ten, stands in the column's head."""
+    """The number for a column whose head shows the unit or the power of ten."""
     form = layouts()["formats"][kind]
     if "no" in form:
         return _number(value, kind)
@@ -210,7 +214,7 @@ def short(value: float, kind: str, what: str = "number") -> str:
 
 
 def written(value: float, spec: str) -> str:
-    """The number in a format of Python's; one that would read as zero in its first digit instead."""
+    """The number in a Python format. If it would read as zero, its first digit is written instead."""
     shown = format(value, spec).rstrip(".")  # "#" leaves "100."
     if spec.endswith("f") and value and not float(shown):
         shown = format(value, f"{spec[: spec.index('.')]}.{-math.floor(math.log10(abs(value)))}f")
@@ -220,7 +224,7 @@ def written(value: float, spec: str) -> str:
 
 
 def titles(part: Part) -> list[tuple[str, str, int]]:
-    """What stands over the heads: a title, the format and how many columns, one for groups of one title."""
+    """The titles above the heads: title, format and number of columns. Groups with one title share it."""
     alike = itertools.groupby(part["groups"], key=lambda group: (group["title"], group["format"]))
     return [(*title, sum(len(group["methods"]) for group in groups)) for title, groups in alike]
 

@@ -1,4 +1,4 @@
-"""Whether a set of UAEs differs from its originals: a comparison with one that does not tests nothing."""
+"""Whether a set of UAEs differs from its originals. If it does not, a comparison tests nothing."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from uae.records import Record
 
 NO_PERTURBATION = "no perturbation"
 GREY_LEVEL = 1 / 255  # the smallest difference between two pixels, as a share of the data's range
-# Robust models' UAEs are of this model's row, for records that do not say how much those change
+# The row of robust models' UAEs, for records that do not state the change
 SOURCE = "convolutional"
-# What the attack says of itself, which holds also where the examples are their originals
+# Metrics of the attack itself, which hold even if the examples equal their originals
 OF_THE_ATTACK = {"asr", "l2_mean", "mi_mean", "step_mean", "median_change"}
 # Features of a sample, for records from before the change was measured
 FEATURES = {
@@ -28,10 +28,10 @@ Key = tuple[str, str, str, str, str]  # experiment, variant, dataset, model, met
 
 
 def median_change(record: Record) -> float | None:
-    """The median over a record's UAE set of the root-mean-square change of a feature; None without a set.
+    """The median, over a record's UAE set, of the root-mean-square change of a feature. None without a set.
 
-    A record from before November 2026 does not have it. Where most samples had no success and were
-    replicated it is 0; else the mean over the successes stands for the median.
+    A record from before November 2026 does not have it. Then it is 0 if most samples had no success and were
+    replicated; otherwise the mean over the successes replaces it.
     """
     metrics, attack = record.metrics, record.settings.get("attack")
     if "median_change" in metrics:
@@ -45,7 +45,7 @@ def median_change(record: Record) -> float | None:
 
 
 def unperturbed(records: list[Record]) -> set[Key]:
-    """The models that were trained with UAEs whose median change, over all seeds, is below one grey level."""
+    """The models whose UAEs have a median change, over all seeds, below one grey level."""
     found: dict[Key, list[float]] = {}
     for r in records:
         if (change := median_change(r)) is not None:

@@ -1,26 +1,18 @@
-"""What the report says of a claim: its section, its numbers, and a reason where it does not hold."""
+"""The report's text on a claim: its section, its numbers and, if it does not hold, a reason."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import Any
 
-from uae.paper.claims import (
-    INCONCLUSIVE,
-    NOT_REPRODUCED,
-    NOT_RUN,
-    PARTLY,
-    VERDICTS,
-    Claim,
-    Row,
-    Verdict,
-)
+from uae.paper.claims import NOT_REPRODUCED, NOT_RUN, PARTLY, VERDICTS, Claim, Row, Verdict
+from uae.paper.comparison import INCONCLUSIVE
 from uae.paper.names import name_of
 from uae.paper.parts import signed, written
 from uae.paper.perturbation import GREY_LEVEL, NO_PERTURBATION, Key, median_change
 from uae.records import Record
 
-# Sections of the report, by what the claims' records are of
+# Sections of the report, by the subject of the claims' records
 SECTIONS = {
     "supervised": "Attacks on classifiers (sections 3, 5.2 and 5.3)",
     "reconstruction": "Data reconstruction (section 5.4, appendices E, G and H)",
@@ -33,7 +25,7 @@ SECTIONS = {
 DIRECTIONS = {"lower": "lower than", "higher": "higher than", "close to": "close to"}
 SHARES = ("asr", "accuracy", "linear_accuracy", "knn_accuracy", "prediction_changed")
 LEGEND = (
-    "Reproduced: the claim holds in as many comparisons as it asks for. Partly: some hold, or not all were "
+    "Reproduced: the claim holds in as many comparisons as it requires. Partly: some hold, or not all were "
     "run. Inconclusive: the differences are too small for these runs, or beyond the digits shown. No "
     "perturbation: the median change of the UAEs that a model was trained with is below one grey level, so "
     "the comparison tests nothing. ±: the spread of both sides together."
@@ -51,7 +43,7 @@ def changes(records: list[Record]) -> dict[Key, float]:
 
 
 def sections(verdicts: list[Verdict], changed: dict[Key, float]) -> list[dict[str, Any]]:
-    """The claims that have records, by section: its title, how many of each verdict, and the claims."""
+    """The claims with records, by section: its title, the count of each verdict, and its claims."""
     found: dict[str, list[Verdict]] = {}
     for v in verdicts:
         found.setdefault(section(v.claim), []).append(v)
@@ -69,7 +61,7 @@ def sections(verdicts: list[Verdict], changed: dict[Key, float]) -> list[dict[st
 
 
 def counts(verdicts: list[Verdict]) -> list[tuple[str, int]]:
-    """How many there are of each verdict, without those that none has."""
+    """The count of each verdict that occurs."""
     number = Counter(v.verdict for v in verdicts)
     return [(name, number[name]) for name in VERDICTS if number[name]]
 
@@ -99,24 +91,25 @@ def _shown(v: Verdict, changed: dict[Key, float]) -> dict[str, Any]:
 
 
 def _row(claim: Claim, row: Row) -> dict[str, str]:
-    """The texts of a comparison: ours, what it is held against, the difference, and the paper's."""
-    printed = row.paper is not None
-    paper = f"{number(claim, row.paper)}, {against(claim, row.paper_other)}" if printed else "–"
+    """The texts of a comparison: ours, the other side, the difference, and the paper's."""
+    ours, other = row.pair
+    printed = row.paper_pair
+    paper = f"{number(claim, printed[0])}, {against(claim, printed[1])}" if printed else "–"
     return {
         "state": row.state,
         "where": where(row),
-        "ours": number(claim, row.ours),
-        "against": against(claim, row.ours_other),
-        "difference": difference(claim, row.ours, row.ours_other),
-        "spread": "" if row.spread is None else f"± {_spread(claim, row)}",
+        "ours": number(claim, ours),
+        "against": against(claim, other),
+        "difference": difference(claim, ours, other),
+        "spread": "" if row.spread is None else f"± {_spread(claim, row, row.spread)}",
         "paper": paper,
-        "paper_difference": difference(claim, row.paper, row.paper_other) if printed else "",
+        "paper_difference": difference(claim, *printed) if printed else "",
         "basis": row.basis,
     }
 
 
 def where(row: Row) -> str:
-    """What a comparison is about, in names: `mnist/madry asr@0.1` is MNIST, Madry, ε = 0.1."""
+    """The names in a comparison's key: `mnist/madry asr@0.1` is MNIST, Madry, ε = 0.1."""
     names, _, metric = row.label.partition(" ")
     eps = [f"ε = {metric.partition('@')[2]}"] if "@" in metric else []
     return ", ".join([*(name_of(name, math=False) for name in names.split("/")), *eps])
@@ -132,17 +125,17 @@ def number(claim: Claim, value: float) -> str:
 
 
 def against(claim: Claim, other: float) -> str:
-    """What the claim holds a number against, in its words."""
+    """The other side of the claim's comparison, in words."""
     return f"{DIRECTIONS.get(claim.direction, claim.direction)} {number(claim, other)}"
 
 
-def _spread(claim: Claim, row: Row) -> str:
-    """The spread of both sides, in the unit of their difference."""
+def _spread(claim: Claim, row: Row, spread: float) -> str:
+    """The combined spread of both sides, in the unit of their difference."""
     if _is_share(claim):
-        return f"{100 * row.spread:.1f} points"
-    if _relative(row.ours, row.ours_other):
-        return f"{written(100 * row.spread / row.ours_other, '.2g')}%"
-    return written(row.spread, ".2g")
+        return f"{100 * spread:.1f} points"
+    if _relative(*row.pair):
+        return f"{written(100 * spread / row.pair[1], '.2g')}%"
+    return written(spread, ".2g")
 
 
 def _relative(left: float, right: float) -> bool:
@@ -150,7 +143,7 @@ def _relative(left: float, right: float) -> bool:
 
 
 def difference(claim: Claim, left: float, right: float) -> str:
-    """Points between shares, per cent between positive numbers of one size, else the difference itself."""
+    """The difference: points between shares, per cent between positive numbers of one size, else absolute."""
     if _is_share(claim):
         return f"{signed(100 * (left - right), 1)} points"
     if _relative(left, right):
@@ -159,7 +152,7 @@ def difference(claim: Claim, left: float, right: float) -> str:
 
 
 def reason(v: Verdict, changed: dict[Key, float]) -> str:
-    """One sentence on why a claim does not hold, empty where it does."""
+    """One sentence on why a claim does not hold; empty if it holds."""
     claim, ran = v.claim, [row for row in v.rows if row.state != NOT_RUN]
     failing = [row for row in ran if row.state == "fails"]
     missing = len(v.rows) - len(ran)
@@ -173,8 +166,8 @@ def reason(v: Verdict, changed: dict[Key, float]) -> str:
     if v.verdict in (NOT_REPRODUCED, PARTLY) and failing:
         worst = max(failing, key=lambda row: _miss(row))
         share = f"{len(failing)} of {len(ran)} comparisons fail; the furthest: " if len(ran) > 1 else ""
-        measured, claimed = number(claim, worst.ours), against(claim, worst.ours_other)
-        return f"{share}{where(worst)} gives {measured}, claimed {claimed}."
+        ours, other = worst.pair
+        return f"{share}{where(worst)} gives {number(claim, ours)}, claimed {against(claim, other)}."
     if v.verdict == PARTLY:
         held = f"{v.holding} of {len(v.rows)} comparisons hold"
         rest = {
@@ -187,23 +180,21 @@ def reason(v: Verdict, changed: dict[Key, float]) -> str:
         open_ = [row for row in ran if row.state == INCONCLUSIVE]
         if len(ran) == 1 and open_:
             row = open_[0]
-            spread = f", the spread of the runs {_spread(claim, row)}" if row.spread is not None else ""
-            return (
-                f"The difference is {difference(claim, row.ours, row.ours_other)}{spread}: "
-                "too small for these runs."
-            )
+            runs = "" if row.spread is None else f", the spread of the runs {_spread(claim, row, row.spread)}"
+            return f"The difference is {difference(claim, *row.pair)}{runs}: too small for these runs."
         held = f"{v.holding} of {len(v.rows)} comparisons hold and {len(failing)} fail"
         return f"{held}; those left, too close for these runs or not run, would decide."
     return ""
 
 
 def _miss(row: Row) -> float:
-    """How far a comparison is from what was claimed, as a share of it where that is not zero."""
-    return abs(row.ours - row.ours_other) / (abs(row.ours_other) or 1.0)
+    """The distance of a comparison from the claim, as a share of the claimed number if that is not zero."""
+    ours, other = row.pair
+    return abs(ours - other) / (abs(other) or 1.0)
 
 
 def _change(claim: Claim, row: Row, changed: dict[Key, float]) -> float:
-    """The largest change below a grey level among the UAEs behind a comparison."""
+    """The largest change, among those below a grey level, of a comparison's UAEs."""
     dataset, model = row.label.partition(" ")[0].split("/")[:2]
     where_ = (claim.cells.experiment, row.variant, dataset, model)
     return max((c for key, c in changed.items() if key[:4] == where_ and c < GREY_LEVEL), default=0.0)

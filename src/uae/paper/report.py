@@ -1,4 +1,4 @@
-"""The report: one HTML page with verdicts, tables and figures, and where each number comes from."""
+"""The report: one HTML page with verdicts, tables and figures, and the origin of each number."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from uae.paper.layouts import items, layouts, pictures
 HERE = Path(__file__).parent
 CITATION = HERE.parents[2] / "CITATION.cff"
 PAGE, STYLE = "report.html.jinja", "report.css.jinja"
-PREVIEW = "preview"  # the scale whose numbers say nothing of the paper
+PREVIEW = "preview"  # this scale's numbers say nothing about the paper
 
 
 def write(
     results: Path, target: Path, scale: str, captions: Path | None = None, fill: str | None = None
 ) -> int:
-    """Write the report of the records and figures under `results`; returns how many records it is of.
+    """Write the report of the records and figures under `results`. Returns the number of records.
 
-    captions: a folder with <table or figure>.rst, a text each.  fill: see `uae.paper.filling`.
+    captions: a folder with a text <table or figure>.rst for each.  fill: see `uae.paper.filling`.
     """
     found = filling.load(results, fill)
     loaded = list(found.values())
@@ -57,7 +57,7 @@ def write(
         tables=_tables(found),
         figures=_figures(results / "figures", captions),
         name_of=lambda key: names.name_of(key, math=False),
-        device=_device,
+        device=names.device_of,
         variants=variants,
         seconds=_seconds(loaded).to_dict("records"),
         commits=sorted({p.commit for r in loaded for p in r.provenance.values()}),
@@ -69,7 +69,7 @@ def write(
 
 
 def _links() -> dict[str, str]:
-    """The addresses of the paper and the repository, as CITATION.cff has them."""
+    """The addresses of the paper and the repository in CITATION.cff."""
     text = CITATION.read_text(encoding="utf-8") if CITATION.is_file() else ""
     arxiv = re.search(r"arXiv:(\d{4}\.\d{4,5})", text)
     code = re.search(r"^repository-code: *[\"']?(https://[^\s\"']+)", text, re.MULTILINE)
@@ -78,13 +78,13 @@ def _links() -> dict[str, str]:
 
 
 def _of(found: dict[Path, records.Record], table: str) -> list[records.Record]:
-    """The records of a table's own folder: two folders can have records of one method."""
+    """The records of a table's folder, because two folders can have records of one method."""
     return [r for path, r in found.items() if path.parts[0] == items()["tables"][table]]
 
 
 def _tables(found: dict[Path, records.Record]) -> list[dict[str, Any]]:
-    """What the page shows of each table that has cells. Each is made from the records of one folder:
-    two folders can have records of one method."""
+    """The page's content for each table that has cells. A table is made from the records of one folder,
+    because two folders can have records of one method."""
     shown = []
     for name, layout in layouts()["tables"].items():
         own = {path: r for path, r in found.items() if path.parts[0] == items()["tables"][name]}
@@ -105,7 +105,7 @@ def _tables(found: dict[Path, records.Record]) -> list[dict[str, Any]]:
             part["plain"] = parts.plain_heads(part)
             part["over"] = [(names.plain(title), count) for title, _, count in parts.titles(part)] * over
             titles = [title for title, count in part["over"] for _ in range(count)]
-            # On a phone a cell stands alone: the title tells groups with the same heads apart
+            # On a phone a cell is alone, so the title must distinguish groups with the same heads
             several = len(part["over"]) > 1
             part["full"] = [
                 f"{titles[place]}: {head}" if several else head for place, head in enumerate(part["plain"])
@@ -126,26 +126,21 @@ def _tables(found: dict[Path, records.Record]) -> list[dict[str, Any]]:
 
 
 def _anchor(path: Path) -> str:
-    """A record's place on the page."""
+    """The anchor of a record on the page."""
     return "-".join(path.with_suffix("").parts).replace("@", "-at-")
 
 
 def _provenance(runs: list[records.Record]) -> str:
-    """Where a cell's numbers come from, in a line: runs, commits, device, seconds."""
+    """The origin of a cell's numbers, in a line: runs, commits, device, seconds."""
     stages = [stage for r in runs for stage in r.provenance.values()]
     commits = ", ".join(sorted({stage.commit for stage in stages}))
-    devices = ", ".join(sorted({_device(stage.device) for stage in stages}))
+    devices = ", ".join(sorted({names.device_of(stage.device) for stage in stages}))
     seconds = sum(stage.seconds for stage in stages)
     seeds = sorted({r.seed for r in runs})
     return (
         f"{story.counted(len(runs), 'run')}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}; "
         f"commit {commits}; {devices}; {seconds:.0f} s in all."
     )
-
-
-def _device(name: str) -> str:
-    """A device for people: `CPU, 1 threads` is of one thread."""
-    return re.sub(r"\b1 threads\b", "1 thread", name)
 
 
 def _figures(folder: Path, captions: Path | None) -> list[dict[str, str]]:
@@ -169,13 +164,13 @@ def _figures(folder: Path, captions: Path | None) -> list[dict[str, str]]:
 
 
 def _natural(path: Path) -> tuple[int, str]:
-    """figure2 before figure10a; what has no number comes last."""
+    """A sort key: figure2 before figure10a; names without a number come last."""
     digits = "".join(c for c in path.stem if c.isdigit())
     return (int(digits) if digits and path.stem.startswith("figure") else 99, path.stem)
 
 
 def _variants(loaded: list[records.Record]) -> list[tuple[str, str, str, str, bool]]:
-    """The paper's data set, the data that stand for it, how many training samples, and whether all of it."""
+    """The paper's data set, the data that represent it, their training samples, and their completeness."""
     found = {(r.dataset, r.variant, r.title, r.metrics.get("n_train")) for r in loaded}
     numbers: dict[tuple[str, str, str], list[float]] = {}
     for dataset, variant, title, n in found:
@@ -187,7 +182,7 @@ def _variants(loaded: list[records.Record]) -> list[tuple[str, str, str, str, bo
 
 
 def _seconds(loaded: list[records.Record]) -> pd.DataFrame:
-    """Seconds by experiment, data set, model and stage. A training or an attack that several records rest on
+    """Seconds by experiment, data set, model and stage. A training or attack that several records share
     counts once."""
     rows = dict.fromkeys(
         (r.experiment, r.dataset, r.model, stage, p.device, p.seconds, p.settings_hash, p.commit)
@@ -200,7 +195,7 @@ def _seconds(loaded: list[records.Record]) -> pd.DataFrame:
 
 
 def _packages(loaded: list[records.Record]) -> dict[str, str]:
-    """The versions that the records were made with, several where they differ."""
+    """The package versions of the records; several if they differ."""
     found: dict[str, set[str]] = {}
     for r in loaded:
         for stage in r.provenance.values():

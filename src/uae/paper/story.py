@@ -1,10 +1,11 @@
 """The report's summary: what was run, what reproduced, what did not, and the measured reason.
 
-Every sentence is written from the records and the verdicts on them; none is kept from another run.
+Every sentence is computed from the records and their verdicts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 from statistics import median
 
@@ -17,7 +18,7 @@ from uae.paper.perturbation import GREY_LEVEL, Key
 from uae.paper.reasons import SECTIONS, section
 from uae.records import Record
 
-NAMED = 3  # claims that a sentence names
+NAMED = 3  # the most claims that a sentence names
 
 
 def summary(
@@ -29,7 +30,7 @@ def summary(
 ) -> list[str]:
     """Five sentences at most, as HTML: what was run, what reproduced, what did not, and the measured reason.
 
-    preview: without what only records of some size can say.
+    preview: leave out statements that need larger runs.
     """
     if preview:
         return [_ran(records)]
@@ -38,23 +39,29 @@ def summary(
 
 
 def _ran(records: list[Record]) -> str:
-    records = [r for r in records if r.experiment != "estimator"]  # its pairs are no data set
+    records = [r for r in records if r.experiment != "estimator"]  # its pairs are not a data set
     names = dict.fromkeys(name_of(_dataset(r), math=False) for r in records)
     sets = {r.variant.partition("+")[0] for r in records}
     parts = sum(not complete(variant) for variant in sets)
     models = len({(r.dataset, r.variant, r.model, r.method, r.seed, r.draw) for r in records})
     seeds = len({r.seed for r in records})
     hours = sum(p.seconds for r in records for p in r.provenance.values()) / 3600
-    on = ", ".join(dict.fromkeys(_device(p.device) for r in records for p in r.provenance.values()))
-    smaller = f", {parts} of the {len(sets)} data sets smaller than the paper's" if parts else ""
+    on = dict.fromkeys(_device(p.device) for r in records for p in r.provenance.values())
+    smaller = f" ({parts} of {counted(len(sets), 'data variant')} smaller than the paper's)" if parts else ""
     return (
         f"<b>What was run:</b> {counted(models, 'run')} with {counted(seeds, 'seed')} on "
-        f"{escape(', '.join(names))}{smaller}: {_hours(hours)} on {escape(on)}."
+        f"{escape(_listed(names))}{smaller}, in {_hours(hours)} on {escape(_listed(on))}."
     )
 
 
+def _listed(names: Iterable[str]) -> str:
+    """`A, B and C`."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def _dataset(record: Record) -> str:
-    """The paper's data set that a record's data stand for; of data of one's own their name."""
+    """The paper's data set that a record's data represent; for the user's own data, their name."""
     try:
         return catalogue.lookup(record.variant.partition("+")[0])[0].stands_for
     except DataError:
@@ -94,26 +101,26 @@ def _flat(changed: dict[Key, float]) -> str:
     if not flat:
         return ""
     return (
-        f"<b>What could not be tested:</b> {flat} of the {len(changed)} sets of UAEs are their originals, "
-        "changed in the median by less than one grey level, so that retraining with them tests nothing."
+        f"<b>What could not be tested:</b> {flat} of the {len(changed)} sets of UAEs are their originals: "
+        "the median change is less than one grey level. Retraining with them tests nothing."
     )
 
 
 def _steps(gains: list[Gain]) -> str:
-    """What the matched control says of where a lower error comes from."""
+    """The sentence on the matched control: where a lower error comes from."""
     if not gains:
         return ""
     uae, control = (f"{median(getattr(gain, name) for gain in gains):.0f}%" for name in ("uae", "control"))
     text = (
         f"<b>Where the gain comes from:</b> in {counted(len(gains), 'autoencoder')} retraining with "
-        f"MINE-UAEs lowers the test error by {uae} (median), and as many steps on the originals alone by "
-        f"{control}."
+        f"MINE-UAEs lowers the test error by {uae} (median). As many steps on the originals alone lower "
+        f"it by {control}."
     )
     return text.replace("by -", "by −")
 
 
 def _lower(text: str) -> str:
-    """Within a sentence; abbreviations and names of methods stay."""
+    """The text in lower case, for use within a sentence. Abbreviations and names of methods are unchanged."""
     return text[:1].lower() + text[1:] if text[1:2].islower() and not text.startswith("Gauss") else text
 
 

@@ -1,6 +1,6 @@
-"""The numbers and the caption of a table: ours beside the paper's in every cell.
+"""The numbers and the caption of a table: every cell has ours beside the paper's.
 
-`tables.yaml` has the layouts, `parts.py` makes texts of the numbers.
+`tables.yaml` has the layouts, and `parts.py` turns the numbers into text.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ COLUMNS = [*KEYS, "value", "std", "n_seeds", "paper_value", "paper_std"]
 
 
 def tidy(table: str, records: list[Record]) -> pd.DataFrame:
-    """One row a cell: mean and standard deviation over the runs, beside the paper's number.
+    """One row per cell: mean and standard deviation over the runs, beside the paper's number.
 
-    A run is a seed, and for Gaussian augmentation a draw of the noise; `n_seeds` counts the seeds
-    alone, and `std` is empty for a single run. The rows follow the paper's order. In a table of
-    `differences` the cells are paired differences to the matched control, `p` is that of a t-test, and `sees`
-    the smallest difference that the seeds could have seen: half of the 95 % interval.
-    For what is shown and not written: `unperturbed` (see `uae.paper.perturbation`), and but for
-    `differences` `seeds` and `base`, the original's mean over these seeds.
+    A run is a seed or, for Gaussian augmentation, a draw of the noise. `n_seeds` counts the seeds, and `std`
+    is empty for a single run. The rows follow the paper's order. In a table of `differences` the cells are
+    paired differences to the matched control, `p` is the p-value of a t-test, and `sees` is the smallest
+    difference that the seeds could have seen: half of the 95 % interval.
+    Some columns are shown but not written: `unperturbed` (see `uae.paper.perturbation`) and, except in
+    `differences`, `seeds` and `base`, the original's mean over these seeds.
     """
     layout = layouts()["tables"][table]
     metrics = list(dict.fromkeys(column["metric"] for column in layout["columns"]))
@@ -58,7 +58,7 @@ def tidy(table: str, records: list[Record]) -> pd.DataFrame:
     of_training = ~cells["metric"].isin(OF_THE_ATTACK)
     cells["unperturbed"] = pd.Series([key in flat for key in keys], cells.index, dtype=bool) & of_training
     cells = _beside_the_paper(table, cells)
-    # The paper's order; what it does not know comes last, by name.
+    # The paper's order; names that it lacks come last, sorted.
     order = [*metrics, *layouts()["names"]]
     cells = cells.sort_values(
         ["dataset", "variant", "model", "metric", "method"],
@@ -68,7 +68,7 @@ def tidy(table: str, records: list[Record]) -> pd.DataFrame:
 
 
 def _originals(measured: pd.DataFrame, cells: pd.DataFrame) -> list[float]:
-    """For each cell the original's mean over the same seeds, NaN where it has none of them."""
+    """For each cell, the original's mean over the same seeds; NaN if it has none of them."""
     keys = ["dataset", "variant", "model", "metric"]
     runs = measured[measured["method"] == "original"].set_index("seed")
     of = {key: part["value"] for key, part in runs.groupby(keys)}
@@ -78,13 +78,13 @@ def _originals(measured: pd.DataFrame, cells: pd.DataFrame) -> list[float]:
 
 
 def _beside_the_paper(table: str, cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells with the paper's numbers and standard deviations, NaN where it has none."""
+    """The cells with the paper's numbers and standard deviations; NaN if it has none."""
     path = HERE / "reference" / f"{table}.csv"
     if not path.exists():
         return cells.assign(paper_value=float("nan"), paper_std=float("nan"))
     paper = pd.read_csv(path).rename(columns={"value": "paper_value", "std": "paper_std"})
     keys = ["dataset", "model", "method", "metric"]
-    # The same number of the paper stands beside another metric, another reading of the data, other settings.
+    # The paper's number is repeated beside another metric, another reading of the data, or other settings.
     others = [("metric", c["metric"], c.get("reference")) for c in layouts()["tables"][table]["columns"]]
     others += [
         ("dataset", name, entry.raw and entry.stands_for) for name, entry in catalogue.entries().items()
@@ -118,10 +118,10 @@ def caption(
     quote: Callable[[str], str] = str,
     own: Callable[[str], str] = str,
 ) -> str:
-    """The layout's caption, what the records' settings say of its `notes`, and which data are incomplete.
+    """The layout's caption, the `notes` from the records' settings, and the incomplete data.
 
-    quote, own: make text in the format that the caption is for, the one of what the records say, the other
-    of what layouts say, which have Markdown's code and Unicode.
+    quote, own: convert text to the format of the caption. `quote` takes text of records, `own` takes text of
+    layouts, which have Markdown's code and Unicode.
     """
     layout = layouts()["tables"][table]
     text = [own(layout["caption"].strip())]
@@ -133,20 +133,20 @@ def caption(
     text += [f"{own(layout['draws'])}: {len(draws)}."] if "draws" in layout and draws else []
     kinds = {c.get("format") for c in layout["columns"]}
     if any(layouts()["formats"].get(kind, {}).get("change") for kind in kinds):
-        text.append(own("↑: so much lower an error than the original's; ↓: higher."))
+        text.append(own("↑: the error is lower than the original's by this share; ↓: higher."))
     if flat := unperturbed(records):
         text.append(
             f"{NO_PERTURBATION.capitalize()}: the median change of the UAEs is below one grey level, so the "
             f"comparison tests nothing ({len(flat)} of the models)."
         )
     if mixed := settings_differ(records):
-        text.append(f"Runs with different settings stand in one cell: {quote(', '.join(mixed))}.")
+        text.append(f"Cells that pool runs with different settings: {quote(', '.join(mixed))}.")
     smaller = {r.variant.partition("+")[0] for r in records if not complete(r.variant)}
     text += [own(f"Data {variant}: {catalogue.describe(variant)}.") for variant in sorted(smaller)]
     return " ".join(text)
 
 
 def label(table: str) -> str:
-    """`table4` as `Table 4`; the layout's own label where it has one."""
+    """`table4` as `Table 4`, or the layout's label if it has one."""
     known = layouts()["tables"].get(table, {}).get("label")
     return known or layouts()["labels"].get(table) or re.sub(r"(\d+)", r" \1", table).capitalize()

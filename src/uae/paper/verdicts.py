@@ -1,4 +1,4 @@
-"""How verdicts read: the words and signs that the report and `uae verify` share."""
+"""The words and signs of verdicts, which the report and `uae verify` share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MARKS = {"holds": "✓", "fails": "✗", "inconclusive": "~", NO_PERTURBATION: "
 SIGNS = {"lower": "<", "higher": ">", "at least": "≥", "at most": "≤", "close to": "≈"}
 FAILED = {"lower": "≥", "higher": "≤", "at least": "<", "at most": ">", "close to": "≉"}  # what was found
 SETTINGS = {
-    "paper": "UAEs in the paper's words, with the critic's learning rate of the authors' code",
+    "paper": "UAEs with the paper's settings and the critic's learning rate of the authors' code",
     "released": "UAEs with the authors' settings",
 }
 LEGEND = (
@@ -26,12 +26,12 @@ LEGEND = (
 
 
 def verdict_text(verdict: Verdict) -> str:
-    """The verdict and what weakens it."""
+    """The verdict and its weaknesses."""
     return "; ".join([verdict.verdict, *verdict.caveats])
 
 
 def row_text(claim: Claim, row: Row) -> str:
-    """One row: ours, what it is compared with, the spread, and what it was measured on."""
+    """The text of a row: ours, the other side, the spread, and the basis of the measurement."""
     if row.state == NOT_RUN:
         return f"{MARKS[row.state]} {row.label}: not run"
     if row.state == NO_PERTURBATION:
@@ -39,26 +39,26 @@ def row_text(claim: Claim, row: Row) -> str:
     spread = [f"± {row.spread:.2g}"] if row.spread is not None else []
     seen = "spread unknown" if row.resolution is None else f"sees {row.resolution:.2g}"
     sign = (FAILED if row.state == "fails" else SIGNS)[claim.direction]
-    compared = f"{shown(row.ours)} {sign} {shown(row.ours_other)}"
+    compared = f" {sign} ".join(map(shown, row.pair))
     few = ": few" if row.few else ""
     return f"{MARKS[row.state]} {row.label}: {compared} ({', '.join([*spread, seen])}) ({row.basis}{few})"
 
 
 def paper_texts(claim: Claim, rows: list[Row]) -> list[str]:
-    """The paper's numbers for each row, or once what it shows where it prints no cells."""
-    sign = SIGNS[claim.direction]
-    printed = [r.paper is not None and f"{shown(r.paper)} {sign} {shown(r.paper_other)}" for r in rows]
+    """The paper's numbers for each row, or, if it prints no cells, one text on what it shows."""
+    sign = f" {SIGNS[claim.direction]} "
+    printed = [row.paper_pair and sign.join(map(shown, row.paper_pair)) for row in rows]
     return [text or "–" for text in printed] if any(printed) else [claim.paper or "–"]
 
 
 def where(claim: Claim) -> str:
-    """Where the paper claims it, and how much slack the test gives."""
+    """The claim's place in the paper, and the tolerance of the test."""
     slack = f"; tolerance {claim.tolerance}" if claim.tolerance else ""
     return claim.source + slack + ("; ours, not in the paper" if claim.ours else "")
 
 
 def counts(verdicts: Iterable[Verdict]) -> str:
-    """How many of the paper's own claims have each verdict, and how many that reproduced are weak."""
+    """The count of each verdict on the paper's own claims, and of weak ones among the reproduced."""
     found = [v for v in verdicts if not v.claim.ours]
     text = ", ".join(f"{sum(v.verdict == name for v in found)} {name}" for name in VERDICTS)
     good = [caveat for v in found if v.verdict == REPRODUCED for caveat in v.caveats]

@@ -1,8 +1,8 @@
-"""What a configuration asks for: a job for each file, with what it reads and its settings.
+"""The plan of a configuration: a job for each file, with its inputs and settings.
 
-Every file is made by one of three stages (`uae.stages`): `train` writes checkpoints, `attack` writes sets of
-examples, `evaluate` writes records and what figures show. The Snakemake rules of the same names look their
-jobs up here; `uae check` compares files with them. Imports neither torch nor Snakemake.
+One of three stages (`uae.stages`) makes every file: `train` writes checkpoints, `attack` writes sets of
+examples, and `evaluate` writes records and the data of figures. The Snakemake rules of the same names look
+their jobs up here, and `uae check` compares files with them. It imports neither torch nor Snakemake.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["Job", "made", "plan", "seed_of", "settings", "summary", "together"]
 
 
 def plan(cfg: Config, seed: int | None = None) -> dict[str, Job]:
-    """The jobs by output, paths relative to the project's folder; seed: in place of all seeds asked for."""
+    """The jobs by output, with paths relative to the project's folder. seed: replaces all seeds of `cfg`."""
     found = Plan(cfg, seed)
     found.reconstruction()
     found.estimator()
@@ -33,9 +33,9 @@ def plan(cfg: Config, seed: int | None = None) -> dict[str, Job]:
 
 
 def summary(cfg: Config, planned: dict[str, Job], device: str) -> str:
-    """Scale, rows, device, data and reductions, in a line. A second `--config` silently replaces the first.
+    """One line with scale, rows, device, data and reductions: it reveals a `--config` that another replaced.
 
-    planned: the jobs of cfg.  device: the words for it.
+    planned: the jobs of cfg.  device: the device in words.
     """
     if cfg.records == "frozen":
         return f"Scale {cfg.name}, frozen records: tables and figures are rendered only"
@@ -62,14 +62,15 @@ def _below(output: str) -> str:
 
 
 def seed_of(output: str) -> int | None:
-    """The seed that a file's name says."""
+    """The seed in a file's name."""
     found = re.search(r"/seed(\d+)(-draw\d+)?\.[a-z]+$", output)
     return int(found[1]) if found else None
 
 
 def settings(planned: dict[str, Job]) -> dict[str, str]:
-    """The hash of the settings of every checkpoint and set of examples, by its folder in results/<scale>:
-    settings are the same for all seeds and draws."""
+    """The hash of the settings of every checkpoint and set of examples, by its folder in results/<scale>.
+
+    All seeds and draws share the settings."""
     return {
         _folder(job.output): identity.hash_of(job.settings)
         for job in planned.values()
@@ -78,10 +79,10 @@ def settings(planned: dict[str, Job]) -> dict[str, str]:
 
 
 def made(planned: dict[str, Job], outputs: Iterable[str]) -> dict[str, str]:
-    """The hashes of the settings that everything behind some files was made with, by folder.
+    """By folder, the hashes of the settings of all direct and indirect inputs of the given files.
 
-    A parameter of the rules: a change makes a file again even where those it was made from were deleted, and
-    a job refuses files that were made with something else.
+    They are a parameter of the rules. So a change makes a file again, even if its inputs were deleted, and a
+    job refuses inputs that were made with other settings.
     """
     found: dict[str, str] = {}
     waiting = [file for output in outputs for file in planned[output].files]
@@ -97,8 +98,8 @@ def made(planned: dict[str, Job], outputs: Iterable[str]) -> dict[str, str]:
 
 
 def together(planned: dict[str, Job]) -> dict[str, list[Job]]:
-    """The jobs in groups of those of a model on a data set, by the group's name; of robust models, which are
-    compared with each other, by data set. In each, a file is made before it is read."""
+    """The jobs in groups, by name: a group per model and data set, but one per data set for robust models,
+    which are compared with each other. Within a group, a file is made before it is read."""
     groups: dict[str, list[Job]] = {}
     order = graphlib.TopologicalSorter({job.output: job.files for job in planned.values()}).static_order()
     for output in order:

@@ -60,11 +60,11 @@ def _table2(plan: Plan, row: Row, seed: int, first: bool, files: Inputs) -> None
         asked = settings | {"eps": table2.eps[1]}
         plan.add("evaluate", target, asked, **weighed, uae=uae, smaller=also)
     for figure, eps, suffix in zip(("figure1", "figure4"), table2.eps, ("", small), strict=True):
-        uae = [plan.uae(row, method + suffix, seed, draw) for method, draw in pictured]
+        sets = [plan.uae(row, method + suffix, seed, draw) for method, draw in pictured]
         methods = [method for method, _ in pictured]
         shown = {"eps": eps, "methods": methods, "shown": table2.shown}
         if first:
-            plan.add("evaluate", plan.shown(figure, row, seed), shown, **files, uae=uae)
+            plan.add("evaluate", plan.shown(figure, row, seed), shown, **files, uae=sets)
 
 
 def _table3(plan: Plan, row: Row, seed: int, first: bool, files: Inputs) -> None:
@@ -73,9 +73,9 @@ def _table3(plan: Plan, row: Row, seed: int, first: bool, files: Inputs) -> None
     for method in methods:
         asked = block.compared[method]
         paired = []
-        if asked.attack == "penalty":  # compared with MinMax by the same critic
+        if asked.attack == "penalty":  # is compared with MinMax that uses the same critic
             alike = {"attack": "minmax", "critic": asked.critic}
-            paired = [m for m in methods if block.compared[m].model_dump(include=alike.keys()) == alike][:1]
+            paired = [m for m in methods if block.compared[m].model_dump(include=set(alike)) == alike][:1]
         plan.add(
             "evaluate",
             plan.record("table3", row, method, seed),

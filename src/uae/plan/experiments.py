@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from uae.config import Config, Row, Run
+from uae.config.blocks import Placed
 from uae.methods import Method
 
-Inputs = dict[str, Any]  # the path, or the paths, of each of the stage's inputs, by argument
+Inputs = dict[str, Any]  # by argument of the stage, the path or paths of its inputs
 
 
 class Job(NamedTuple):
     """How one file is made.
 
     stage: train, attack or evaluate.  output: the file.  inputs: by argument of the stage, a path or a list
-    of paths.  settings: what else the stage is given.
+    of paths.  settings: the other arguments of the stage.
     """
 
     stage: str
@@ -24,7 +25,7 @@ class Job(NamedTuple):
 
     @property
     def files(self) -> list[str]:
-        """All files that the job reads."""
+        """The files that the job reads."""
         found: list[str] = []
         for paths in self.inputs.values():
             found += paths if isinstance(paths, list) else [paths]
@@ -32,14 +33,14 @@ class Job(NamedTuple):
 
     @property
     def experiment(self) -> str:
-        """The folder of records that an evaluated file is in; else the stage."""
+        """The folder of records for an evaluated file; otherwise the stage."""
         return self.output.split("/")[3] if self.stage == "evaluate" else self.stage
 
 
 class Plan:
-    """The jobs so far, and where files lie.
+    """The jobs so far, and the paths of files.
 
-    seed: in place of all seeds that the configuration asks for; None: these.
+    seed: replaces all seeds of the configuration; None keeps them.
     """
 
     def __init__(self, cfg: Config, seed: int | None):
@@ -51,25 +52,25 @@ class Plan:
 
     # Paths
 
-    def checkpoint(self, row: Any, method: str, seed: int, draw: int | None = None) -> str:
+    def checkpoint(self, row: Placed, method: str, seed: int, draw: int | None = None) -> str:
         return f"{self.root}/checkpoints/{row.dataset}/{row.model}/{method}/{_run(seed, draw)}.safetensors"
 
-    def robust_checkpoint(self, row: Any, method: str, seed: int) -> str:
+    def robust_checkpoint(self, row: Placed, method: str, seed: int) -> str:
         return (
             f"{self.root}/checkpoints/robustness/{row.dataset}/{row.model}/{method}/{_run(seed)}.safetensors"
         )
 
-    def uae(self, row: Any, attack: str, seed: int, draw: int | None = None) -> str:
+    def uae(self, row: Placed, attack: str, seed: int, draw: int | None = None) -> str:
         return f"{self.root}/uae/{row.dataset}/{row.model}/{attack}/{_run(seed, draw)}.safetensors"
 
-    def sets(self, row: Any, method: str, seed: int) -> list[str]:
-        """What a retraining sees beside the originals."""
+    def sets(self, row: Placed, method: str, seed: int) -> list[str]:
+        """The UAE sets that a retraining adds to the originals."""
         return [self.uae(row, attack, seed) for attack in Method(method).attacks]
 
-    def record(self, experiment: str, row: Any, method: str, seed: int, draw: int | None = None) -> str:
+    def record(self, experiment: str, row: Placed, method: str, seed: int, draw: int | None = None) -> str:
         return f"{self.root}/records/{experiment}/{row.dataset}/{row.model}/{method}/{_run(seed, draw)}.json"
 
-    def shown(self, figure: str, row: Any, seed: int, *method: str) -> str:
+    def shown(self, figure: str, row: Placed, seed: int, *method: str) -> str:
         folder = "/".join([self.root, "records", figure, row.dataset, row.model, *method])
         return f"{folder}/{_run(seed)}.safetensors"
 
@@ -125,15 +126,15 @@ class Plan:
             files = self.attacked(panel, seed)
             uae = self.uae(panel, panel.method, seed)
             self.add("evaluate", self.shown("figure5", panel, seed, panel.method), {}, **files, uae=uae)
-        for panel in cfg.stationarity:
-            seed = self.first(cfg.row_seeds(panel))
-            along = self.shown("theorem1", panel, seed, panel.method)
-            settings = {"attack": cfg.attacking(panel.model, panel.method)}
-            settings |= panel.model_dump(include={"samples", "steps", "horizons", "warm_up"})
-            self.add("evaluate", along, settings, **self.attacked(panel, seed))
-            self.add("evaluate", self.record("theorem1", panel, panel.method, seed), {}, along=along)
+        for long in cfg.stationarity:
+            seed = self.first(cfg.row_seeds(long))
+            along = self.shown("theorem1", long, seed, long.method)
+            settings = {"attack": cfg.attacking(long.model, long.method)}
+            settings |= long.model_dump(include={"samples", "steps", "horizons", "warm_up"})
+            self.add("evaluate", along, settings, **self.attacked(long, seed))
+            self.add("evaluate", self.record("theorem1", long, long.method, seed), {}, along=along)
 
-    def attacked(self, row: Any, seed: int) -> Inputs:
+    def attacked(self, row: Placed, seed: int) -> Inputs:
         """A row's data and the model that is attacked."""
         data = prepared(self.cfg.data_name(Row(row.dataset, row.model)))
         return {"data": data, "checkpoint": self.checkpoint(row, "original", seed)}
@@ -146,7 +147,7 @@ class Plan:
         return seeds if self.seed is None else [self.seed]
 
     def estimator(self) -> None:
-        """The trial of the estimator is of no row: it is asked for with all rows."""
+        """The trial of the estimator. It belongs to no row, so only a plan of all rows has it."""
         block, seed = self.cfg.estimator, self.first(self.cfg.seeds)
         known = block.model_dump(include={"nats", "pairs", "vectors", "maps"})
         for samples, model in block.models.items():
@@ -207,7 +208,7 @@ class Plan:
                 for name, wanted in asked.items():
                     method = name if name in model.methods else model.methods[0]
                     inputs = {"data": data, "checkpoint": self.robust_checkpoint(row, method, seed)}
-                    if name == "sanity":
+                    if name == "sanity" and model.sanity:
                         other = Row(row.dataset, model.sanity.surrogate)
                         seeds = self.seeds(cfg.robustness.model_seeds(other))
                         its_seed = seed if seed in seeds else seeds[0]

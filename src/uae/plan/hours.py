@@ -1,9 +1,9 @@
-"""How long the jobs of a configuration take, from those that were measured.
+"""The hours of a configuration's jobs, from measured jobs.
 
-Every record keeps the seconds and the device of the jobs behind it. A job counts as measured if one of the
-same kind was: the same stage, data set, model, data and settings; seeds and draws do not matter. A training
-or an attack of which only another size was measured is scaled by the work: samples times steps. All else is
-not measured.
+Every record keeps the seconds and the device of the jobs that it depends on. A job counts as measured if a
+job with the same stage, data set, model, data and settings was measured; seeds and draws do not matter. If
+only another size of a training or attack was measured, its hours are scaled by the work: samples times
+steps. All other jobs count as not measured.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from uae.methods import Method
 from uae.plan import plan, seed_of
 from uae.plan.experiments import Job, prepared
 
-# The stage of a record's provenance, and the argument of the evaluation that names the stage's file
+# By stage of a record's provenance, the argument of the evaluation that names the stage's file
 BEHIND = {"training": "checkpoint", "attack": "uae"}
 DEVICES = ("gpu", "cpu")
 
 
 class Run(NamedTuple):
-    """A job that ran, and how long on which device."""
+    """A job that ran, with its seconds and its device."""
 
     job: Job
     seconds: float
@@ -42,9 +42,9 @@ class Run(NamedTuple):
 class Hours:
     """The jobs of a stage.
 
-    hours, counted: by device (gpu, cpu) the hours of the jobs that were measured on it, scaled ones included,
-        and how many these are. A job that was measured on both counts in both.
-    measured, scaled, missing: how many jobs were measured, how many scaled, and the others' rows.
+    hours, counted: by device (gpu, cpu), the hours and the number of the jobs that were measured on it,
+        scaled ones included. A job that was measured on both counts in both.
+    measured, scaled: numbers of jobs.  missing: the rows of the other jobs.
     """
 
     jobs: int = 0
@@ -56,7 +56,7 @@ class Hours:
 
 
 def runs(results: Path) -> list[Run]:
-    """The jobs behind all records below a folder of scales, each file's once.
+    """The jobs that the records below a folder of scales depend on, one per file.
 
     Records of settings that their scale no longer has are left out. Raises BadFile for a damaged record.
     """
@@ -85,7 +85,7 @@ def _behind(record: records.Record, output: str, jobs: Mapping[str, Job]) -> Ite
         if stage in record.provenance and len(files) == 1 and files[0] in jobs:
             job, made = _on(jobs[files[0]], record), record.provenance[stage]
             asked, used = job.settings, record.settings
-            if stage == "attack":  # a record of before the hashes has them as one block
+            if stage == "attack":  # records from before the hashes have one block of settings
                 used = used.get("attack", {})
                 asked = asked.get("attack", {}) | {"mi": asked.get("mine")} if "mi" in used else asked
             if made.settings_hash == identity.hash_of(job.settings) or _agree(asked, used):
@@ -93,14 +93,14 @@ def _behind(record: records.Record, output: str, jobs: Mapping[str, Job]) -> Ite
 
 
 def _on(job: Job, record: records.Record) -> Job:
-    """The job on the data that a record names, which may be fewer or more than its scale now has."""
+    """The job with the data that a record names, which may be fewer or more than the scale's present data."""
     if "data" not in job.inputs:
         return job
     return job._replace(inputs=job.inputs | {"data": prepared(record.variant)})
 
 
 def _agree(asked: Any, used: Any) -> bool:
-    """Whether two blocks of settings agree in all keys that both have, of which there is at least one."""
+    """Whether two blocks of settings share a key, and agree in all shared keys."""
     if isinstance(asked, dict) and isinstance(used, dict):
         both = asked.keys() & used.keys()
         return bool(both) and all(_agree(asked[key], used[key]) for key in both)
@@ -141,8 +141,7 @@ def _row(job: Job) -> tuple[str, ...]:
 
 
 def _kind(job: Job, sized: bool = True) -> tuple[Any, ...]:
-    """What must be the same in jobs that take as long; without sizes, that take as long for each sample and
-    step."""
+    """A key that jobs of equal length share; without sizes, jobs of equal length per sample and step."""
     names, settings = identity.names(job.output), job.settings
     row = (job.stage, *_row(job))
     method = (names.method,) if job.stage == "evaluate" else ()
@@ -163,7 +162,7 @@ def _kind(job: Job, sized: bool = True) -> tuple[Any, ...]:
 
 
 def _copies(job: Job) -> int:
-    """How many samples a training sees for each original."""
+    """The number of samples that a training sees per original."""
     method = identity.names(job.output).method
     if job.stage != "train" or method is None or method == "original":
         return 1
@@ -171,8 +170,8 @@ def _copies(job: Job) -> int:
 
 
 def _work(job: Job) -> float:
-    """Samples times steps (of a training: times epochs, and the passes of an adversary), up to a factor that
-    is the same in jobs of a kind; 0 where the size is not known."""
+    """Samples times steps (for a training: times epochs and the passes of an adversary), up to a factor that
+    all jobs of a kind share. 0 if the size is not known."""
     settings = job.settings
     if job.stage == "evaluate":
         return 0.0

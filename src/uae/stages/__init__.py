@@ -1,7 +1,7 @@
-"""The workflow's stages: files in, files out: checkpoints, UAE sets or records.
+"""The workflow's stages. Each reads files and writes checkpoints, UAE sets or records.
 
-The rules call them through `uae.cli`; they know nothing of Snakemake. `settings` is what
-`uae.config.Config` gives a job.
+The rules call them through `uae.cli`. They do not depend on Snakemake. `settings` come from
+`uae.config.Config`.
 """
 
 import ctypes
@@ -15,9 +15,9 @@ Progress = Callable[[int, int, str], None]
 
 
 def use(device: str) -> None:
-    """Called by every stage before it computes on `cpu` or `cuda`.
+    """Set up PyTorch for `cpu` or `cuda`. Every stage calls it before it computes.
 
-    Full float32 on GPUs: the criterion compares losses that differ in the sixth digit, and TF32
+    GPUs compute in full float32: the criterion compares losses that differ in the sixth digit, and TF32
     convolutions keep three. Raises InputError for a device that does not exist.
     """
     import torch
@@ -28,22 +28,22 @@ def use(device: str) -> None:
         raise InputError(
             "--device cuda: PyTorch finds no GPU; use --device cpu (in the workflow: --config device=cpu)"
         )
-    gc.enable()  # disabled while modules were imported
+    gc.enable()  # the command disabled it during imports
     if device == "cuda":
         torch.backends.cudnn.allow_tf32 = False
     else:
         _keep_memory()
-    # The first optimiser would import PyTorch's compiler, which takes as long as PyTorch itself, only to
-    # exclude this method from compilation. No stage compiles its optimiser.
+    # The first optimiser would import PyTorch's compiler only to exclude this method from compilation. That
+    # import takes as long as PyTorch's, and no stage compiles its optimiser.
     optimizer = torch.optim.Optimizer
-    optimizer.add_param_group = inspect.unwrap(optimizer.add_param_group)
+    optimizer.add_param_group = inspect.unwrap(optimizer.add_param_group)  # type: ignore[method-assign]
 
 
 def _keep_memory() -> None:
-    """Keep the memory of freed tensors in the process, where the C library is glibc.
+    """Keep the memory of freed tensors in the process, if the C library is glibc.
 
-    By default glibc returns each large block to the kernel, and the next allocation faults page by page:
-    up to a third of a stage's time.
+    By default glibc returns each large block to the kernel, and the next allocation faults page by page.
+    This takes up to a third of a stage's time.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:

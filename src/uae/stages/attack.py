@@ -1,4 +1,4 @@
-"""Attack a model: every set of examples of every experiment."""
+"""Attack a model. It makes the sets of examples of all experiments."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def run(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
-    """Write the set `target`, whose place says the seed and the draw.
+    """Write the set of examples `target`. Its path states the seed and the draw.
 
-    settings: of `Config.attacking`, or with `images` those of an `AttackSet`. The first attack every
-    training sample of a model that learned without labels, the second as many test images that a
-    classifier gets right: the same for every set.
+    settings: those of `Config.attacking`, or, with a key `images`, those of an `AttackSet`. The former
+    attack every training sample of a model that was trained without labels. The latter attack `images` test
+    images that a classifier classifies correctly, the same images in every set.
     """
     use(device)
     clock, names = records.Clock(), identity.names(target)
@@ -42,15 +42,15 @@ def run(
         "inputs": identity.inputs({data: source.metadata, checkpoint: trained}),
         "variant": source.metadata["variant"],
     }
-    options = {
+    options: dict[str, Any] = {
         "seed": names.seed,
-        "progress": progress and (lambda done, total: progress(done, total, "samples")),
+        "progress": (lambda done, total: progress(done, total, "samples")) if progress else None,
         **resuming_attack(
             target, clock, source.metadata["sha256"], checkpoint, settings, names.seed, names.draw, device
         ),
     }
     if "images" in settings:
-        if names.draw is not None:  # a draw of random sampling has its own matrices
+        if names.draw is not None:  # each draw of random sampling has other matrices
             options["seed"] = seeding.derive(names.seed, f"draw/{names.draw}")
         result = _classifier(target, model, source, settings, options, known)
     else:
@@ -64,14 +64,14 @@ def run(
 
 
 def _loss(settings: dict[str, Any], model: nn.Module, seed: int) -> Reconstruction | Contrastive:
-    """What the attack must not raise: the reconstruction error, or SimCLR's loss with its settings."""
+    """The loss that the attack must not raise: the reconstruction error, or SimCLR's loss."""
     if "loss" in settings:
         return Contrastive(model, seed=seed, **settings["loss"])
     return Reconstruction(model, squared=settings["squared"])
 
 
 def attack_from(settings: dict[str, Any]) -> MinMaxAttack:
-    """The attack that the settings of `Config.attacking` describe."""
+    """The attack with the settings of `Config.attacking`."""
     mine = None
     if settings["mine"] is not None:
         mine = MINE(**settings["mine"], samples=_samples(settings))
@@ -79,7 +79,7 @@ def attack_from(settings: dict[str, Any]) -> MinMaxAttack:
 
 
 def _samples(settings: dict[str, Any]) -> RandomSampling | ConvolutionOutput:
-    """What MINE sees."""
+    """The sampler: how MINE gets its compressed samples."""
     if sampling := settings.get("random_sampling"):
         return RandomSampling(**sampling)
     return ConvolutionOutput(settings.get("layer"))
@@ -93,7 +93,7 @@ def _classifier(
     options: dict[str, Any],
     known: dict[str, Any],
 ) -> AttackResult:
-    """Attack a classifier, untargeted; `known` gets the settings and the number of compressed samples."""
+    """Attack a classifier, untargeted. Adds the settings and the number of compressed samples to `known`."""
     device = next(model.parameters()).device
     x, y = source.unit("test").to(device), torch.from_numpy(source.y_test).long().to(device)
     seed = identity.names(target).seed
@@ -117,5 +117,5 @@ def _untargeted(
     kind = {"minmax": MinMaxAttack, "penalty": PenaltyAttack}[settings["attack"]]
     attack = kind(**settings["settings"], maximize_mi=True, mi=mine)
     result = attack(Margin(model, y), x, **options, trace=settings.get("trace", False))
-    result.stationarity = None  # Theorem 1's figure has its own attack
+    result.stationarity = None  # Theorem 1's figure has a separate attack
     return result

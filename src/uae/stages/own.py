@@ -41,7 +41,7 @@ PACKAGE = Path(uae.__file__).parent
 def users_code(what: str) -> Iterator[None]:
     """Turn any exception of the user's code, SystemExit included, into a one-line InputError about `what`.
 
-    Errors of `uae` itself already name a sample, a setting or a file: their message is kept as it is.
+    Errors of `uae` already name a sample, a setting or a file, so their message is kept.
     """
     try:
         yield
@@ -57,9 +57,9 @@ def users_code(what: str) -> Iterator[None]:
 
 
 def load_model(factory: str, checkpoint: Path | None = None, device: str = "cpu") -> nn.Module:
-    """The model that `module:callable` returns or `module:model` is, in eval mode, with a file's weights.
+    """Load the model `module:model`, or call `module:callable`; then load a file's weights and set eval mode.
 
-    Modules are looked for in the working directory, too. Raises InputError naming what is wrong.
+    Modules in the working directory are found, too. Raises InputError naming the mistake.
     """
     module, separator, name = factory.partition(":")
     if not separator:
@@ -83,7 +83,7 @@ def load_model(factory: str, checkpoint: Path | None = None, device: str = "cpu"
 def load_weights(model: nn.Module, path: Path) -> None:
     """Load a safetensors file written by `save_model` or `save_file` of safetensors.torch.
 
-    `save_model` keeps one name of tied weights; neither function keeps state that is not a tensor.
+    `save_model` keeps only one name of tied weights. Neither function keeps state that is not a tensor.
     """
     try:
         weights = load_file(path)
@@ -108,7 +108,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
 def check_out(out: Path, **inputs: Path | None) -> None:
     """Raise InputError before the attack if `out` cannot be written or would replace an input.
 
-    inputs: the files that other options name, by option.
+    inputs: by option, the files that other options name.
     """
     if out.suffix.lower() != ".safetensors":
         raise InputError(f"--out {out}: the result is a safetensors file; call it {out.stem}.safetensors")
@@ -134,7 +134,7 @@ def check_out(out: Path, **inputs: Path | None) -> None:
 def try_model(factory: str, model: nn.Module, images: Tensor) -> None:
     """Run the model on a batch of two and on one sample. Raises InputError if it fails."""
     for count in dict.fromkeys((min(2, len(images)), 1)):
-        given = images[:count].clone()  # because the model may change it
+        given = images[:count].clone()  # a copy, because the model may change it
         kind = f"{tuple(images.shape[1:])}, {images.dtype}: the model fails on a batch of {count}"
         what = f"--model {factory!r} cannot take samples of shape {kind}{_of_axes(images)}"
         with users_code(what), torch.no_grad():
@@ -142,7 +142,7 @@ def try_model(factory: str, model: nn.Module, images: Tensor) -> None:
 
 
 def _of_axes(images: Tensor) -> str:
-    """A hint about axes that may be missing or misplaced."""
+    """A hint on axes that may be missing or misplaced."""
     shape = tuple(images.shape)
     if len(shape) == 3:
         return f" (if they are images, they need a channel axis, (N, 1, {shape[1]}, {shape[2]}): x[:, None])"
@@ -171,7 +171,7 @@ def resuming_own(
 
 
 def _bytes(value: Any) -> bytes:
-    """The bytes of a state_dict's entry, which may be a quantised or sparse tensor, or none at all."""
+    """The bytes of a state_dict's entry, which may be a quantised or sparse tensor or another object."""
     if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized:
         return value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
     return repr(value).encode()
@@ -180,7 +180,7 @@ def _bytes(value: Any) -> bytes:
 def _sources(model: nn.Module) -> list[str]:
     """The digests of the files that may define the model.
 
-    These are the modules of its layers' classes, and all modules imported from the working directory.
+    These are the files of its layers' classes and of all modules imported from the working directory.
     """
     here, environment = Path.cwd(), Path(sys.prefix)
     kinds = {type(layer).__module__ for layer in model.modules()}
@@ -208,11 +208,12 @@ def objective(
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """The loss of `uae attack --objective`. Raises InputError for an unknown name.
 
-    logits: refuse probabilities in their place.
+    logits: refuse probabilities instead of logits.
     """
     if name == "reconstruction":
         return losses.Reconstruction(model, squared=squared)
     if name == "margin":
+        assert labels is not None  # of --labels
         return losses.Margin(model, labels, check=logits)
     if name == "contrastive":
         return losses.Contrastive(model, copies=copies, seed=seed)

@@ -15,7 +15,7 @@ import uae
 from uae import locks, records, storage
 from uae.errors import BadFile, InputError
 
-# The files of `uae` that train and that attack: a state that other code left is not resumed.
+# The files of `uae` that train and attack. A state from other code is not resumed.
 TRAINING = ("augmentation.py", "views.py", "contrastive.py", "models/*.py", "*seed*.py", "training/*.py")
 ATTACK = (
     "attacks/*.py",
@@ -32,8 +32,8 @@ ATTACK = (
 def resuming(target: Path, code: tuple[str, ...], clock: records.Clock, *inputs: Any) -> dict[str, Any]:
     """The options `resume` and `tag` of a training or an attack whose result goes to `target`.
 
-    clock: is set back by the seconds of the work that is resumed.
-    inputs: JSON values, everything besides the code that determines the result.
+    clock: its start is set back by the seconds of the resumed work.
+    inputs: JSON values: everything, except the code, that determines the result.
     Raises InputError while another process writes `target`.
     """
     _claim(target)
@@ -54,12 +54,12 @@ def resuming(target: Path, code: tuple[str, ...], clock: records.Clock, *inputs:
 def resuming_attack(
     target: Path, clock: records.Clock, data: str, checkpoint: Path, *settings: Any
 ) -> dict[str, Any]:
-    """The same for an attack on the model of a checkpoint; data: the digest of its data set's file."""
+    """The same options for an attack on a checkpoint's model. data: the digest of the data set's file."""
     return resuming(target, ATTACK, clock, *settings, data, storage.digest(checkpoint))
 
 
 def written(target: Path) -> None:
-    """Called once `target` is written: deletes its partial file."""
+    """Delete the partial file of `target`, once that is written."""
     _partial(target).unlink(missing_ok=True)
     _release(target.resolve())
 
@@ -87,7 +87,7 @@ def _claim(target: Path) -> None:
             descriptor = locks.open_lock(path)
             held = locks.lock(descriptor)
             if held is False:
-                process = os.pread(descriptor, 32, 0).decode() or "?"  # it has just started
+                process = os.pread(descriptor, 32, 0).decode() or "?"  # it started a moment ago
                 os.close(descriptor)
                 raise InputError(
                     f"{target}: process {process} is writing it, perhaps left over from a killed run; "
@@ -95,7 +95,7 @@ def _claim(target: Path) -> None:
                 )
             if locks.there(descriptor, path):
                 break
-            os.close(descriptor)  # deleted by the process that had it locked
+            os.close(descriptor)  # its previous holder deleted it
     except OSError as error:
         raise OSError(error.errno, f"cannot write {target}: {error.strerror}") from error
     if held is None:
@@ -112,11 +112,11 @@ def _lock_file(target: Path) -> Path:
 
 
 def _release(target: Path) -> None:
-    """Delete the lock file of `target`, and the folders that were made for it if nothing else is there."""
+    """Delete the lock file of `target`, and the folders that were made for it if they are empty."""
     if target not in _claims:
         return
     descriptor, made = _claims.pop(target)
-    _lock_file(target).unlink(missing_ok=True)  # while it is locked
+    _lock_file(target).unlink(missing_ok=True)  # while the lock is held
     os.close(descriptor)
     with contextlib.suppress(OSError):
         for folder in made:

@@ -1,8 +1,8 @@
-"""Train a model: every checkpoint of every experiment, on the originals or on an augmented set."""
+"""Train a model, on the originals or an augmented set. It makes the checkpoints of all experiments."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,16 @@ def run(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
-    """Train the model whose checkpoint is `target`, whose place says the method, the seed and the draw.
+    """Train a model and write its checkpoint `target`. The path states the method, the seed and the draw.
 
-    uae: the sets that the method sees beside the originals.  settings: `network`, `arguments`, and those of
-    the training, see `_fit`.  published: a model's file that is converted instead, of the name
-    `settings["checkpoint"]` or, where that is a path, TRADES' for the data set.
+    uae: the sets that the method adds to the originals.  settings: `network`, `arguments`, and the settings
+    of the training, see `_fit`.  published: a published model's file, which is converted instead of a
+    training. `settings["checkpoint"]` names the model; if it is a path, the model is TRADES' for the data
+    set.
     """
     use(device)
     clock, names = records.Clock(), identity.names(target)
+    assert names.method is not None  # of a checkpoint
     source, method = prepared.load(data), Method(names.method)
     if len(uae) != len(method.attacks):
         raise InputError(
@@ -58,7 +60,7 @@ def run(
         "inputs": identity.inputs(made_from),
         "n_train": len(x),
     }
-    for result in sets.values():  # of a second round, that of the UAEs that it added
+    for result in sets.values():  # after a second round, that of the UAEs that it added
         metadata["median_change"] = result.median_change(x.cpu())
     if published is not None:
         name = settings["checkpoint"]
@@ -69,7 +71,7 @@ def run(
     else:
         kind, options = _fit(settings)
         inputs, targets = augmented(x, method, [r.adv for r in sets.values()], names.seed, names.draw)
-        if kind in training.CLASSIFIERS:  # an example has the label of its original
+        if kind in training.CLASSIFIERS:  # an example keeps its original's label
             labels = torch.from_numpy(source.y_train).long().to(device)
             targets = labels.repeat(len(inputs) // len(x))
         torch.manual_seed(seeding.derive(names.seed, "initialisation"))
@@ -99,10 +101,10 @@ def run(
 
 
 def _fit(settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Which of `training.FITS` is meant, and its options.
+    """The function of `training.FITS` for the settings, and its options.
 
-    Those of robust models are `fit` and `adversary`; of all others they stand beside `network`, and without
-    `training` they are a classifier's.
+    Robust models have their options in `fit` and `adversary`. For all other models the options are beside
+    `network`; without a key `training` the model is a classifier.
     """
     if "fit" in settings:
         if settings["adversary"] is None:
@@ -115,7 +117,7 @@ def _fit(settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 def augmented(
     x: Tensor, method: Method, sets: list[Tensor], seed: int, draw: int | None
 ) -> tuple[Tensor, Tensor | None]:
-    """What a model is trained on, and its targets where they are not the inputs themselves."""
+    """The training set of a model, and its targets if they differ from the inputs."""
     if method.name == "original":
         return x, None
     if method.sigma is not None:
@@ -125,5 +127,5 @@ def augmented(
     return augmentation.augmented(x, *extra), targets
 
 
-def _noted(progress: Progress, epochs: int):
+def _noted(progress: Progress, epochs: int) -> Callable[[int, float], None]:
     return lambda done, loss: progress(done, max(epochs, done), f"epochs, loss {loss:.5f}")

@@ -1,9 +1,10 @@
-"""Training loops: how each kind of model is fitted.
+"""Training loops, one for each kind of model.
 
-Those of `FITS` have one signature: fit(model, x, *, target=None, <the recipe's settings>, **options) -> the
-mean training loss of each epoch. x (N, *shape) is the input, already on the model's device; target is what
-the output is compared with: of x's shape (x itself by default), or for `CLASSIFIERS` the labels (N,). For
-the options see `loop.Options`. `linear` fits a classifier on features.
+The functions in `FITS` have one signature: fit(model, x, *, target=None, <the recipe's settings>,
+**options). They return the mean training loss of each epoch. x (N, *shape) is the input, already on the
+model's device. The output is compared with target: it has x's shape (x itself by default) or, for
+`CLASSIFIERS`, it has the labels (N,). `loop.Options` describes the options. `linear` fits a classifier on
+features.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ PRIORS: dict[str, Callable[[Tensor], Tensor]] = {"normal": torch.randn_like, "un
 
 
 def shuffled(samples: Tensor) -> Tensor:
-    """A random order of the rows, int64 (N,): by sorting, because a CUDA graph cannot hold `randperm`."""
+    """A random order of the rows, int64 (N,). It sorts, because a CUDA graph cannot hold `randperm`."""
     return torch.rand_like(samples).argsort()
 
 
@@ -35,12 +35,12 @@ def fit(
     prior: str = "normal",
     **options: Unpack[loop.Options],
 ) -> list[float]:
-    """Train `model` in place on x (N, *shape); the mean reconstruction loss of each epoch.
+    """Train `model` in place on x (N, *shape). Returns the mean reconstruction loss of each epoch.
 
-    For each batch of N: encoder and decoder reconstruct, the discriminator tells N draws of the prior
-    from the N codes, the encoder makes it take its codes for draws. As in the authors' code the
-    discriminator sees its 2N samples shuffled, in two batches of N: two updates. Each part has its own
-    optimiser, because the encoder's two updates differ in scale.
+    Each batch of N has three parts. Encoder and decoder learn to reconstruct. The discriminator learns to
+    distinguish N draws of the prior from the N codes. The encoder learns to deceive it. As in the authors'
+    code, the 2N samples of the discriminator are shuffled and split into two batches of N, for two updates.
+    Each part has a separate optimiser, because the encoder's two updates differ in scale.
     prior: `normal`, N(0, I), as released, or `uniform` on the unit cube, which the codes can match.
     Raises Diverged, naming epoch and step, when the loss is not finite.
     """

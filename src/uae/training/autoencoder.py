@@ -26,7 +26,7 @@ def fit(
     l1: float = 0.0,
     **options: Unpack[loop.Options],
 ) -> list[float]:
-    """Train `model` in place on x (N, *shape); the mean loss of each epoch, penalty included.
+    """Train `model` in place on x (N, *shape). Returns the mean loss of each epoch, penalty included.
 
     sparsity, sparsity_weight, l1: the sparse autoencoder's penalty (see `sparsity_penalty`), weight 3
         for MNIST, 1 for SVHN; none by default.

@@ -26,8 +26,8 @@ def fit(
 
     Returns the mean cross-entropy of each epoch.
 
-    decay: Keras' own: the learning rate of step t, from 0, is lr / (1 + decay * t).
-    Raises ValueError naming the sample whose label has no logit, Diverged when the loss is not finite.
+    decay: as in Keras, the learning rate of step t, from 0, is lr / (1 + decay * t).
+    Raises ValueError naming a sample whose label has no logit, and Diverged if the loss is not finite.
     """
     y = target
     if x.dim() == 4:
@@ -54,5 +54,5 @@ def fit(
     def step(rows: Tensor, _: Tensor, number: int) -> Tensor:
         return update(x[rows], y[rows], lr / (1 + decay * number))
 
-    # The loop shuffles sample numbers: inputs and labels are looked up together.
+    # The loop shuffles sample numbers, so that inputs and labels stay together.
     return loop.run(model, [stepper], step, torch.arange(len(x), device=x.device), **options)

@@ -1,4 +1,4 @@
-"""Fit a concrete autoencoder (Balin, Abid and Zou 2019): an annealed selection, in several tries."""
+"""Fit a concrete autoencoder (Balin, Abid and Zou 2019): anneal the selection, in several tries."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ def fit(
     tag: str = "",
     progress: Callable[[int, float], None] | None = None,
 ) -> list[float]:
-    """Train `model` in place on x (N, *shape); the mean loss of each epoch of every try.
+    """Train `model` in place on x (N, *shape). Returns the mean loss of each epoch of every try.
 
-    A try runs for all its epochs, as in the published code, while the temperature falls from start to
-    end. If the model's `certainty` (the mean of the selection maxima) is then too low, the next try
-    begins from new weights and takes twice the epochs; after the last one its model is kept, and a
-    warning says what certainty it reached.
-    epochs: of the first try.
+    As in the published code, a try runs for all its epochs while the temperature falls from start to end. If
+    the model's `certainty` (the mean of the selection maxima) is then too low, the next try begins from new
+    weights and takes twice the epochs. After the last try its model is kept, and a warning states a low
+    certainty.
+    epochs: epochs of the first try.
     batch_size: None: max(N // 256, 16), as published.
-    The other options are those of `loop.Options`; the schedule leaves no room for early stopping.
+    The other options are those of `loop.Options`. The schedule excludes early stopping.
     Raises Diverged, naming epoch and step, when the loss is not finite.
     """
     criterion = LOSSES[loss]
@@ -78,7 +78,7 @@ def fit(
         return update(batch, goal, temperature(done, start_temperature, end_temperature))
 
     def settled(done: int) -> bool:
-        """Whether the try that ends here is the last; if not, the next one's weights are drawn."""
+        """Whether the try that ends here is the last. If it is not, draw the weights of the next try."""
         if done not in starts:
             return False
         reached = model.certainty
@@ -91,7 +91,7 @@ def fit(
             model.initialise()
         for moments in stepper.state.values():
             for tensor in moments.values():
-                tensor.zero_()  # in place: a graph knows where they are
+                tensor.zero_()  # in place, because a CUDA graph keeps their addresses
         return False
 
     return loop.run(

@@ -1,4 +1,4 @@
-"""Training steps as CUDA graphs: on a GPU a small network's step takes less time than its launches."""
+"""Training steps as CUDA graphs, because launching a small network's step takes longer than computing it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-WARM_UP = 3  # steps before the capture: optimisers make their states, libraries choose their kernels
+WARM_UP = 3  # steps before the capture, in which optimisers make states and libraries choose kernels
 
 Input = Tensor | float
 
 
 class Graphed:
-    """`update(*inputs) -> loss`, one training step, replayed as a CUDA graph where its inputs are on a GPU.
+    """`update(*inputs) -> loss`, one training step. If its inputs are on a GPU, a CUDA graph replays it.
 
-    The graph holds the kernels of a step with inputs of the first call's shapes; others (an epoch's last,
-    smaller batch) run as they are, and so do the first steps, and all steps on a CPU.
+    The graph holds the kernels of a step with inputs of the first call's shapes. Other shapes (an epoch's
+    last, smaller batch), the first steps, and all steps on a CPU run without the graph.
 
-    update: all that changes from step to step is in `inputs`; on a GPU numbers come as tensors. Weights,
-        buffers and optimiser states stay where they are. Random numbers come from PyTorch's default
-        generator. It never waits for the device.
+    update: everything that changes between steps must be in `inputs`; on a GPU numbers are tensors. Weights,
+        buffers and optimiser states keep their addresses. Random numbers come from PyTorch's default
+        generator. It must not synchronise with the device.
     """
 
     def __init__(self, update: Callable[..., Tensor]):
@@ -29,11 +29,11 @@ class Graphed:
         self.graph: torch.cuda.CUDAGraph | None = None
         self.inputs: list[Tensor] = []
 
-    def __call__(self, *inputs: Input) -> Tensor:
-        device = inputs[0].device
+    def __call__(self, batch: Tensor, *others: Input) -> Tensor:
+        device = batch.device
         if device.type != "cuda":
-            return self.update(*inputs)
-        tensors = [i if isinstance(i, Tensor) else torch.full((), i, device=device) for i in inputs]
+            return self.update(batch, *others)
+        tensors = [i if isinstance(i, Tensor) else torch.full((), i, device=device) for i in (batch, *others)]
         if not self.inputs:
             self.stream, self.inputs = torch.cuda.Stream(device), [t.clone() for t in tensors]
         if any(t.shape != static.shape for t, static in zip(tensors, self.inputs, strict=True)):
@@ -51,7 +51,7 @@ class Graphed:
         return self.loss.clone()
 
     def _aside(self, tensors: list[Tensor]) -> Tensor:
-        """A step on the stream of the capture: autograd keeps the stream that it met a weight on."""
+        """Run a step on the capture's stream: autograd keeps the stream on which it first used a weight."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
             loss = self.update(*tensors)
@@ -60,14 +60,14 @@ class Graphed:
 
 
 def rate(value: float, device: torch.device) -> float | Tensor:
-    """A learning rate for an optimiser; on a GPU a tensor, which `set_rate` can change within a graph."""
+    """A learning rate for an optimiser. On a GPU it is a tensor: `set_rate` can change it in a graph."""
     return torch.tensor(value, device=device) if device.type == "cuda" else value
 
 
 def set_rate(optimizer: torch.optim.Optimizer, value: Input) -> None:
-    """Set the learning rate of all weights, in place where it is a tensor."""
+    """Set the learning rate of all weights; in place if it is a tensor."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
-            group["lr"].copy_(value)
+            group["lr"].copy_(torch.as_tensor(value))
         else:
             group["lr"] = value

@@ -1,12 +1,13 @@
-"""LARS: momentum SGD with a step that fits each layer (You et al. 2017, equation 6), and its schedule."""
+"""LARS: momentum SGD with a step size per layer (You et al. 2017, equation 6), and its schedule."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import ParamsT
 
 TRUST = 0.001
 
@@ -15,12 +16,12 @@ class LARS(torch.optim.Optimizer):
     """v <- momentum v + trust (g + weight_decay p), p <- p - lr v.
 
     trust = 0.001 ||p|| / (||g|| + weight_decay ||p||), for each parameter. A group with `adapt` False
-    takes plain momentum steps on g: SimCLR's biases and batch normalisation; see `groups`.
+    takes plain momentum steps on g. SimCLR uses it for biases and batch normalisation; see `groups`.
     """
 
     def __init__(
         self,
-        params: Iterable,
+        params: ParamsT,
         lr: float,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
@@ -31,7 +32,7 @@ class LARS(torch.optim.Optimizer):
         )
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # a closure is not taken
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
             if not params:
@@ -49,17 +50,17 @@ class LARS(torch.optim.Optimizer):
 
 
 def _adapted(params: list[Tensor], grads: list[Tensor], decay: float) -> list[Tensor]:
-    """trust (g + decay p); where ||p|| or ||g|| is 0 there is no layer to fit, and the step is g."""
+    """trust (g + decay p). If ||p|| or ||g|| is 0, trust is undefined and the step is g."""
     size, slope = (torch.stack(torch._foreach_norm(tensors)) for tensors in (params, grads))
     fits = (size > 0) & (slope > 0)
     trust = torch.where(fits, TRUST * size / (slope + decay * size), 1)
     decay_of = torch.where(fits, decay * trust, 0)
     steps = torch._foreach_mul(grads, list(trust.unbind()))
-    return torch._foreach_add(steps, torch._foreach_mul(params, list(decay_of.unbind())))
+    return list(torch._foreach_add(steps, torch._foreach_mul(params, list(decay_of.unbind()))))
 
 
-def groups(model: nn.Module) -> list[dict]:
-    """The weights, and the biases and batch-norm parameters (one dimension), which LARS leaves alone."""
+def groups(model: nn.Module) -> list[dict[str, Any]]:
+    """Two groups: the weights, and the biases and batch-norm parameters (one dimension), not adapted."""
     params = [p for p in model.parameters() if p.requires_grad]
     return [
         {"params": [p for p in params if p.ndim > 1]},
@@ -68,7 +69,7 @@ def groups(model: nn.Module) -> list[dict]:
 
 
 def warmup_cosine(step: int, steps: int, warmup: int) -> float:
-    """The share of the full rate at `step` of `steps`: up a line for `warmup` of them, then down a cosine.
+    """The share of the full rate at `step` of `steps`: a linear rise over `warmup` steps, then a cosine.
 
     >>> [round(warmup_cosine(t, 8, 4), 2) for t in range(8)]
     [0.0, 0.25, 0.5, 0.75, 1.0, 0.85, 0.5, 0.15]

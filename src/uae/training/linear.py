@@ -36,10 +36,10 @@ def fit(
     momentum: float = 0.9,
     **options: Unpack[loop.Options],
 ) -> list[float]:
-    """Train `head` in place on features x (N, d) and labels y (N,); the mean cross-entropy of each epoch.
+    """Train `head` in place on features x (N, d) and labels y (N,). Returns each epoch's mean cross-entropy.
 
-    Momentum SGD, a cosine from `lr` to 0, no weight decay (SimCLR, appendix B.9). The features are those
-    of the images as they are: computed once, not of augmented images.
+    Momentum SGD, a cosine from `lr` to 0, no weight decay (SimCLR, appendix B.9). The features are computed
+    once, from images without augmentation.
     Raises ValueError naming the sample whose label has no output.
     """
     for i in ((y < 0) | (y >= head.out_features)).nonzero()[:1, 0].tolist():

@@ -1,4 +1,4 @@
-"""What all trainings share: shuffling, seeds, early stopping, the best weights, resuming."""
+"""The common loop of all trainings: shuffling, seeds, early stopping, the best weights, resuming."""
 
 from __future__ import annotations
 
@@ -24,19 +24,18 @@ Step = Callable[[Tensor, Tensor, int], Tensor]
 class Options(TypedDict, total=False):
     """Keywords of every `fit`.
 
-    batch_size: None: that of the concrete autoencoder's published code, max(N // 256, 16).
-    epochs: at most this many.
-    seed: of the shuffling, and of dropout and the like.
+    batch_size: None: as in the concrete autoencoder's published code, max(N // 256, 16).
+    epochs: the most epochs.
+    seed: the seed of shuffling, dropout and similar operations.
     resume: a file that holds the state of the last epoch while the training runs. If it exists when the
-        training starts, it goes on from there and ends with the weights of an unbroken run.
-    tag: names the data and settings; a state left under another tag, or half a file, is not used.
+        training starts, it continues from there and ends with the weights of an uninterrupted run.
+    tag: identifies data and settings. A state with another tag, or a truncated file, is ignored.
     progress: called with (epochs done, loss of the epoch).
-    patience: stop when so many epochs in a row have not improved the training loss; None: never.
+    patience: stop after this number of epochs in a row without a lower training loss; None: never.
     min_delta: what counts as an improvement, relative to the lowest loss so far.
-    keep_best: end with the weights of the epoch with the lowest training loss (Table 8) instead of the
-        last one's. As usual an epoch's loss is the mean over its steps, and its weights are those after
-        the last step.
-    drop_last: leave out an epoch's last batch where it is smaller than the others.
+    keep_best: end with the weights of the epoch with the lowest training loss (Table 8), not with the last
+        weights. An epoch's loss is the mean over its steps, and its weights are those after its last step.
+    drop_last: leave out an epoch's last batch if it is smaller than the others.
     """
 
     batch_size: Required[int | None]
@@ -70,12 +69,12 @@ def run(
     drop_last: bool = False,
     until: Callable[[int], bool] | None = None,
 ) -> list[float]:
-    """Train `model` in place on x (N, *shape); the mean loss of each epoch. See `Options`.
+    """Train `model` in place on x (N, *shape). Returns the mean loss of each epoch. See `Options`.
 
-    step: updates the model on a batch: called with the inputs, the targets and the number of steps
-        done so far; returns the batch's mean loss, detached.
-    until: called with the number of epochs done, after each; True ends the training.
-    Raises Diverged, naming epoch and step, when the loss or a weight is not finite; the last good state
+    step: updates the model on a batch. It gets the inputs, the targets and the number of steps done so far,
+        and returns the batch's mean loss, detached.
+    until: called after each epoch with the number of epochs done; True ends the training.
+    Raises Diverged, naming epoch and step, if the loss or a weight is not finite. The last good state
     stays in `resume`.
     """
     if target is not None and target.shape != x.shape:
@@ -89,13 +88,13 @@ def run(
     model.train()
     while len(history) < epochs and not stalled(history, patience, min_delta):
         epoch = len(history)
-        losses = []
+        steps = []
         with seeded(seed, f"training/{epoch}", x.device):
             for number, rows in enumerate(_shuffled(x, seed, epoch)[:used].split(size)):
                 batch = x[rows]
                 goal = batch if target is None else target[rows]
-                losses.append(step(batch, goal, epoch * count + number) * len(rows))
-        losses = torch.stack(losses)
+                steps.append(step(batch, goal, epoch * count + number) * len(rows))
+        losses = torch.stack(steps)
         if not losses.isfinite().all():  # once per epoch: reading it in each step forces a synchronisation
             bad = int((~losses.isfinite()).nonzero()[0])
             raise Diverged(f"the loss is {losses[bad].item()} at epoch {epoch}, step {bad}")
@@ -119,7 +118,7 @@ def run(
 
 
 def steps_per_epoch(n: int, batch_size: int | None, drop_last: bool = False) -> int:
-    """The updates in one pass over n samples; the last batch may be smaller, or left out."""
+    """The number of updates in one pass over n samples. The last batch may be smaller, or left out."""
     size = _batch_size(n, batch_size)
     return n // size if drop_last else math.ceil(n / size)
 
@@ -127,7 +126,7 @@ def steps_per_epoch(n: int, batch_size: int | None, drop_last: bool = False) -> 
 def stalled(history: list[float], patience: int | None, min_delta: float = 0.0) -> bool:
     """Whether each of the last `patience` epochs failed to improve on the lowest loss before it.
 
-    Computed from the history alone, so a resumed training stops where an unbroken one does.
+    It uses the history alone, so a resumed training stops at the same epoch as an uninterrupted one.
     """
     if patience is None:
         return False
@@ -140,9 +139,10 @@ def stalled(history: list[float], patience: int | None, min_delta: float = 0.0) 
 
 @contextlib.contextmanager
 def seeded(seed: int, purpose: str, device: torch.device) -> Iterator[None]:
-    """PyTorch's default generators start from (seed, purpose) inside, and go on as before after it.
+    """Seed PyTorch's default generators with (seed, purpose) inside the block, and restore them after it.
 
-    For operations that take no generator: dropout, initialisation. Only the CPU's and `device`'s.
+    It serves operations that take no generator, such as dropout and initialisation. It covers the generators
+    of the CPU and of `device`.
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seeding.derive(seed, purpose))

@@ -19,7 +19,7 @@ from uae.training.graphs import Graphed, rate, set_rate
 class Adversary:
     """The inner maximisation: signed gradient steps in the L-infinity ball, without synchronisation.
 
-    eps, step_size: in units of the data, within `bounds`; 0-dimensional tensors within a graph.
+    eps, step_size: in units of the data, within `bounds`. Within a graph they are 0-dimensional tensors.
     steps: gradient steps.
     beta: TRADES' weight of the robust term, 1 / lambda in its paper.
     """
@@ -31,7 +31,7 @@ class Adversary:
     bounds: tuple[float, float] = (0.0, 1.0)
 
     def grown(self, share: float | Tensor) -> Adversary:
-        """The adversary with this share of its ball and step size."""
+        """The adversary with a share of its ball and step size."""
         return replace(self, eps=share * self.eps, step_size=share * self.step_size)
 
     def ascend(self, loss: Callable[[Tensor], Tensor], x: Tensor, start: Tensor) -> Tensor:
@@ -46,10 +46,10 @@ class Adversary:
 
 
 def madry(model: nn.Module, x: Tensor, y: Tensor, adversary: Adversary, noise: Tensor) -> Tensor:
-    """The cross-entropy of the worst samples found from a uniform start in the ball (Madry et al. 2018).
+    """The cross-entropy at the adversary's samples, from a uniform start in the ball (Madry et al. 2018).
 
-    noise: uniform in [-1, 1), of x's shape.
-    The attack sees the model in eval mode: dropout would blur its gradients.
+    noise: uniform in [-1, 1), with x's shape.
+    The attack uses the model in eval mode, because dropout would blur its gradients.
     """
     model.eval()
     start = x + adversary.eps * noise
@@ -61,12 +61,12 @@ def madry(model: nn.Module, x: Tensor, y: Tensor, adversary: Adversary, noise: T
 def trades(model: nn.Module, x: Tensor, y: Tensor, adversary: Adversary, noise: Tensor) -> Tensor:
     """Clean cross-entropy + beta KL(model(x) || model(x_adv)), largest in x_adv (Zhang et al. 2019, eq. 5).
 
-    noise: standard normal, of x's shape.
-    The start is x plus normal noise of standard deviation 0.001, and the attack sees the model in eval
-    mode, as in the authors' code.
+    noise: standard normal, with x's shape.
+    The start is x plus normal noise of standard deviation 0.001, and the attack uses the model in eval mode,
+    as in the authors' code.
     """
     model.eval()
-    # Not under `no_grad`: autocast would keep weights that have no gradient for the rest of the step.
+    # Not under `no_grad`: autocast would cache weights without a gradient for the rest of the step.
     target = F.softmax(model(x), dim=1).detach()
 
     def divergence(a: Tensor) -> Tensor:
@@ -80,12 +80,16 @@ def trades(model: nn.Module, x: Tensor, y: Tensor, adversary: Adversary, noise: 
 
 
 def ball_share(done: int, steps: int) -> float:
-    """How much of its ball the adversary has after `done` of `steps` training steps over which it grows."""
+    """The adversary's share of its ball after `done` of the `steps` training steps over which it grows."""
     return min(1.0, (done + 1) / steps) if steps else 1.0
 
 
-# The loss, and what its noise is drawn from
-OBJECTIVES = {"madry": (madry, seeding.uniform), "trades": (trades, seeding.normal)}
+Objective = Callable[[nn.Module, Tensor, Tensor, Adversary, Tensor], Tensor]
+# By objective, the loss and the generator of its noise
+OBJECTIVES: dict[str, tuple[Objective, Callable[..., Tensor]]] = {
+    "madry": (madry, seeding.uniform),
+    "trades": (trades, seeding.normal),
+}
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": lambda p, lr, momentum, decay: torch.optim.Adam(
@@ -98,9 +102,9 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 
 def crop_flip(x: Tensor, random: Tensor, padding: int = 4) -> Tensor:
-    """CIFAR-10's augmentation: each image padded with zeros and cut at a random place, or mirrored there.
+    """CIFAR-10's augmentation: pad each image with zeros, crop it at a random position, mirror it or not.
 
-    x: (N, C, H, W).  random: (N, 3) int64, what decides on row, column and mirror image.
+    x: (N, C, H, W).  random: (N, 3) int64; they choose row, column and mirror image.
     """
     count, channels, height, width = x.shape
     offsets = random[:, :2].remainder(2 * padding + 1)
@@ -112,7 +116,7 @@ def crop_flip(x: Tensor, random: Tensor, padding: int = 4) -> Tensor:
     return F.pad(x, (padding,) * 4)[samples, planes, rows[:, None, :, None], columns[:, None, None, :]]
 
 
-AUGMENTATIONS = {"none": None, "crop-flip": crop_flip}
+AUGMENTATIONS: dict[str, Callable[[Tensor, Tensor], Tensor] | None] = {"none": None, "crop-flip": crop_flip}
 
 
 def fit(
@@ -138,12 +142,12 @@ def fit(
     objective: `madry` or `trades`.
     milestones: numbers of finished epochs after which the learning rate is divided by ten.
     augmentation: `none` or `crop-flip`.
-    warmup: epochs over which eps and the step size grow from 0 to the adversary's: none in the published
-        settings, but small networks and short trainings stay at a constant output without it.
-    On a GPU that has bfloat16 the networks run in it (its range needs no scaling of the loss); weights,
-    losses and steps stay float32.
-    Raises ValueError for other numbers of labels than samples; Diverged, naming epoch and step, when the
-    loss is not finite: the last good state stays in `resume`.
+    warmup: epochs over which eps and the step size grow from 0 to the adversary's. The published settings
+        have none, but without it small networks and short trainings stay at a constant output.
+    On a GPU with bfloat16 the networks run in it (its range needs no scaling of the loss); weights, losses
+    and steps stay float32.
+    Raises ValueError if the numbers of labels and samples differ, and Diverged, naming epoch and step, if the
+    loss is not finite. The last good state stays in `resume`.
     """
     y = target
     if len(x) != len(y):
@@ -178,5 +182,5 @@ def fit(
         current = lr * 0.1 ** sum(epoch >= milestone for milestone in milestones)
         return update(batch, y[rows], start, ball_share(number, warmup * per_epoch), current)
 
-    # The loop shuffles and splits the samples' indices: labels and random numbers belong to them.
+    # The loop shuffles and splits sample indices, because labels and random numbers depend on them.
     return loop.run(model, [stepper], step, torch.arange(len(x), device=x.device), **options)

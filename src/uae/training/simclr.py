@@ -1,4 +1,4 @@
-"""Pre-train SimCLR (section 5.6): data resident on the device, no look at it within an epoch."""
+"""Pre-train SimCLR (section 5.6). The data stay on the device, and an epoch does not synchronise with it."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ def fit(
     augmentation: Augmentation | None = None,
     amp: bool = True,
     compile: bool = False,
-    drop_last: bool = True,
     **options: Unpack[loop.Options],
 ) -> list[float]:
-    """Train `model` in place on images x (N, 3, H, W) in [0, 1]; the mean loss of each epoch.
+    """Train `model` in place on images x (N, 3, H, W) in [0, 1]. Returns the mean loss of each epoch.
 
-    lr: LARS's rate for 256 images a batch; it grows with the batch.  warmup: epochs of rising rate,
-        before a cosine to 0.  amp: bfloat16 on GPUs that have it.  compile: by torch.compile on a GPU, which
-        takes a minute and pays in long trainings.  drop_last: leave out an epoch's last incomplete
-        batch, as NT-Xent depends on the number of negatives.
+    lr: LARS's rate for 256 images per batch; it grows with the batch.  warmup: epochs of rising rate, before
+        a cosine to 0.  amp: use bfloat16 on GPUs that have it.  compile: use torch.compile on a GPU; it
+        takes a minute and pays off in long trainings.  drop_last: true by default, because NT-Xent depends on
+        the number of negatives.
     Raises ValueError for a target (views are compared with one another), fewer images than a batch, or a
-    warm-up longer than the training; Diverged where the loss is not finite.
+    warm-up longer than the training, and Diverged if the loss is not finite.
     """
     size, epochs, seed = options["batch_size"], options["epochs"], options["seed"]
+    drop_last = options.setdefault("drop_last", True)
     if target is not None:
         raise ValueError("SimCLR has no target: views are compared with one another")
-    if size < 2:
+    if size is None or size < 2:
         raise ValueError(f"batch_size {size}: NT-Xent needs at least 2 images, the others are the negatives")
     if len(x) < size:
         raise ValueError(f"{len(x)} images are fewer than a batch of {size}: reduce batch_size")
@@ -62,7 +62,7 @@ def fit(
     def step(rows: Tensor, _: Tensor, number: int) -> Tensor:
         for group in stepper.param_groups:
             group["lr"] = rate * warmup_cosine(number, epochs * per_epoch, warmup * per_epoch)
-        views = augmentation.draw(seed, rows, f"view/{number // per_epoch}", tuple(x.shape[2:]), VIEWS)
+        views = augmentation.draw(seed, rows, f"view/{number // per_epoch}", x.shape[2:], VIEWS)
         images = augmentation(x[rows].repeat_interleave(VIEWS, dim=0), views)
         with autocast(x.device, amp):
             z = forward(images)
@@ -72,11 +72,11 @@ def fit(
         stepper.step()
         return value.detach()
 
-    # The loop shuffles and splits the samples' indices: a view's random numbers belong to them.
+    # The loop shuffles and splits sample indices, because a view's random numbers depend on them.
     index = torch.arange(len(x), device=x.device)
     try:
-        return loop.run(model, [stepper], step, index, drop_last=drop_last, **options)
+        return loop.run(model, [stepper], step, index, **options)
     except Diverged as error:
         raise Diverged(
-            f"{error}; NT-Xent is not a number where an embedding has length 0, as of a constant view"
+            f"{error}; NT-Xent is NaN if an embedding has length 0, as for a constant view"
         ) from None

@@ -21,8 +21,8 @@ Optimizers = Sequence[torch.optim.Optimizer]
 
 @dataclass
 class State:
-    """history: the loss of each epoch done. best: the weights of the epoch with the lowest, if kept.
-    seconds: what all of it has taken.
+    """history: the loss of each finished epoch.  best: the weights of the epoch with the lowest loss, if
+    kept.  seconds: the seconds of all finished epochs.
     """
 
     history: list[float] = field(default_factory=list)
@@ -49,9 +49,9 @@ def save(path: Path, tag: str, model: nn.Module, optimizers: Optimizers, state: 
 
 
 def restore(path: Path | None, tag: str, model: nn.Module, optimizers: Optimizers) -> State:
-    """Put the model and its optimisers where `save` left them.
+    """Restore the model and its optimisers from a file of `save`.
 
-    A new State, and nothing touched, when there is no file, one of another tag or half a one.
+    Without a file, or if it is truncated or has another tag, it changes nothing and returns a new State.
     """
     if path is None or not path.exists():
         return State()
@@ -85,8 +85,8 @@ def _tensors(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
 
 
 def _lay_out(optimizer: torch.optim.Optimizer) -> None:
-    """Give the moments the memory layout of their weights, which a file does not keep: fused updates
-    walk through both side by side."""
+    """Give the moments the memory layout of their weights, which a file does not keep. Fused updates pass
+    over both together."""
     for weight, moments in optimizer.state.items():
         for key, moment in moments.items():
             if moment.shape == weight.shape:

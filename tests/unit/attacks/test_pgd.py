@@ -293,7 +293,7 @@ def test_labels_are_looked_at_before_the_first_sample_is_attacked(setting):
 def test_probabilities_are_refused_unless_one_insists(setting):
     model, x, y = setting
     softmax = nn.Sequential(model, nn.Softmax(1)).eval()
-    with pytest.raises(ValueError, match=r"sample 0: the model's output .* probabilities, it seems"):
+    with pytest.raises(ValueError, match=r"sample 0: the model's output .* these look like probabilities"):
         losses.Margin(softmax, y)(x, x)
     assert (losses.Margin(softmax, y, check=False)(x, x).abs() <= 1).all()
     losses.Margin(nn.Sequential(model, nn.Sigmoid()).eval(), y)(x, x)  # in [0, 1], other sums

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.unit.paper.test_paper import RECORDS
-from uae import records
+from uae import check, records
 from uae.cli import app, scales
 from uae.errors import InputError
 from uae.paper import committed
@@ -24,7 +24,7 @@ def run(*arguments):
 
 def save(scale: str) -> Path:
     for r in RECORDS:
-        folder = Path("results") / scale / "records" / "reconstruction"
+        folder = Path("results") / scale / "records" / "reconstruction" / r.dataset / r.model
         r.save(records.path(folder, r.method, r.seed, r.draw))
     return Path("results") / scale
 
@@ -81,6 +81,20 @@ def test_what_was_rendered_is_compared_with_what_is_committed(here):
     text = "1 item; other than the committed: table4"
     assert committed.answer(Path("new").iterdir(), results / "tables") == text
     assert "committed" not in run("render", "table4", "--out", "new", "--compact").stdout
+
+
+def test_all_items_are_those_of_one_at_a_time(here):
+    results = save("preview")
+    answered = run("render", "all", "--out", results)
+    assert answered.exit_code == 0 and f"items in {results}: scale preview" in answered.stdout
+    made = set(results.glob("tables/*"))
+    assert {path.stem for path in made} >= {"table4", "seeds"}
+    for item in {path.stem for path in made}:
+        run("render", item, "--out", "alone")
+    assert all(path.read_bytes() == Path("alone", path.name).read_bytes() for path in made)
+    # `uae check` knows what was rendered
+    assert set(check.known(results)) == {f"tables/{path.name}" for path in made}
+    assert "one table or figure" in str(run("render", "all", "--compact").exception)
 
 
 @pytest.mark.parametrize(

@@ -197,10 +197,11 @@ def robust_model(**over):
             {"reconstruction": {"mnist": {"models": {"simclr": {"epochs": 1, "retrain_epochs": 1}}}}},
             ["reconstruction.mnist.models.simclr: no autoencoder"],
         ),
-        (robust_model(fit={"momentum": 0}), ["fit.momentum: Nesterov's"]),
+        (robust_model(fit={"momentum": 0}), ["fit.momentum: must be above 0"]),
         ({"supervised": {"training": {"momentum": 0}}}, ["supervised.training.momentum", "greater than 0"]),
         ({"only": "imagenet/*"}, ["only", "imagenet/*"]),
-        ({"only": "mnist/dense,svnh/*"}, ["only", "no dataset/model matches 'svnh/*'"]),
+        ({"only": "mnist/dense,svnh/*"}, ["only", "no dataset/model matches 'svnh/*'; ", "svhn/dense"]),
+        ({"only": "mnist/dens"}, ["matches 'mnist/dens'; did you mean mnist/dense?"]),
         ({"attacks": {"mine-uae": {"steps": 0}}}, ["attacks.mine-uae.steps", "given 0", "command line"]),
         (
             {"reconstruction": {"mnist": {"data": "mnits"}}},

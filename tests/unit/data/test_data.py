@@ -117,7 +117,7 @@ def test_without_mirror_and_network_the_error_says_what_to_do(published, tmp_pat
         with pytest.raises(DataError) as error:
             get(mirror, tmp_path / "raw" / NAMES[0])
         text = str(error.value)
-        assert f"small/{NAMES[0]} could not be had" in text
+        assert f"small/{NAMES[0]} could not be fetched" in text
         assert "http://127.0.0.1:9/" in text and str(tmp_path / "raw" / NAMES[0]) in text
         assert "UAE_DATA_MIRROR" in text
         assert (f"{published[0]}/small/{NAMES[0]}: no such file" in text) is (mirror is not None)

@@ -364,7 +364,7 @@ RAW = {
         "empty": (gzip.compress(b""), "not a whole tar archive|lacks data_batch_1.bin"),
         "html": (b"<html>", "not a whole tar archive"),
         "cut-gzip": (tar({"data_batch_1.bin": os.urandom(9999)})[:-500], "not a whole tar archive"),
-        "cut-tar": (tar({"data_batch_1.bin": b"\0" * 9999}, "w")[:3000], "cut off|not a whole tar"),
+        "cut-tar": (tar({"data_batch_1.bin": b"\0" * 9999}, "w")[:3000], "truncated|not a whole tar"),
         "xz": (tar({"data_batch_1.bin": b"\0" * 99}, "w:xz")[:-9], "not a whole tar archive"),
         "link": (tar({"data_batch_1.bin": tarfile.SYMTYPE}), "'data_batch_1.bin' is a link"),
         "hard-link": (tar({"other": tarfile.LNKTYPE}), "'other' is a link"),

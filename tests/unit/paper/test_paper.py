@@ -105,9 +105,7 @@ def test_runs_of_different_settings_are_named():
     loaded = [record("original", test_error=0.1), record("original", seed=1, test_error=0.2)]
     assert "different settings" not in tables.caption("table4", loaded)
     loaded[1].settings["epochs"] = 7
-    assert "different settings stand in one cell: mnist/convolutional/original" in tables.caption(
-        "table4", loaded
-    )
+    assert "runs with different settings: mnist/convolutional/original" in tables.caption("table4", loaded)
 
 
 def test_a_caption_says_which_data_are_incomplete():

@@ -96,7 +96,10 @@ def test_a_drawing_has_everything_within_it():
     places = [row[name] for row in drawn["rows"] for name in ("uae", "control", "paper")]
     assert all(headline.LEFT <= place <= headline.WIDTH for place in places if place is not None)
     assert dict(map(reversed, drawn["ticks"]))["0"] > headline.LEFT
-    assert [mark for mark, _, _ in drawn["legend"]] == ["uae", "flat", "control", "paper"]
+    assert [mark for mark, *_ in drawn["legend"]] == ["uae", "flat", "control", "paper"]
+    assert all(x + 10 + 6 * len(text) <= headline.WIDTH for _, x, _, text in drawn["legend"])
+    assert drawn["bottom"] < min(y for _, _, y, _ in drawn["legend"])
+    assert max(y for _, _, y, _ in drawn["legend"]) < drawn["height"]
     assert headline.drawing([]) == {"rows": []}
 
 

@@ -65,15 +65,15 @@ def test_a_published_model_has_a_panel_that_says_so(tmp_path):
     first, second = figure.axes
     assert "TRADES, published" in first.get_title() and "not trained here" in first.get_title()
     assert "trained on 60 for 3 epochs" in second.get_title()
-    legend = [text.get_text() for text in first.get_legend().get_texts()]
-    assert legend == ["MinMax", "MinMax, step size 0.1, 1,000 steps"]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["MinMax", "PGD", "MinMax, step size 0.1, 1,000 steps"]
     assert numbers["model"].tolist() == ["trades-published", "trades-published", "trades"]
 
 
 def test_an_attack_that_was_not_measured_is_left_out(tmp_path):
     figure, numbers = figure7.draw([save(tmp_path, "madry", "pgd", {0.1: 0.5})], 6.0)
     assert numbers["method"].tolist() == ["pgd"] and isinstance(numbers, pd.DataFrame)
-    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["PGD"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["PGD"]
 
 
 @pytest.mark.parametrize("name", ["figure8", "figure10a"])
@@ -90,12 +90,12 @@ def test_curves_are_the_same_twice(tmp_path, name):
 
 def test_figure6_crosses_the_failures(tmp_path):
     rng, paths = np.random.default_rng(0), []
-    for model in ("madry", "trades"):
+    for model, variant in (("madry", "mnist-5k@9"), ("trades", "mnist")):
         arrays = {"original": rng.random((2, 1, 8, 8)), "eps": np.array([0.1, 0.5, 1.0])}
         for attack in ("minmax", "pgd"):
             arrays[attack] = rng.random((3, 2, 1, 8, 8))
             arrays[f"{attack}_success"] = np.array([[False, True], [True, True], [True, True]])
-        metadata = {"dataset": "mnist", "variant": "mnist-5k@9", "title": "MNIST", "model": model, "seed": 0}
+        metadata = {"dataset": "mnist", "variant": variant, "title": "MNIST", "model": model, "seed": 0}
         paths.append(tmp_path / f"{model}.safetensors")
         storage.write_tensors(paths[-1], arrays, metadata)
     figure, (plotted, _) = figure6.draw(paths, 6.0)
@@ -105,7 +105,7 @@ def test_figure6_crosses_the_failures(tmp_path):
         crossed, [plotted[f"mnist/{m}/{a}"][0, 0] for m in ("madry", "trades") for a in ("minmax", "pgd")]
     )
     words = {text.get_text() for text in figure.axes[0].texts}
-    assert {"original", r"$\epsilon$ = 0.5", "Madry, MinMax", "TRADES, PGD"} <= words
+    assert {"original", r"$\epsilon$ = 0.5", "Madry,\nMinMax", "TRADES,\nPGD\n(data: mnist)"} <= words
     assert plotted["mnist/trades/pgd"].shape == (3, 2, 1, 8, 8)
 
     storage.write_tensors(paths[-1], arrays | {"eps": np.array([0.2, 0.5, 1.0])}, metadata)

@@ -294,10 +294,13 @@ def test_the_result_replaces_nothing_that_it_should_not(folder, monkeypatch, out
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
-def test_a_result_that_is_replaced_keeps_its_permissions(folder, monkeypatch):
+@pytest.mark.parametrize("mode", [0o600, 0o644, 0o444])
+def test_a_result_that_is_replaced_keeps_its_permissions(folder, monkeypatch, mode):
+    """So does the partial one. Folders stay usable, and what comes after the attack has the old umask."""
     before = os.umask(0o022)
     try:
-        Path("o.safetensors").touch(mode=0o600)
+        Path("o.safetensors").touch()
+        Path("o.safetensors").chmod(mode)
         modes = []
         run = uae.MinMaxAttack.__call__
 
@@ -305,16 +308,18 @@ def test_a_result_that_is_replaced_keeps_its_permissions(folder, monkeypatch):
             Path(resume).touch()
             modes.append(Path(resume).stat().st_mode & 0o777)
             Path(resume).unlink()
+            Path("cache").mkdir()
+            modes.append(Path("cache").stat().st_mode & 0o700)
             return run(self, *arguments, **options | {"tag": ""})
 
         monkeypatch.setattr(uae.MinMaxAttack, "__call__", kept)
         assert attack("hostile:conv").exit_code == 0
     finally:
-        os.umask(before)
-    assert modes == [0o600]
-    assert Path("o.safetensors").stat().st_mode & 0o777 == 0o600 and len(
-        uae.AttackResult.load("o.safetensors")
-    )
+        after = os.umask(before)
+    assert after == 0o022
+    assert modes == [mode | 0o200, 0o700]
+    assert Path("o.safetensors").stat().st_mode & 0o777 == mode | 0o200
+    assert len(uae.AttackResult.load("o.safetensors"))
 
 
 STREAMS = {

@@ -288,7 +288,10 @@ def test_only_asks_for_a_model_and_what_it_is_made_from():
         ({"checkpoint": "nowhere.pt"}, "nowhere.pt: no such file"),
         ({"sanity": {"surrogate": "vgg", "restarts": 2}}, "no vgg on mnist"),
         ({"methods": ["mine-uae"]}, "takes the data of their row"),
-        ({"methods": ["original", "matched"]}, "minmax: for a model with one of `methods`, and there are 2"),
+        (
+            {"methods": ["original", "matched"]},
+            "minmax: needs a model with one entry in `methods`, and there are 2",
+        ),
         (
             {"data": None, "train_limit": 5},
             "train_limit: the data are those of the UAEs' row",

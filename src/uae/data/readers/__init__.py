@@ -1,9 +1,9 @@
-"""Readers: raw files to (x_train, y_train, x_test, y_test).
+"""Readers: from raw files to (x_train, y_train, x_test, y_test).
 
 Each takes the catalogue's entry and its files, in the catalogue's order. Images are uint8,
 N x C x H x W; tables are float32 (N, d), each feature min-max scaled over train and test together
-(the paper's settings for its tabular sets); labels are int64 from 0. A file that is not what it
-should be is a `DataError` that names the file and the row, column, array or member.
+(the paper's settings for its tabular sets); labels are int64 from 0. A wrong file raises a
+`DataError` that names the file and the row, column, array or member.
 """
 
 import hashlib
@@ -54,10 +54,10 @@ __all__ = [
 
 
 def content(entry: Entry, path: Path) -> str:
-    """SHA-256 of what a file without a published checksum holds, before anything is done to it.
+    """SHA-256 of the unprocessed content of a file that has no published checksum.
 
-    Of images their pixels, of a table its numbers to three decimals (copies print more or fewer) and
-    labels: however the file is packed or its lines end.
+    It covers an image's pixels, or a table's labels and its numbers to three decimals (copies print more or
+    fewer). So it does not depend on compression or line ends.
     """
     if entry.reader.startswith("coil20"):
         arrays = [coil20_views(entry, path)]

@@ -1,4 +1,4 @@
-"""What several readers share: splits, scaling, labels."""
+"""Helpers of several readers: splits, scaling, labels."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Split = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def rng(purpose: str) -> np.random.Generator:
-    """The generator of one choice that belongs to the data: the same in every run."""
+    """The generator of a random choice that belongs to the data: the same in every run."""
     return np.random.default_rng(subseeds.derive(0, purpose))
 
 
 def stratified(x: np.ndarray, y: np.ndarray, entry: Entry, source: str | Path) -> Split:
-    """A fixed random split into entry.train and entry.test samples, in each class alike."""
+    """A fixed random split into entry.train and entry.test samples, with equal shares of each class."""
     from sklearn.model_selection import train_test_split
 
     if len(x) != entry.train + entry.test:
         raise DataError(f"{source}: {len(x)} samples, expected {entry.train + entry.test}")
     values, counts = np.unique(y, return_counts=True)
     if counts.min() < 2:
-        raise DataError(f"{source}: class {values[counts.argmin()]} has one sample: none for a test split")
+        raise DataError(f"{source}: class {values[counts.argmin()]} has one sample; the split needs two")
     seed = subseeds.derive(0, "split") % 2**32
     x_train, x_test, y_train, y_test = train_test_split(
         x, y, train_size=entry.train, test_size=entry.test, stratify=y, random_state=seed
@@ -43,7 +43,7 @@ def min_max(x_train: np.ndarray, x_test: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def labels(y: np.ndarray, first: int, entry: Entry, source: str | Path) -> np.ndarray:
-    """Labels from `first` on as int64 from 0; another value is a DataError that names its row."""
+    """Labels from `first` on as int64 from 0. Another value raises a DataError that names its row."""
     y = np.asarray(y).reshape(-1)
     wrong = np.flatnonzero(~np.isin(y, np.arange(first, first + entry.classes)))
     if wrong.size:

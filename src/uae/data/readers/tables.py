@@ -24,7 +24,7 @@ RAPTOR TIAM1 pP70S6 NUMB P70S6 pGSK3B pPKCG CDK5 S6 ADARB1 AcetylH3K9 RRP1 BAX A
 GluR4 IL1B P3525 pCASP9 PSD95 SNCA Ubiquitin pGSK3B_Tyr216 SHH BAD BCL2 pS6 pCFOS SYP H3AcK18 EGR1 H3MeK4 CaNA
 """
 MICE = ["c-CS-m", "c-CS-s", "c-SC-m", "c-SC-s", "t-CS-m", "t-CS-s", "t-SC-m", "t-SC-s"]
-FILLER = -100_000.0  # of the public reader's slip
+FILLER = -100_000.0  # of the public reader's mistake
 
 
 def _rows(text: str, source: str) -> Iterator[tuple[int, list[str]]]:
@@ -44,7 +44,7 @@ def _rows(text: str, source: str) -> Iterator[tuple[int, list[str]]]:
 def _numbers(content: bytes, columns: int, source: str) -> np.ndarray:
     """A text table of numbers between commas or spaces, float64 (rows, columns).
 
-    A ragged row or a cell that is no finite number is a DataError that names row and column, both
+    A ragged row, or a cell that is not a finite number, raises a DataError that names row and column, both
     counted from 1.
     """
     rows = []
@@ -64,7 +64,7 @@ def _numbers(content: bytes, columns: int, source: str) -> np.ndarray:
 
 
 def _number(cell: str) -> float:
-    """A number, NaN where it is none: Python's own reading of 1_000 is not meant."""
+    """The number in a cell, or NaN. Unlike Python's float, it refuses 1_000."""
     try:
         return float(cell) if "_" not in cell else np.nan
     except ValueError:
@@ -77,7 +77,7 @@ def _scaled(x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test
 
 
 def isolet(entry: Entry, path: Path) -> Split:
-    """UCI's archive of ISOLET: 617 features and the letter, 1 to 26, a row; speakers 1-4 and 5."""
+    """UCI's archive of ISOLET: each row has 617 features and the letter, 1 to 26; speakers 1-4 and 5."""
     names = {"isolet1+2+3+4.data.Z": entry.train, "isolet5.data.Z": entry.test}
     packed = untrusted.members(path, "zip", "|".join(map(re.escape, names)))
     out = []
@@ -91,7 +91,7 @@ def isolet(entry: Entry, path: Path) -> Split:
             value = table[row, column]
             raise DataError(f"{source}: {value} in column {column + 1}; the features lie in [-1, 1]")
         out += [table[:, :-1], labels(table[:, -1], 1, entry, source)]
-        # Each speaker says each letter twice; of all recordings three are missing.
+        # Each speaker says each letter twice; three recordings are missing.
         counts = np.bincount(out[-1], minlength=entry.classes)
         if np.ptp(counts) > 3:
             raise DataError(f"{source}: a letter has {counts.min()} rows, another {counts.max()}")
@@ -99,12 +99,12 @@ def isolet(entry: Entry, path: Path) -> Split:
 
 
 def _size(rows: int, columns: int) -> int:
-    """How many bytes a text table has at most: a number takes far less than 64."""
+    """The most bytes of a text table: a number takes far less than 64."""
     return 64 * rows * columns + 2**16
 
 
 def _uncompressed(content: bytes, limit: int, source: str) -> bytes:
-    """What `compress` packed. Python has no decoder of its LZW; gzip, which is on every Unix, has."""
+    """Decompress a file of `compress`. Python cannot decode its LZW, but gzip can, on every Unix."""
     with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as errors:
         file.write(content)
         file.seek(0)
@@ -113,8 +113,9 @@ def _uncompressed(content: bytes, limit: int, source: str) -> bytes:
         except FileNotFoundError:
             raise DataError(f"{source}: needs the program gzip to be decompressed") from None
         with gzip:
+            assert gzip.stdout is not None  # a pipe
             out = gzip.stdout.read(limit + 1)
-            gzip.kill()  # where it has more to say
+            gzip.kill()  # gzip says more there
         if len(out) > limit:
             raise DataError(f"{source}: unpacks to more than {limit:,} bytes")
         errors.seek(0)
@@ -139,7 +140,7 @@ def isolet_npz(entry: Entry, path: Path) -> Split:
 
 def activity(entry: Entry, path: Path) -> Split:
     """UCI's archive of activities in an ambient-assisted-living home: 561 features, activities 1 to 6."""
-    # A y is a Y in some copies.
+    # Some copies write y as Y.
     limit = _size(entry.train + entry.test, 562)
     members = untrusted.members(path, "zip", r"(?i:final_[xy]_(?:train|test)\.txt)", limit)
     members = {name.lower(): content for name, content in members.items()}
@@ -157,19 +158,19 @@ def activity(entry: Entry, path: Path) -> Split:
 
 
 def mice_protein(entry: Entry, path: Path) -> Split:
-    """The table of 77 protein levels in mice of 8 classes; a missing value becomes its class's mean."""
+    """The table of 77 protein levels in mice of 8 classes. A missing value becomes its class's mean."""
     x, y = mice_table(path)
     for label in np.unique(y):
-        part = x[y == label]  # a copy
+        part = x[y == label]  # indexing copies
         x[y == label] = np.where(np.isnan(part), np.nanmean(part, axis=0), part)
     return _scaled(*stratified(x, y, entry, path))
 
 
 def mice_protein_as_published(entry: Entry, path: Path) -> Split:
-    """The same table as the public reader fills it, by which the paper's numbers come out.
+    """The same table, filled as the public reader does. The paper's numbers rest on it.
 
-    A slip: it writes FILLER into the gaps, and then goes through them row by row and gives each the mean
-    of its class in that column, the other gaps' fillers and the value itself included.
+    That reader has a mistake: it writes FILLER into the gaps. Then it replaces each gap, row by row, by the
+    mean of its class in that column, and this mean includes the filler of this gap and those of the others.
     """
     x, y = mice_table(path)
     gaps = np.argwhere(np.isnan(x))
@@ -186,25 +187,25 @@ def mice_table(path: Path) -> tuple[np.ndarray, np.ndarray]:
     names = [f"{protein}_N" for protein in PROTEINS.split()]
     missing = [name for name in [*names, "class"] if name not in header]
     if missing:
-        names = ", ".join(missing[:9]) + f" and {len(missing) - 9} more" * (len(missing) > 9)
-        raise DataError(f"{path}: lacks the column{'s' * (len(missing) > 1)} {names}")
+        first = ", ".join(missing[:9]) + f" and {len(missing) - 9} more" * (len(missing) > 9)
+        raise DataError(f"{path}: lacks the column{'s' * (len(missing) > 1)} {first}")
     order = [header.index(name) for name in names]
-    x, y = [], []
+    levels, classes = [], []
     for line, row in rows:
         if len(row) != len(header):
             raise DataError(f"{path}, row {line}: {len(row)} columns, expected {len(header)}")
         name = row[header.index("class")]
         if name not in MICE:
             raise DataError(f"{path}, row {line}, column class: {name!r} is not one of {', '.join(MICE)}")
-        y.append(MICE.index(name))
+        classes.append(MICE.index(name))
         cells = [row[column] for column in order]
-        x.append([_number(cell or "nan") for cell in cells])
-        for column, cell, value in zip(names, cells, x[-1], strict=True):
+        levels.append([_number(cell or "nan") for cell in cells])
+        for column, cell, value in zip(names, cells, levels[-1], strict=True):
             if cell and not np.isfinite(value):
                 raise DataError(f"{path}, row {line}, column {column}: {cell!r} is not a number")
-    if not x:
+    if not levels:
         raise DataError(f"{path}: no rows")
-    x, y = np.array(x), np.array(y, np.int64)
+    x, y = np.array(levels), np.array(classes, np.int64)
     for label in np.unique(y):
         empty = np.isnan(x[y == label]).all(axis=0)
         if empty.any():

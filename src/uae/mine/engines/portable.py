@@ -110,4 +110,4 @@ class Engine:
                 self.layers, self.critics.params, [*self.pulled[1:], None], strict=True
             )
         )
-        return both @ self.pulled[0].mT + sum(constants)[..., None, :]
+        return both @ self.pulled[0].mT + sum(constants, both.new_zeros(()))[..., None, :]

@@ -1,7 +1,7 @@
 """Figures: one module each, with a function `draw(inputs, width) -> (figure, numbers)`.
 
-inputs: the files that the figure is made from; width: inches. `numbers` are what is plotted: a data
-frame, or for image grids arrays by name and metadata. `render` writes the PDF, the PNG and the numbers.
+inputs: the files that the figure is made from; width: inches. `numbers` has the plotted values: a data frame
+or, for image grids, arrays by name and metadata. `render` writes the PDF, the PNG and the numbers.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from uae.paper.layouts import layouts
 STYLES = Path(__file__).with_name("styles")
 STYLE = STYLES / "paper.mplstyle"
 ONE_COLUMN, TWO_COLUMNS = 3.25, 6.75  # inches
-NARROWEST, WIDEST = 2.0, 48.0  # inches; a poster is as wide
-NARROW = 2.5  # inches: too little for a chart with its labels
+NARROWEST, WIDEST = 2.0, 48.0  # inches: the width of a poster
+NARROW = 2.5  # inches: below it a chart has no room for its labels
 
-# Okabe and Ito's palette, told apart by colour-blind readers; markers and dashes tell them apart in grey.
+# Okabe and Ito's palette, which colour-blind readers can distinguish. Markers and dashes differ in grey, too.
 COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "x"]
 
 
 def broken(text: str, width: float, size: float = 7) -> str:
-    """The text in lines that fit into `width` inches in letters of `size` points; its own breaks stay."""
+    """Wrap the text into lines of `width` inches at `size` points. Its own line breaks stay."""
     letters = max(int(width * 72 / (0.56 * size)), 1)  # DejaVu Serif's letters are 0.56 of their size
     wrap = textwrap.TextWrapper(letters, break_long_words=False, break_on_hyphens=False)
     return "\n".join(map(wrap.fill, text.split("\n")))
 
 
 def panels(width: float, count: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of so many charts, row after row; in one column where several would be too narrow."""
+    """A figure of `count` charts, row after row, or in one column if several would be too narrow."""
     columns = columns if width / columns > NARROW else 1
     rows = -(-count // columns)
     figure = Figure(figsize=(width, rows * min(0.65 * width / columns, 2.8)), layout="constrained")
@@ -46,8 +46,10 @@ def panels(width: float, count: int = 1, columns: int = 1) -> tuple[Figure, list
 
 
 def title(axes: Axes, text: str) -> None:
-    """Above a chart, in as many lines as it takes."""
-    room = axes.figure.get_figwidth() / axes.get_gridspec().ncols - 0.5  # inches
+    """The title above a chart, wrapped into lines."""
+    figure, grid = axes.figure, axes.get_gridspec()
+    assert isinstance(figure, Figure) and grid is not None  # they come from `panels`
+    room = figure.get_figwidth() / grid.ncols - 0.5  # inches
     axes.set_title(broken(text, room), fontsize=7)
 
 
@@ -56,7 +58,7 @@ def names() -> list[str]:
 
 
 def _in_the_papers_order(path: Path) -> tuple[list[int], Path]:
-    """MNIST before CIFAR-10, as the names of tables.yaml stand, however the files were listed."""
+    """Sort by data set in the order of tables.yaml: MNIST before CIFAR-10, in any order of the files."""
     order = list(layouts()["names"])
     return [order.index(part) if part in order else len(order) for part in path.parts], path
 
@@ -66,10 +68,10 @@ def render(
 ) -> None:
     """Draw one figure and write <name>.pdf, .png and its numbers, .csv or .safetensors.
 
-    style: one of the package's styles (ieee), or a matplotlib style's name or file, on top of its default.
+    style: a style of the package (ieee), or a matplotlib style's name or file, applied to the default.
     """
     if width is not None and not NARROWEST <= width <= WIDEST:
-        raise InputError(f"a figure cannot be {width:g} inches wide: from {NARROWEST:g} to {WIDEST:g} it can")
+        raise InputError(f"a figure must be {NARROWEST:g} to {WIDEST:g} inches wide, given {width:g}")
     own = STYLES / f"{style}.mplstyle"
     style = str(own) if own.exists() else style
     module = importlib.import_module(f"uae.paper.figures.{name}")

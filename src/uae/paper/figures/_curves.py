@@ -1,4 +1,4 @@
-"""What Figures 7 to 10 have in common: attack success rates against eps, with their intervals."""
+"""The common code of Figures 7 to 10: attack success rates against eps, with their intervals."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ COLUMNS = [
 ]
 
 
+WIDE = 5.0  # inches: the legend fits into one line
+
 # Figures 7 and 8. The longer attacks show whether MinMax's success has saturated.
 ATTACKS = {
     "minmax": "MinMax",
@@ -39,13 +41,13 @@ ATTACKS = {
 
 
 def attacks(inputs: list[Path], models: list[str], width: float) -> tuple[Figure, pd.DataFrame]:
-    """The attacks' success rates against models; each input is a record of the experiment `robustness`."""
+    """Draw the attacks' success rates against models. Each input is a record of `robustness`."""
     numbers = rates(inputs, "robustness", models, list(ATTACKS))
     return draw(numbers, ATTACKS, width), numbers
 
 
 def rates(inputs: list[Path], experiment: str, models: list[str], methods: list[str]) -> pd.DataFrame:
-    """One row a success rate of the models' records, in the order of models and methods."""
+    """One row per success rate of the models' records, in the order of models and methods."""
     rows = []
     for record in map(records.read, inputs):
         if record.experiment != experiment or record.model not in models or record.method not in methods:
@@ -71,9 +73,9 @@ def _order(names: list[str]) -> Callable[[Any], Any]:
 
 
 def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> Figure:
-    """A panel for each data set and model: means over seeds; bars span the intervals of all seeds.
+    """Draw a panel per data set and model: means over seeds. Bars span the intervals of all seeds.
 
-    The methods stand beside each other at each eps, so that no bar hides another.
+    The methods are drawn side by side at each eps, so that no bar hides another.
     labels: the methods' names in the legend. On CIFAR-10 eps is in steps of 1/255.
     """
     data = list(table.groupby(["dataset", "variant", "model"], sort=False))
@@ -104,12 +106,19 @@ def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> Figure:
         axis.set_xlabel(r"$\epsilon \times 255$" if unit == 255 else r"$\epsilon$")
         what = f"{name_of(dataset)}, {name_of(model)}"
         title(axis, f"{what} (data: {variant})\n{_size(panel, labels)}")
-        axis.legend(frameon=False, fontsize=7)
+    shown = {str(bars.get_label()): bars for axis in axes for bars in axis.containers}
+    texts = [label for label in labels.values() if label in shown]
+    columns = len(texts) if width > WIDE else 2
+    handles = [shown[text] for text in texts]
+    figure.legend(
+        handles=handles, labels=texts, loc="outside lower center", ncols=columns, frameon=False, fontsize=7
+    )
+    figure.set_figheight(figure.get_figheight() + 0.3)  # inches that the legend takes
     return figure
 
 
 def _size(panel: pd.DataFrame, labels: dict[str, str]) -> str:
-    """How much was trained and attacked, of one panel."""
+    """The sizes of training and attack in a panel's title."""
 
     def span(column: str) -> str:
         low, high = int(panel[column].min()), int(panel[column].max())
@@ -119,7 +128,10 @@ def _size(panel: pd.DataFrame, labels: dict[str, str]) -> str:
     attacked = span("n_attacked")
     counts = panel.groupby("method", sort=False)["n_attacked"].max()
     if counts.nunique() > 1:
-        attacked = ", ".join(f"{labels[method]} {int(count):,}" for method, count in counts.items())
+        by_count = counts.groupby(counts, sort=False).groups.items()
+        attacked = ", ".join(
+            f"{int(n):,} ({'; '.join(labels[m] for m in methods)})" for n, methods in by_count
+        )
     trained = f"trained on {span('n_train')} for {span('epochs')} epochs, {seeds} seed{'s' * (seeds > 1)}"
     if not panel["n_train"].any():
         trained = "published weights, not trained here"

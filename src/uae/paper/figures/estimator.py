@@ -1,4 +1,4 @@
-"""The estimator on trial: per-sample MINE's estimates against a mutual information that is known."""
+"""The estimator on trial: per-sample MINE's estimates against the known mutual information."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from uae.paper.names import name_of
 
 WIDTH = TWO_COLUMNS
 SHOWN = {
-    "mine-uae": "paper's words",
+    "mine-uae": "paper's settings",
     "mine-uae-released": "released settings, vanilla critic",
     "mine-uae-released-critic": "released settings and critic",
     "mine-uae-trained": "trained critic",
@@ -24,9 +24,9 @@ COLUMNS = ["samples", "method", "seed", "truth", "estimate", "std", "estimate_ha
 
 
 def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
-    """A panel a way to sample: the mean estimate at the attack's last step, bars of one standard deviation.
+    """Draw a panel per way to sample: the mean estimate at the attack's last step, with standard deviations.
 
-    Beside them the truth, and log K, which no estimate from K samples can exceed and be trusted.
+    Two more lines show the truth and log K. An estimate from K samples that exceeds log K is not reliable.
     """
     table = _rows(inputs)
     figure, axes = panels(width, max(table["samples"].nunique(), 1), columns=2)

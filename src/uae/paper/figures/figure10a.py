@@ -14,6 +14,6 @@ LABELS = {"original": "Std", "mine-uae": "Std-UAE", "matched": "Std, matched con
 
 
 def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
-    """PGD's success rates against eps; each input is a record of the experiment `robustness`."""
+    """Draw PGD's success rates against eps. Each input is a record of the experiment `robustness`."""
     numbers = _curves.rates(inputs, "robustness", ["classifier"], list(LABELS))
     return _curves.draw(numbers, LABELS, width), numbers

@@ -18,7 +18,7 @@ LABELS = {"original": "SimCLR", "mine-uae": "SimCLR-UAE", "matched": "Matched co
 
 
 def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
-    """Attack success rate over eps with Wilson's 95 % intervals; one line a method, its seeds pooled.
+    """Draw the attack success rate against eps with Wilson's 95 % intervals, a line per method, seeds pooled.
 
     inputs: the records of the experiment `contrastive`.
     """
@@ -61,7 +61,7 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
 
 
 def rates(records: list[Record]) -> pd.DataFrame:
-    """One row a method and eps: hits of so many attacked images over all seeds, the rate and its interval."""
+    """One row per method and eps: hits and attacked images over all seeds, the rate and its interval."""
     cells = pd.DataFrame(
         [
             (r.variant, r.method, float(name.partition("@")[2]), round(rate * r.metrics["n_attacked"]),

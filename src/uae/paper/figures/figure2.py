@@ -13,17 +13,17 @@ from uae.paper.figures import COLORS, TWO_COLUMNS, panels, title
 from uae.paper.names import data_of, name_of
 
 WIDTH = TWO_COLUMNS
-POINTS = 400  # of each curve, evenly spaced
+POINTS = 400  # evenly spaced points of each curve
 
 
 def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
-    """A column a data set, a row a critic; lines are means over images with a success so far, bands ± std.
+    """Draw a column per data set and a row per critic: means over images with a success so far, bands ± std.
 
-    Lines are thin until the last image has its first success: until then the mean is over ever more images.
+    A line is thin until the last image has its first success. Until then the mean is over a growing set.
     """
     shown: dict[str, pd.DataFrame] = {}
     for curves in map(_curves, inputs):
-        shown.setdefault(curves["variant"].iloc[0], curves)  # one seed of each, the first
+        shown.setdefault(curves["variant"].iloc[0], curves)  # only the first seed of each
     numbers = pd.concat(shown.values(), ignore_index=True)
     datasets = list(dict.fromkeys(numbers["dataset"]))
     critics = list(dict.fromkeys(numbers["critic"]))

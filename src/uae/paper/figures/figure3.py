@@ -16,7 +16,7 @@ WIDTH = TWO_COLUMNS
 
 
 def draw(inputs: list[Path], width: float) -> tuple[Figure, tuple[dict[str, Any], dict[str, Any]]]:
-    """Two rows an image, one an attack; the original first, then a column a bound: of those that fit."""
+    """Draw two rows per image, one per attack: the original, then a column per bound, as many as fit."""
     arrays, metadata = storage.read_tensors(inputs[0], "original", "minmax", "pgd")
     eps, methods = metadata["eps"], metadata["methods"]
     count = len(arrays["original"])

@@ -18,7 +18,7 @@ MARGIN = 0.93  # inches left of the images
 
 
 def draw(inputs: list[Path], width: float) -> tuple[Figure, tuple[dict[str, Any], dict[str, Any]]]:
-    """Original, MINE-UAE, perturbation and both reconstructions; columns are samples.
+    """Draw original, MINE-UAE, perturbation and both reconstructions. Columns are samples.
 
     Each input holds one row's images (`uae.stages.evaluate.examples`): <data set>/<model>/<method>/seed<k>.
     """
@@ -37,12 +37,12 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, tuple[dict[str, Any]
     columns = fitting(max(len(arrays["original"]) for arrays, _ in grids), width - MARGIN)
     cell = min((width - MARGIN) / columns, 1.0)
     headings = [
-        broken(_heading(*row, arrays, metadata), width)
+        broken(_heading(row, arrays, metadata), width)
         for row, (arrays, metadata) in zip(names, grids, strict=True)
     ]
-    # A block: the heading's lines, the images, the norms below them.
+    # A block has the heading's lines, the images, and the norms below them.
     heights = [0.12 * (1 + heading.count("\n")) + len(rows) * cell + 0.24 for heading in headings]
-    axes = canvas(width, sum(heights))
+    figure, axes = canvas(width, sum(heights))
     top = sum(heights)
     for heading, height, (arrays, _) in zip(headings, heights, grids, strict=True):
         axes.text(EDGE, top - EDGE, heading, va="top", fontsize=7)
@@ -69,7 +69,7 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, tuple[dict[str, Any]
         for row, (arrays, _) in zip(names, grids, strict=True)
         for name, array in arrays.items()
     }
-    return axes.figure, (plotted, {"grids": [metadata for _, metadata in grids]})
+    return figure, (plotted, {"grids": [metadata for _, metadata in grids]})
 
 
 def _extent(arrays: dict[str, np.ndarray]) -> float:
@@ -77,9 +77,8 @@ def _extent(arrays: dict[str, np.ndarray]) -> float:
     return float(np.abs(arrays["uae"] - arrays["original"]).max(initial=0))
 
 
-def _heading(
-    dataset: str, model: str, method: str, arrays: dict[str, np.ndarray], metadata: dict[str, Any]
-) -> str:
+def _heading(row: tuple[str, ...], arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> str:
+    dataset, model, method = row
     found = "" if len(arrays["uae"]) else ": no successful UAE"
     return (
         f"{name_of(method)}, {name_of(model).lower()} autoencoder on {name_of(dataset)} "

@@ -13,5 +13,5 @@ WIDTH = TWO_COLUMNS
 
 
 def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
-    """Attack success rates against eps; each input is a record of the experiment `robustness`."""
+    """Draw attack success rates against eps. Each input is a record of the experiment `robustness`."""
     return _curves.attacks(inputs, ["trades-published", "trades"], width)

@@ -18,6 +18,6 @@ LABELS = {
 
 
 def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
-    """PGD's success rates against eps; each input is a record of the experiment `robustness`."""
+    """Draw PGD's success rates against eps. Each input is a record of the experiment `robustness`."""
     numbers = _curves.rates(inputs, "robustness", ["adversarial-training"], list(LABELS))
     return _curves.draw(numbers, LABELS, width), numbers

@@ -23,11 +23,11 @@ GAP = r"$\|\mathcal{L}(\delta_t, c_t)\|^2$"
 
 
 def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
-    """||L(delta_t, c_t)||^2 of the attack as it is, and what attacks under the theorem's conditions reach.
+    """Draw ||L(delta_t, c_t)||^2 of the attack itself and of attacks under the theorem's conditions.
 
-    Left: along the attack and its best value up to T, means over samples, log axes, with the fitted slope
-    (see `uae.evaluation.stationarity`) beside the theorem's -1/2. Right, where they were run: the best value
-    of attacks of T steps whose step size and critic's rate fall with T, or whose critic is frozen.
+    Left: the value along the attack and the best value up to T, means over samples, log axes, with the
+    fitted slope (see `uae.evaluation.stationarity`) beside the theorem's -1/2. Right, if they were run: the
+    best value of attacks of T steps whose step size and critic's rate fall with T, or whose critic is frozen.
     """
     source = next(path for path in inputs if path.suffix == ".safetensors")
     arrays, metadata = storage.read_tensors(source, "stationarity")
@@ -57,7 +57,7 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
 
 
 def _under_conditions(axis: Axes, arrays: dict[str, np.ndarray]) -> pd.DataFrame:
-    """A line for each kind of attack: what it reaches in T steps."""
+    """Draw a line per kind of attack: its best value in T steps."""
     horizons = sorted({int(name.rpartition("-")[2]) for name in arrays})
     rows = []
     for number, (kind, label) in enumerate(KINDS.items()):
@@ -83,7 +83,7 @@ def _under_conditions(axis: Axes, arrays: dict[str, np.ndarray]) -> pd.DataFrame
 
 
 def _bound(axis: Axes, step: np.ndarray, value: np.ndarray) -> None:
-    """The theorem's rate through the middle of a line."""
+    """Draw the theorem's rate through the middle of a line."""
     half = len(step) // 2
     bound = value[half] * (step / step[half]) ** -0.5
     axis.loglog(step, bound, color="black", ls="--", lw=0.8, label=r"Theorem 1: slope $-1/2$")

@@ -1,4 +1,4 @@
-"""Training curves: the loss of each epoch, a small chart for each model on a data set."""
+"""Training curves: the loss of each epoch, in a small chart per model and data set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from uae.paper.figures import COLORS, TWO_COLUMNS, title
 from uae.paper.names import data_of, name_of
 
 WIDTH = TWO_COLUMNS
-PANEL = 1.6, 1.35  # inches: the least width of a chart, and its height
+PANEL = 1.6, 1.35  # inches: a chart's smallest width, and its height
 # The authors' settings of a method are dashed, its second run has its colour.
 COLOR = {
     "original": COLORS[6],
@@ -24,7 +24,7 @@ COLOR = {
     "l2-uae": COLORS[1],
     "ga-": COLORS[4],
 }
-OTHER = "0.75"  # the grey of other settings of the attack
+OTHER = "0.75"  # other settings of the attack are grey
 LABELS = {
     "original": "Original",
     "matched": "Matched control",
@@ -35,9 +35,9 @@ LABELS |= {"ga-": "GA", "": "other settings"}
 
 
 def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
-    """The mean training loss against the epoch, a line a run; logarithmic where all losses are positive.
+    """Draw the mean training loss against the epoch, a line per run; logarithmic if all losses are positive.
 
-    inputs: records; those without a curve are left out. Raises InputError where no record has one.
+    inputs: records; those without a curve are left out. Raises InputError if no record has one.
     """
     loaded = [records.read(path) for path in inputs if path.suffix == ".json"]
     numbers = pd.DataFrame(curves.of_records(loaded), columns=curves.Point._fields)
@@ -46,7 +46,7 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
     titles = {(r.dataset, r.variant): r.title for r in loaded}
     charts = list(numbers.groupby(["dataset", "variant", "model"], sort=False))
     columns = max(1, int(width / PANEL[0]))
-    rows = -(-(len(charts) + 1) // columns)  # with a place for the legend
+    rows = -(-(len(charts) + 1) // columns)  # one more place for the legend
     figure = Figure(figsize=(width, rows * PANEL[1]), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis, ((dataset, variant, model), chart) in zip(axes, charts, strict=False):
@@ -55,7 +55,7 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
         if (chart["loss"] > 0).all():
             axis.set_yscale("log")
         axis.tick_params(labelsize=5.5, which="both")
-        data = data_of(variant, titles[dataset, variant]).replace("+", " + ")  # so that it can be broken
+        data = data_of(variant, titles[dataset, variant]).replace("+", " + ")  # to allow a line break
         title(axis, f"{name_of(dataset)}, {name_of(model)}\n{data}")
     _legend(axes[len(charts)], numbers)
     figure.supxlabel("epoch", fontsize=7)
@@ -66,7 +66,7 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
 
 
 def _kind(method: str) -> str:
-    """The entry of `LABELS` that a method is of."""
+    """The entry of `LABELS` for a method."""
     plain = method.removesuffix("-released").removesuffix("-2").removesuffix("-best")
     return "ga-" if plain.startswith("ga-") else plain if plain in LABELS else ""
 
@@ -81,7 +81,7 @@ def _style(method: str) -> dict[str, object]:
 
 
 def _legend(axis: Axes, numbers: pd.DataFrame) -> None:
-    """What the colours mean, in a place of the grid that has no chart."""
+    """Draw the legend in a place of the grid without a chart."""
     axis.set_axis_off()
     methods = list(numbers["method"].unique())
     kinds = [kind for kind in LABELS if kind in map(_kind, methods)]

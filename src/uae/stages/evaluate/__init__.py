@@ -1,4 +1,4 @@
-"""Measure models: every record of every experiment, and the images and curves that figures show."""
+"""Measure models: write the records of all experiments, and the images and curves of figures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from uae import identity
 
-# Where the function of each experiment is, which has the experiment's name
+# By experiment, the module with a function of the experiment's name
 MODULES = {
     "reconstruction": "autoencoders",
     "figure5": "autoencoders",
@@ -34,9 +34,10 @@ def module(experiment: str) -> str:
 
 
 def run(target: Path, **job: Any) -> None:
-    """Write `target`, a record or a figure's data, whose place says the experiment and what is measured.
+    """Write `target`, a record or a figure's data. Its path states the experiment and the measured model.
 
-    job: the stage's inputs, `settings`, `device` and `progress`; the function of the experiment says which.
+    job: inputs, `settings`, `device` and `progress`, as the experiment's function takes them.
     """
     experiment = identity.names(target).experiment
+    assert experiment is not None  # of a record
     getattr(importlib.import_module(module(experiment)), experiment)(target, **job)

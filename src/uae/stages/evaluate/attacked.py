@@ -1,4 +1,4 @@
-"""An attacked classifier: what the records of Tables 1 to 3 and Figures 1 to 4 begin with."""
+"""An attacked classifier, the common start of the records of Tables 1 to 3 and Figures 1 to 4."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from uae.stages.evaluate import writing
 class Attacked:
     """A model, its data and some sets of its examples.
 
-    part: of the data, that the examples are made from.
+    part: the part of the data that the examples are made from.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Attacked:
         self.sets = {path: AttackResult.load(path) for path in sets}
         self.files = {data: self.source.metadata, checkpoint: self.run}
         self.files |= {path: result.metadata for path, result in self.sets.items()}
-        identity.inputs(self.files)  # refuses sets of another training of the classifier
+        identity.inputs(self.files)  # it refuses sets of another training of the classifier
         self.x = self.source.unit(part).to(device)
 
     @property
@@ -54,8 +54,9 @@ class Attacked:
         return torch.from_numpy(self.source.y_test).long().to(self.device)
 
     def metrics(self, result: AttackResult) -> dict[str, float]:
-        """What every attack is asked; means are over its successes, and absent without one."""
-        out = {"asr": result.success_rate, "n_attacked": int(result.eligible.sum())}
+        """The metrics of every attack. Means are over its successes; without a success they are absent."""
+        count = len(result) if result.eligible is None else int(result.eligible.sum())
+        out = {"asr": result.success_rate, "n_attacked": count}
         if result.zero_gradient is not None:
             out["zero_gradients"] = int(result.zero_gradient.sum())
         return out | result.means(self.originals(result))
@@ -66,7 +67,7 @@ class Attacked:
     def save(
         self, metrics: dict[str, float], settings: dict[str, Any], sets: Sequence[AttackResult] = ()
     ) -> None:
-        """Write the record. sets: those that it is about, the main one last."""
+        """Write the record. sets: the sets that it describes, the main one last."""
         device = records.device_name(self.device)
         provenance = {
             "training": self.run["provenance"],

@@ -1,4 +1,4 @@
-"""Measure autoencoders: Tables 4 to 6, 8 and 9, and Figure 5's images."""
+"""Measure autoencoders, for Tables 4 to 6, 8 and 9, and select Figure 5's images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from uae import augmentation, checkpoints, identity, records
 from uae.attacks import AttackResult
@@ -16,6 +15,7 @@ from uae.data import prepared
 from uae.evaluation import reconstruction as measures
 from uae.evaluation import representation
 from uae.methods import Method
+from uae.models.concrete import Concrete
 from uae.stages import Progress, use
 from uae.stages.evaluate import writing
 
@@ -32,13 +32,14 @@ def reconstruction(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
-    """The record of one model.
+    """Write the record of one model.
 
-    original: the row's first model, which an augmentation's success rate is of.  uae: the sets that the
-    model was trained with.  parents: the models that these attack.
+    original: the row's first model; an augmentation's success rate is measured on it.  uae: the sets that the
+    model was trained with.  parents: the models that these sets attack.
     """
     use(device)
     clock, names = records.Clock(), identity.names(target)
+    assert names.method is not None  # of a record
     source, method = prepared.load(data), Method(names.method)
     x_train, x_test = source.unit("train").to(device), source.unit("test").to(device)
     models = {
@@ -56,10 +57,10 @@ def reconstruction(
         "n_train": run["n_train"],
         "n_test": len(x_test),
     }
-    if run["network"] == "concrete":
+    if isinstance(model, Concrete):
         metrics |= _representation(model, source, names.seed)
     provenance, used = {"training": run["provenance"]}, run["settings"]
-    if sets:  # of a second round, the UAEs that it added
+    if sets:  # after a second round, only the UAEs that it added
         result = list(sets.values())[-1]
         provenance["attack"] = result.metadata["provenance"]
         used = used | {"attack": result.metadata["attack"]}
@@ -79,8 +80,8 @@ def reconstruction(
     )
 
 
-def _representation(model: nn.Module, source: prepared.Prepared, seed: int) -> dict[str, float]:
-    """How well the selected features classify (Table 6), and how many of them there are."""
+def _representation(model: Concrete, source: prepared.Prepared, seed: int) -> dict[str, float]:
+    """The accuracy of the selected features and the number of distinct ones (Table 6)."""
     features = model.features.cpu().numpy()
     x_train, x_test = (source.unit(part).numpy() for part in ("train", "test"))
     split = (x_train, source.y_train, x_test, source.y_test)
@@ -94,7 +95,7 @@ def _representation(model: nn.Module, source: prepared.Prepared, seed: int) -> d
 
 
 def describe(result: AttackResult, x: torch.Tensor) -> dict[str, float]:
-    """ASR, the set's median change, and the mean step, MI and perturbation of the successes, if any."""
+    """The ASR, the set's median change, and the mean step, MI and perturbation of any successes."""
     means = result.means(x)
     return {"asr": result.success_rate, "median_change": result.median_change(x)} | means
 
@@ -110,7 +111,7 @@ def figure5(
     progress: Progress | None = None,
     count: int = 10,
 ) -> None:
-    """The `count` successful UAEs with the largest perturbation (appendix B.2).
+    """Select the `count` successful UAEs with the largest perturbation (appendix B.2).
 
     Writes original, uae and their reconstructions by the original model, float32 (n, C, H, W).
     """

@@ -1,4 +1,4 @@
-"""Measure attacked classifiers: the records of Tables 1 to 3 and of Figure 3's bounds."""
+"""Measure attacked classifiers, for Tables 1 to 3 and the bounds of Figure 3."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from uae.data import prepared
 from uae.evaluation import image_distance, robustness
 from uae.losses import CrossEntropy
 from uae.mine import MINE, Estimator
+from uae.models.classifiers import CarliniWagner
 from uae.sampling import ConvolutionOutput, RandomSampling
 from uae.stages import Progress
 from uae.stages.evaluate.attacked import Attacked
 
 log = logging.getLogger(__name__)
 
-ESTIMATES = 100  # of the mutual information of a pair, while its critic trains
+ESTIMATES = 100  # estimates of a pair's mutual information while its critic trains
 
 
 def table1(
@@ -37,10 +38,11 @@ def table1(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
-    """The record of one kind of example, its MI with the original by one estimator for all kinds.
+    """Write the record of one kind of example. One estimator measures the MI with originals for all kinds.
 
-    settings: `estimator` with its `images`, `critic_steps`, `critic_lr` and `random_sampling`; for UAEs,
-    which are of training samples, also the `method` that made them. Without, the examples are a classifier's.
+    settings: `estimator` with its `images`, `critic_steps`, `critic_lr` and `random_sampling`. UAEs, which
+    are made from training samples, also have the `method` that made them; examples of a classifier have
+    none.
     """
     part = "train" if "method" in settings else "test"
     attacked = Attacked(target, data, checkpoint, [uae], device, part)
@@ -85,16 +87,17 @@ def table2(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
-    """The record of one set of examples, or of their originals where the method is `unattacked`.
+    """Write the record of one set of examples, or of their originals if the method is `unattacked`.
 
-    smaller: the set at the smaller eps of Figure 4.  settings: `inception`, the file or the address of FID's
-    weights, or None; `independent`, how many training images the features of a third network are of, or None;
-    and the smaller `eps`.
+    smaller: the set at the smaller eps of Figure 4.  settings: `inception`, the file or address of FID's
+    weights, or None; `independent`, the number of training images for the features of a third network, or
+    None; and the smaller `eps`.
     """
     attacked = Attacked(target, data, checkpoint, [uae, *smaller], device)
     result, *others = attacked.results
     weights = inception or (settings["inception"] and _downloaded(settings["inception"]))
     if weights is None:
+        assert isinstance(attacked.model, CarliniWagner)
         extractor = image_distance.penultimate(attacked.model, attacked.x.shape[-1])
     else:
         extractor = image_distance.inception(weights, device)
@@ -127,7 +130,7 @@ def table2(
 def _independent(
     data: Path, count: int, images: Tensor, attacked: Attacked
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Distances on the features of a network that was not attacked, and what they are; nothing without it."""
+    """Distances on features of a network that was not attacked, with their description, if it is there."""
     extractor = image_distance.lite0(attacked.device)
     if extractor is None:
         log.warning(
@@ -144,9 +147,11 @@ def _independent(
     return distances, {"independent": about}
 
 
-@functools.cache  # where one process measures all examples of a classifier
+@functools.cache  # one process may measure all examples of a classifier
 def _real_features(data: Path, count: int, device: str) -> Tensor:
-    return image_distance.lite0(device)(prepared.load(data).unit("train")[:count].to(device))
+    extractor = image_distance.lite0(device)
+    assert extractor is not None
+    return extractor(prepared.load(data).unit("train")[:count].to(device))
 
 
 def table3(
@@ -160,14 +165,15 @@ def table3(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
-    """The record of one attack.
+    """Write the record of one attack.
 
-    paired: MinMax's set with the same critic, with which a penalty attack is compared image by image.
-    settings: `estimator`, the `images`, `critic_steps` and `critic_lr` of the one for the examples of all.
+    paired: MinMax's set with the same critic. A penalty attack is compared with it image by image.
+    settings: `estimator` has the `images`, `critic_steps` and `critic_lr` of the estimator for all examples.
     """
     attacked = Attacked(target, data, checkpoint, [uae, *paired], device)
     result, *others = attacked.results
     metrics = attacked.accuracy() | attacked.metrics(result)
+    assert result.trace is not None  # compared attacks are traced
     trace = result.trace.double()
     half = trace[:, trace.shape[1] // 2 - 1]
     if half.isfinite().any():
@@ -182,7 +188,7 @@ def table3(
 
 
 def _paired(one: AttackResult, other: AttackResult) -> dict[str, float]:
-    """How much more mutual information one attack finds than another, on the images where both succeed."""
+    """The difference in mutual information between two attacks, on the images where both succeed."""
     both = torch.isin(one.index, other.index[other.success]) & one.success
     order = {image: row for row, image in enumerate(other.index.tolist())}
     rows = [order[image] for image in one.index[both].tolist()]
@@ -206,9 +212,9 @@ def bounds(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
-    """The record of one attack of Figure 3: its rates at every eps.
+    """Write the record of one attack of Figure 3: its rates at every eps.
 
-    uae: a set for each of `settings["eps"]`.
+    uae: one set per eps in `settings["eps"]`.
     """
     attacked = Attacked(target, data, checkpoint, uae, device)
     metrics = attacked.accuracy()
@@ -221,7 +227,7 @@ def bounds(
 
 
 def _downloaded(address: str) -> Path:
-    """The file of Inception's weights. Raises DataError, without a secret of the address, where it fails."""
+    """Download Inception's weights and return the file. Raises DataError without secrets of the address."""
     from uae.data import fetch
 
     return fetch.download(address, Path("data/raw/inception"))
@@ -232,7 +238,7 @@ def _successes(result: AttackResult, count: int) -> Tensor:
 
 
 def _scale(x: Tensor) -> dict[str, Tensor]:
-    """What examples are compared with: the originals themselves, and for each the next one."""
+    """The pairs that examples are compared with: each original with itself and with the next one."""
     return {"mi_itself": x} | ({"mi_other": x.roll(-1, 0)} if len(x) > 1 else {})
 
 
@@ -244,8 +250,11 @@ def _information(
     seed: int,
     settings: dict[str, Any],
 ) -> dict[str, float]:
-    """Mean MI of originals x with others, by metric; a critic for each pair: the mean of its last
-    tenth of estimates, for one estimate is one permutation's."""
+    """By metric, the mean MI of originals x with other samples. Each pair has a critic.
+
+    The MI of a pair is the mean over the last tenth of its estimates, because a single estimate
+    depends on one permutation.
+    """
     if not len(x):
         return {}
     features = samples.bind(model, x, seed)

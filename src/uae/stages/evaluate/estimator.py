@@ -1,4 +1,4 @@
-"""Per-sample MINE on trial: its estimates of a mutual information that is known."""
+"""Test per-sample MINE on pairs of known mutual information."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 
 from uae import identity, records
 from uae.evaluation import known_information as known
+from uae.sampling import RandomSampling
 from uae.stages import Progress, use
 from uae.stages.attack import attack_from
 from uae.stages.evaluate import writing
@@ -17,22 +18,25 @@ from uae.stages.evaluate import writing
 def estimator(
     target: Path, *, settings: dict[str, Any], device: str = "cpu", progress: Progress | None = None
 ) -> None:
-    """The record of one attack's critic and one way to sample, which is the place's model.
+    """Write the record of one attack's critic and one way to sample, which is the model in the path.
 
-    settings: `attack`, of `Config.attacking`; `nats`, the mutual information of `pairs` pairs each;
-        `vectors`, the `size` and `norm` of those that random sampling compresses; `maps`, the `count`,
-        `height`, `width` and `std` of the maps that stand for a convolution's output.
-    Measured after each critic's steps of a whole attack whose perturbation stays as it is. On the CPU: it is
-    small, and a GPU's estimates would differ in the last digits alone.
+    settings: `attack`, of `Config.attacking`; `nats`, the mutual information values, with `pairs` pairs each;
+        `vectors`, the `size` and `norm` of the vectors that random sampling compresses; `maps`, the `count`,
+        `height`, `width` and `std` of the maps that replace a convolution's output.
+    Each critic trains for the steps of a whole attack, whose perturbation does not change. It runs on
+    the CPU, because it is small and a GPU's estimates differ only in the last digits.
     """
     use("cpu")
     clock, names = records.Clock(), identity.names(target)
     attack, maps, truths = attack_from(settings["attack"]), settings["maps"], settings["nats"]
+    assert attack.mi is not None  # its critic is on trial
     nats = torch.tensor(truths, dtype=torch.float64).repeat_interleave(settings["pairs"])
     if names.model == "random-sampling":
-        count, dim = attack.mi.samples.count, attack.mi.samples.dim
+        samples = attack.mi.samples
+        assert isinstance(samples, RandomSampling)
+        count, dim = samples.count, samples.dim
         both = known.vectors(known.correlation(nats, dim), **settings["vectors"], seed=names.seed)
-        found = known.of_vectors(attack.mi, attack.mi.samples, *both, attack.steps, names.seed)
+        found = known.of_vectors(attack.mi, samples, *both, attack.steps, names.seed)
     else:
         shape = maps["height"], maps["width"]
         count, dim = maps["count"], shape[0] * shape[1]
@@ -53,7 +57,7 @@ def estimator(
 
 
 def _metrics(found: torch.Tensor, truths: list[float]) -> dict[str, float]:
-    """Of estimates (steps + 1, truths, pairs): at the last step, and halfway."""
+    """The metrics of estimates (steps + 1, truths, pairs), at the last step and halfway."""
     last, half = found[-1], found[len(found) // 2]
     metrics = {}
     for i, truth in enumerate(truths):

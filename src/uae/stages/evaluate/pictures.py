@@ -1,4 +1,4 @@
-"""The images and curves of Figures 1 to 4."""
+"""Write the images and curves of Figures 1 to 4."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def figure1(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
-    """The first attacked images, their examples, and what the classifier takes each for.
+    """Write the first attacked images, their examples, and the classifier's prediction for each.
 
-    uae: a set for each of `settings["methods"]`, at `settings["eps"]`.
+    uae: one set per method in `settings["methods"]`, at `settings["eps"]`.
     """
     attacked, shown = Attacked(target, data, checkpoint, uae, device), settings["shown"]
     results = dict(zip(settings["methods"], attacked.results, strict=True))
@@ -53,10 +53,11 @@ def figure2(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
-    """The curves of `settings["methods"]`, a set each: the best MI of a success after each iteration."""
+    """Write a curve per method in `settings["methods"]`: the best MI of a success after each iteration."""
     attacked = Attacked(target, data, checkpoint, uae, device)
     curves: dict[str, np.ndarray] = {}
     for method, result in zip(settings["methods"], attacked.results, strict=True):
+        assert result.trace is not None  # compared attacks are traced
         trace = result.trace.double()
         found = trace.isfinite()
         count = found.sum(0)
@@ -80,7 +81,7 @@ def figure3(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
-    """The first attacked images and their examples. uae: MinMax's set at every eps, then PGD's."""
+    """Write the first attacked images and their examples. uae: MinMax's set at every eps, then PGD's."""
     attacked, eps, shown = (
         Attacked(target, data, checkpoint, uae, device),
         settings["eps"],

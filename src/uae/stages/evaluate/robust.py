@@ -21,7 +21,7 @@ from uae.stages.evaluate import writing
 
 
 class _Subject:
-    """A trained model and the test images that it is attacked on: those that it gets right."""
+    """A trained model and the test images on which it is attacked: those that it classifies correctly."""
 
     def __init__(
         self, target: Path, data: Path, checkpoint: Path, settings: dict[str, Any], device: str
@@ -37,9 +37,9 @@ class _Subject:
         self.x, self.y = x[self.index], y[self.index]
         self.accuracy, self.n_test = measures.accuracy(self.model, x, y), len(x)
 
-    def pgd(self, **more: int) -> measures.Attack:
+    def pgd(self, restarts: int = 1) -> measures.Attack:
         def attack(model: nn.Module, x: Tensor, y: Tensor, eps: float) -> AttackResult:
-            pgd = PGD(eps=eps, **self.settings["pgd"], **more)
+            pgd = PGD(eps=eps, **self.settings["pgd"], restarts=restarts)
             return pgd(losses.CrossEntropy(model, y), x, seed=self.seed, index=self.index[: len(x)])
 
         return attack
@@ -51,7 +51,7 @@ class _Subject:
         )
 
         def attack(model: nn.Module, x: Tensor, y: Tensor, eps: float) -> AttackResult:
-            # Of a failure the closest iterate is kept: Figure 6 shows what became of it.
+            # A failure keeps the closest iterate, because Figure 6 shows it.
             minmax = MinMaxAttack(eps=eps, mi=mine, maximize_mi=True, on_failure="best", **chosen)
             return minmax(losses.Margin(model, y), x, seed=self.seed, index=self.index[: len(x)])
 
@@ -68,10 +68,10 @@ def robustness(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
-    """The record of PGD on one model over eps, or with `minmax` in the settings that of MinMax; with `sanity`
-    that of the checks for masked gradients.
+    """Write the record of PGD on one model over eps. With `minmax` in the settings it is that of MinMax, with
+    `sanity` that of the checks for masked gradients.
 
-    surrogate: the model whose examples are transferred.  settings: of `config.robustness`, `eps`, `images`
+    surrogate: the model whose examples are transferred.  settings: from `config.robustness`: `eps`, `images`
     and those of the attacks.
     """
     subject, eps = _Subject(target, data, checkpoint, settings, device), settings["eps"]
@@ -81,8 +81,10 @@ def robustness(
         count, attack = settings["minmax"]["images"], subject.minmax()
     attack = _counting(attack, progress, len(eps))
     rates = measures.curve(subject.model, subject.x[:count], subject.y[:count], attack, eps)
-    asked, more = {kind: settings[kind]}, {}
+    asked: dict[str, Any] = {kind: settings[kind]}
+    more: dict[str, float] = {}
     if kind == "sanity":
+        assert surrogate is not None  # it comes with this setting
         rates, more = _checks(subject, rates, surrogate)
         asked["pgd"] = settings["pgd"]
     run = subject.run
@@ -127,15 +129,13 @@ def _counting(attack: measures.Attack, progress: Progress | None, total: int) ->
     return counted
 
 
-def _checks(
-    subject: _Subject, rates: list[Rate], surrogate: Path | None
-) -> tuple[list[Rate], dict[str, float]]:
-    """The checks for masked gradients at the eps of the model's training."""
+def _checks(subject: _Subject, rates: list[Rate], surrogate: Path) -> tuple[list[Rate], dict[str, float]]:
+    """Run the checks for masked gradients at the eps of the model's training."""
     sanity, model, x, y = subject.settings["sanity"], subject.model, subject.x, subject.y
     other, subject.files[surrogate] = checkpoints.load(surrogate, subject.device)
 
     def measured(attack: Callable[..., AttackResult], eps: float, made_on: nn.Module = model) -> Rate:
-        # An image that the surrogate gets wrong is left as it is, and would count as a failed transfer.
+        # An image that the surrogate misclassifies stays unchanged and would count as a failed transfer.
         result = attack(made_on, x, y, eps)
         return measures.rate(model, result.adv[result.eligible], y[result.eligible], eps)
 
@@ -163,8 +163,10 @@ def figure6(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
-    """The first attacked images and their examples at every eps: `original`, float32 (n, C, H, W), by attack
-    float32 (eps, n, C, H, W) and `<attack>_success`."""
+    """Write the first attacked images and their examples at every eps.
+
+    `original` is float32 (n, C, H, W), each `<attack>` float32 (eps, n, C, H, W), with `<attack>_success`.
+    """
     subject, eps = _Subject(target, data, checkpoint, settings, device), settings["eps"]
     x, y = (t[: settings["shown"]] for t in (subject.x, subject.y))
     attacks = {"pgd": subject.pgd()} | ({"minmax": subject.minmax()} if settings["minmax"] else {})

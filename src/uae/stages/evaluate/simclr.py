@@ -1,4 +1,4 @@
-"""Measure SimCLR models (section 5.6, appendix I); they are trained and attacked as all models."""
+"""Measure SimCLR models (section 5.6, appendix I)."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def contrastive(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
-    """The record of one model, for Table 7 and Figure 10 (b).
+    """Write the record of one model, for Table 7 and Figure 10 (b).
 
-    uae: the sets that the model was trained with.  parents: the models that these attack.
-    settings: of `config.simclr.Contrastive.measuring`.
+    uae: the sets that the model was trained with.  parents: the models that these sets attack.
+    settings: those of `config.simclr.Contrastive.measuring`.
     """
     use(device)
     clock, names = records.Clock(), identity.names(target)
@@ -44,6 +44,7 @@ def contrastive(
     x_train, x_test = (source.unit(part).to(device) for part in ("train", "test"))
     y_train, y_test = (torch.from_numpy(y).to(device) for y in (source.y_train, source.y_test))
     model, run = checkpoints.load(checkpoint, device)
+    assert isinstance(model, SimCLR)
     files = {data: source.metadata, checkpoint: run}
     files |= {path: checkpoints.load(path)[1] for path in parents}
     provenance, used = {"training": run["provenance"]}, run["settings"] | {"evaluation": settings}
@@ -77,10 +78,10 @@ def measure(
     settings: dict[str, Any],
     seed: int,
 ) -> dict[str, float]:
-    """Contrastive loss, linear and kNN accuracy on the test set, and success rates of PGD by eps.
+    """Measure contrastive loss, linear and kNN accuracy on the test set, and success rates of PGD by eps.
 
-    The linear classifier and the neighbours are made from the original training images, whatever the
-    encoder was trained on.
+    The linear classifier and the neighbours always use the original training images, even if the encoder was
+    trained on others.
     """
     classes = int(y_train.max()) + 1
     train, test = linear.features(model.encoder, x_train), linear.features(model.encoder, x_test)

@@ -1,13 +1,13 @@
 """Theorem 1's measure along a long attack, and along attacks that keep the theorem's conditions.
 
-The theorem takes a horizon T, a step size alpha and an error eta of the estimate that both fall with
-1/sqrt(T), where eta bounds how much training moves the estimate in one attack step. Two kinds of attack keep
-that:
+The theorem has a horizon T. It assumes a step size alpha and an error eta of the estimate that both fall
+with 1/sqrt(T). eta bounds the change of the estimate by training in one attack step. Two kinds of attack
+keep these conditions:
 
-    falling    the critic trains on, with a learning rate that falls with 1/sqrt(T), as alpha does
-    frozen     the critic trains for some steps and then stays as it is: eta is 0
+    falling    the critic always trains, with a learning rate that falls with 1/sqrt(T), as alpha does
+    frozen     the critic trains for some steps and is then frozen, so eta is 0
 
-Both start at the settings' values for the settings' number of steps. The steps of the warm-up do not count.
+At the settings' number of steps, both have the settings' values. The steps of the warm-up do not count.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from uae import checkpoints, identity, records, storage
-from uae.attacks import AttackResult, MinMaxAttack
+from uae.attacks import MinMaxAttack
 from uae.data import prepared
 from uae.evaluation.stationarity import best_so_far, rate, slope
 from uae.losses import Reconstruction
@@ -30,7 +30,7 @@ from uae.stages.evaluate import writing
 
 
 def theorem1(target: Path, **job: Any) -> None:
-    """The curve of an attack, or the record with its slope."""
+    """Write the curve of an attack, or the record with its slope."""
     (_record if target.suffix == ".json" else _curve)(target, **job)
 
 
@@ -43,12 +43,12 @@ def _curve(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> None:
-    """||L(delta_t, c_t)||^2 of Theorem 1 along the attack, for the first training samples.
+    """Measure ||L(delta_t, c_t)||^2 of Theorem 1 along the attack, for the first training samples.
 
-    Writes `stationarity`, float32 (samples, steps), and for each of the `horizons` T `falling-<T>` and
+    Writes `stationarity`, float32 (samples, steps), and, for each T in `horizons`, `falling-<T>` and
     `frozen-<T>`, (samples, T).
-    settings: `attack`, of `Config.attacking`, the number of `samples` and `steps`, the `horizons`, and
-    `warm_up`, attack steps.
+    settings: `attack`, of `Config.attacking`; the numbers of `samples` and `steps`; the `horizons`; and
+    `warm_up` in attack steps.
     """
     use(device)
     clock, names = records.Clock(), identity.names(target)
@@ -57,21 +57,23 @@ def _curve(
     asked = settings["attack"]
     attack, x = attack_from(asked), source.unit("train")[: settings["samples"]].to(device)
 
-    def follow(changed: MinMaxAttack, note: str) -> AttackResult:
-        return changed(
+    def follow(changed: MinMaxAttack, note: str) -> tuple[np.ndarray, dict[str, Any]]:
+        result = changed(
             Reconstruction(model, squared=asked["squared"]),
             x,
             seed=names.seed,
             trace=True,
-            progress=progress and (lambda done, total: progress(done, total, f"samples, {note}")),
+            progress=(lambda done, total: progress(done, total, f"samples, {note}")) if progress else None,
         )
+        assert result.stationarity is not None  # it is traced
+        return result.stationarity.cpu().numpy(), result.metadata["attack"]
 
-    result = follow(dataclasses.replace(attack, steps=settings["steps"]), "stationarity")
-    found = {"stationarity": result.stationarity.cpu().numpy()}
+    curve, used = follow(dataclasses.replace(attack, steps=settings["steps"]), "stationarity")
+    found = {"stationarity": curve}
     for horizon in settings["horizons"]:
         kinds = zip(("falling", "frozen"), keeping(attack, horizon, settings["warm_up"]), strict=True)
         for kind, changed in kinds:
-            along = follow(changed, f"T = {horizon}, {kind}").stationarity.cpu().numpy()
+            along = follow(changed, f"T = {horizon}, {kind}")[0]
             found[f"{kind}-{horizon}"] = along[:, -horizon:]  # without the warm-up
     writing.arrays(
         target,
@@ -80,7 +82,7 @@ def _curve(
         {data: source.metadata, checkpoint: run},
         model=names.model,
         method=names.method,
-        attack=result.metadata["attack"],
+        attack=used,
         training=run["provenance"],
         warm_up=settings["warm_up"],
         provenance=clock.provenance(asked, records.device_name(device)).model_dump(),
@@ -119,7 +121,8 @@ def _record(
 
 
 def keeping(attack: MinMaxAttack, horizon: int, warm_up: int) -> tuple[MinMaxAttack, MinMaxAttack]:
-    """The attack over so many steps with a falling rate, and with a critic that is frozen after a warm-up."""
+    """The attack of `steps` steps with a falling rate, and the one with a critic frozen after a warm-up."""
+    assert attack.mi is not None  # the theorem is about its critic
     fall = math.sqrt(attack.steps / horizon)
     step = dataclasses.replace(attack, steps=horizon, alpha=fall * attack.alpha)
     falling = dataclasses.replace(step, mi=dataclasses.replace(attack.mi, lr=fall * attack.mi.lr))

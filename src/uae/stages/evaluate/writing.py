@@ -1,4 +1,4 @@
-"""What all records have in common."""
+"""Write records and the data of figures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from uae import curves, identity, records, storage
 
-Files = Mapping[str | Path, Mapping[str, Any]]  # the metadata of what was measured, by its file
+Files = Mapping[Path, Mapping[str, Any]]  # by file, the metadata of a measured model or set
 
 
 def record(
@@ -24,14 +24,16 @@ def record(
     experiment: str | None = None,
     run: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a record; its place says what it is of. data: the metadata of the data set.
+    """Write a record. Its path names the measured model. data: the metadata of the data set.
 
-    experiment: where it is not the folder's name.  run: the metadata of the checkpoint whose training curve
-    the record keeps.
+    experiment: the name, if it differs from the folder's.  run: the metadata of the checkpoint whose training
+    curve the record keeps.
     """
     names = identity.names(target)
+    experiment = experiment or names.experiment
+    assert experiment is not None and names.method is not None  # of a record
     records.Record(
-        experiment=experiment or names.experiment,
+        experiment=experiment,
         dataset=names.dataset,
         variant=data["variant"],
         title=data["title"],
@@ -50,7 +52,7 @@ def record(
 def arrays(
     target: Path, found: dict[str, np.ndarray], data: Mapping[str, Any], files: Files, **more: Any
 ) -> None:
-    """Write what a figure shows, images or curves; more: for its metadata."""
+    """Write a figure's images or curves. more: additional metadata."""
     names = identity.names(target)
     known = {key: data[key] for key in ("variant", "title")} | {"dataset": names.dataset, "seed": names.seed}
     storage.write_tensors(target, found, known | {"inputs": identity.inputs(files)} | more)
