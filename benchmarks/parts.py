@@ -1,12 +1,12 @@
-"""Where an attack's time goes: each part's share of the matrix product's speed, and old ways against new.
+"""The parts of an attack as shares of the matrix product's speed, and old implementations against new.
 
     python benchmarks/parts.py              # both settings of random sampling, and the convolutional case
     python benchmarks/parts.py --quick      # fewer images and turns
     OMP_NUM_THREADS=1 python benchmarks/parts.py --cpu-time      # on a machine with other work on it
 
-All that a figure compares is measured in turns in one process, and the median is taken. An evaluation is all
-that one of an attack's T + 1 = 41 steps does: the loss, the features, 20 steps of the critics, and the
-gradients. Its operations are those of `cost_model.py`. Prints JSON.
+The parts of a ratio are measured in turns in one process, and the median is taken. An evaluation is one of an
+attack's T + 1 = 41 steps: the loss, the features, 20 steps of the critics, and the gradients. `cost_model.py`
+counts its operations. Prints JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -112,7 +111,7 @@ def of_sampling(n: int, repeats: int) -> dict:
     perms = engines["plain"].permutations(0, index, purpose, steps + 1, COUNT)
 
     def standardised() -> Tensor:
-        """As autograd does it, there and back, before the critics did it as they read."""
+        """Forward and backward, as autograd did it before the critics standardised as they read."""
         leaf = other.clone().requires_grad_()
         return torch.autograd.grad(standardized(leaf)[0], leaf, grad)[0]
 
@@ -122,7 +121,7 @@ def of_sampling(n: int, repeats: int) -> dict:
     taken = turns(
         {
             "peak": product(),
-            "paper's words": evaluation("dense", PAPER, images),
+            "paper's settings": evaluation("dense", PAPER, images),
             "released settings": evaluation("dense", RELEASED, images),
             "projection, forward": lambda: kept.project(0, x_adv),
             "projection, backward": lambda: kept.pull(0, grad),
@@ -142,7 +141,7 @@ def of_sampling(n: int, repeats: int) -> dict:
     )
     peak = flops(taken.pop("peak"))
     operations = {
-        "paper's words": 2 * forward + critic,
+        "paper's settings": 2 * forward + critic,
         "released settings": 3 * forward + critic,
         "projection, redrawn, both sides": 2 * forward,
         "critic": critic,
@@ -151,13 +150,13 @@ def of_sampling(n: int, repeats: int) -> dict:
     operations |= {
         name: forward for name in taken if name.startswith("projection") and name not in operations
     }
-    ratio = {name: taken[name] / taken["paper's words"] for name in taken}
+    ratio = {name: taken[name] / taken["paper's settings"] for name in taken}
     return {
         "images": n,
         "gflop_per_second": peak / 1e9,
         "share_of_the_peak": {name: count / taken[name] / peak for name, count in operations.items()},
         "milliseconds_per_image": {name: 1e3 * time / n for name, time in taken.items()},
-        "ratio_to_an_evaluation_in_the_paper's_words": ratio,
+        "ratio_to_an_evaluation_in_the_paper's_settings": ratio,
         "old_to_new": {
             "projection, forward": taken["projection, forward, all matrices at once"]
             / taken["projection, forward"],
@@ -201,9 +200,7 @@ def of_convolutions(n: int, repeats: int) -> dict:
         4 * repeats,
     )
     peak = flops(taken.pop("peak"), 512)
-    limit = (
-        replace(CASES[0]).seconds(Machine("this machine", peak, 1e12), CPU_CACHE)[0] / CASES[0].evaluations
-    )
+    limit = CASES[0].seconds(Machine("this machine", peak, 1e12), CPU_CACHE)[0] / CASES[0].evaluations
     return {
         "images": n,
         "gflop_per_second": peak / 1e9,

@@ -1,7 +1,7 @@
 """Products of samples with K Gaussian matrices, kept or drawn anew at every step (appendix A.1).
 
-On a CPU the product goes by a few matrices, which stay in the cache with the samples: with all at once it
-took 1.2 to 1.5 times as long. Matrices that are drawn anew are never kept.
+On a CPU the product takes a few matrices at a time, which stay in the cache with the samples. With all at
+once it took 1.2 to 1.5 times as long. Redrawn matrices are not kept.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from torch import Tensor
 
 from uae import seeding
 
-ROWS = 512  # at least so many at a time
-TOGETHER = 2**21  # numbers drawn at a time, for the threads to share: they stay in the last-level cache
+ROWS = 512  # of the matrices: at least so many at a time
+TOGETHER = 2**21  # numbers drawn at a time: the threads share them, and the last-level cache holds them
 
 
 class Projections:
     """`count` matrices of dim x size for samples like x (N, *shape), whose entries have a deviation of `std`.
 
-    redraw: each step has other matrices, drawn where they are needed; otherwise all steps have those of
-        step 0, which are kept.
+    redraw: each step has other matrices, drawn during the product. Otherwise all steps have the same, which
+        are kept.
     """
 
     def __init__(self, count: int, dim: int, std: float, redraw: bool, seed: int, x: Tensor):
@@ -56,7 +56,7 @@ class Projections:
         return out
 
     def _parts(self, step: int, at_once: int) -> Iterator[tuple[slice, Tensor]]:
-        """All rows of the step's matrices, of `at_once` matrices at a time; what was drawn is not kept."""
+        """All rows of the step's matrices, of `at_once` matrices at a time. Drawn ones are not kept."""
         if not self.redraw:
             yield from self._split(self.kept, 0, at_once)
             return

@@ -80,9 +80,9 @@ HALF = 128  # of a block: as many hashes make the first half and the second
 def gaussian(seed: int, index: Tensor, purpose: str, size: int) -> Tensor:
     """Standard normal float32 numbers (Box-Muller), (N, size), quick to draw by parts on any device.
 
-    Each operation is a sum, a product, a root or one on bits, all rounded alike everywhere, so the numbers
-    have the same bits wherever they are drawn; `uae.mine.engines.gaussian` draws them compiled. Both have a
-    normal distribution to 1e-6: the logarithm and the angle's functions are short polynomials.
+    Every operation is a sum, a product, a root or an operation on bits, which all devices round alike. So the
+    numbers have the same bits on every device. `uae.mine.engines.gaussian` is the same, compiled. The
+    distribution is normal to 1e-6, because the logarithm and the angle's functions are short polynomials.
     """
     blocks = -(-size // (2 * HALF))
     hashes = bits(seed, index, purpose, (blocks, HALF))
@@ -94,9 +94,8 @@ def gaussian(seed: int, index: Tensor, purpose: str, size: int) -> Tensor:
     square = m * m
     p = (LOG[1] * m + LOG[0]) + square * ((LOG[3] * m + LOG[2]) + square * LOG[4])
     log = exponent * math.log(2) + (m + square * (m * p - 0.5))
-    radius = (
-        (log * -2).clamp_(min=0).double().sqrt_().float()
-    )  # MKL's root of float32 is not always the nearest
+    # In float64: MKL's root of float32 is not always the nearest.
+    radius = (log * -2).clamp_(min=0).double().sqrt_().float()
     # An angle from -pi/4 to pi/4, and two bits for the quarter of the circle
     angle = (second & 0x3FFFFFFF).to(torch.float32) * (math.pi / 2**31) - math.pi / 4
     square = angle * angle

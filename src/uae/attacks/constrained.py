@@ -170,9 +170,9 @@ class ConstrainedAttack(Settings):
 
         A batch has as many samples as fit the memory budget: 512 MiB, 1 GiB for random sampling, or a third
         of a GPU's free memory up to 8 GiB. A larger batch would not use a GPU better, and jobs can share one.
-        On the CPU the features limit the size: a convolution's must fit the cache, while random sampling
-        reads or draws its matrices once for each batch. In a long attack batches are smaller,
-        because an interruption loses whole batches. The batches of several threads have the same size.
+        On the CPU the features limit the size. A convolution's must fit the cache. Random sampling reads or
+        draws its matrices once for each batch. In a long attack batches are smaller, because an interruption
+        loses whole batches. The batches of several threads have the same size.
         """
         budget, most = 2**29, CPU_SAMPLES if features is None else features.cpu_samples
         if most > CPU_SAMPLES:

@@ -11,16 +11,16 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 FEW, MANY = 3, 8  # channels of the two sides where the kernel is the faster
-NARROWEST = 8  # row of the result, in pixels
+NARROWEST = 8  # pixels in a row of the result
 
 
 class Conv2d(nn.Conv2d):
     """`nn.Conv2d`, whose weights it has: the same to 1e-6, and faster on a CPU from or to few channels.
 
-    The direction from many channels to few is slow in PyTorch: the gradient by images of up to 3 channels,
-    and the convolution to as few. A compiled kernel takes it where the convolution is square and of step 1.
-    PyTorch takes all else, in particular on a GPU, in half precision, and what is compiled or exported.
-    It cannot be differentiated twice.
+    PyTorch is slow from many channels to few: in the gradient by images of up to 3 channels, and in the
+    convolution to as few. A compiled kernel computes these for square kernels of stride 1. PyTorch computes
+    all else, in particular on a GPU, in half precision, and in a compiled or exported model. The module
+    cannot be differentiated twice.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ class Conv2d(nn.Conv2d):
         return self._conv_forward(input, self.weight, self.bias)
 
     def _pixels(self, x: Tensor) -> int | None:
-        """How many pixels of padding there are on each side, if the kernel takes x."""
+        """The pixels of padding on each side if the compiled kernel takes x, else None."""
         if type(x) is not Tensor or torch._C._get_tracing_state() or torch.compiler.is_compiling():
             return None
         size, padding, few = self.kernel_size[0], self.padding, min(self.in_channels, self.out_channels)

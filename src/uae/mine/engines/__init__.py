@@ -1,8 +1,8 @@
-"""What trains the critics: alternatives that give the same numbers.
+"""The engines that train the critics: alternatives that give the same numbers.
 
 Each module has an `Engine(critics, standardize)` with `train(x, z, perms)`: `portable` runs everywhere,
 `numba` on a CPU, `triton` on a CUDA device. The two compiled ones are imported when they are chosen: both are
-slow to import. Beside them, `gaussian` and `shuffle` are compiled functions of `uae.seeding`.
+slow to import. `gaussian` and `shuffle` are functions of `uae.seeding`, compiled.
 """
 
 from __future__ import annotations

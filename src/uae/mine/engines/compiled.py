@@ -1,4 +1,4 @@
-"""How the CPU's kernels are compiled, and how several threads share one."""
+"""Compilation of the CPU's kernels, and the division of a kernel's work among threads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ inlined = partial(compiled, forceinline=True)
 
 
 def share(work: Callable[[int, int], None], count: int, block: int = 1) -> None:
-    """work(start, stop) on as many threads as torch has; together they do 0..count - 1, in whole blocks."""
+    """Call work(start, stop) on torch's number of threads, which cover 0..count - 1 in whole blocks."""
     blocks = count // block
     bounds = np.linspace(0, blocks, min(torch.get_num_threads(), blocks) + 1).astype(int) * block
     if len(bounds) == 2:
@@ -31,6 +31,6 @@ def share(work: Callable[[int, int], None], count: int, block: int = 1) -> None:
 
 
 def scratch(like: np.ndarray, *shape: int) -> np.ndarray:
-    """Zeros that begin with a cache line, as PyTorch's tensors do and NumPy's arrays do not: a register that
-    lies in two lines takes two loads."""
+    """Zeros that begin with a cache line. A NumPy array may begin elsewhere, and a register that lies in two
+    lines takes two loads."""
     return torch.zeros(shape, dtype=torch.from_numpy(like).dtype).numpy()

@@ -33,7 +33,7 @@ def _narrow(start, stop, image, weight, bias, padding, padded, out):  # type: ig
         for y in range(rows):
             row = out[n, y]
             for block in range(0, columns, PIXELS):
-                x = min(block, columns - PIXELS)  # the last block may do some again
+                x = min(block, columns - PIXELS)  # the last block may repeat some
                 for c in range(channels):
                     a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = spread(out.dtype.type(0))
                     for i in range(kernel):
@@ -55,7 +55,7 @@ def _narrow(start, stop, image, weight, bias, padding, padded, out):  # type: ig
 
 
 def narrow(images: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
-    """conv2d of images (N, O, h, w) by weight (C, O, k, k), which has PIXELS or more in a row."""
+    """conv2d of images (N, O, h, w) by weight (C, O, k, k). The result has PIXELS or more in a row."""
     (count, units, height, width), (channels, _, kernel, _) = images.shape, weight.shape
     missing = -units % (WIDTH // images.itemsize)
     pixels, weights = images.permute(0, 2, 3, 1), weight.permute(0, 2, 3, 1)

@@ -24,9 +24,9 @@ def mix(x):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _permute(start, stop, index, purpose, bits, out):  # type: ignore[no-untyped-def]
-    """Samples start..stop - 1 of out (N, count, size): what sorts their hashes as signed numbers.
+    """Samples start..stop - 1 of out (N, count, size): the order of their hashes as signed numbers.
 
-    The hashes' first `bits` bits, counted, put all but a few neighbours in order.
+    A counting sort by the hashes' first `bits` bits puts all but a few neighbours in order.
     """
     count, size = out.shape[1:]
     hashes, keys, places = np.empty(size, np.uint64), np.empty(size, np.uint64), np.empty(1 << bits, np.int32)
