@@ -242,4 +242,4 @@ def test_snakemake_says_where_more_jobs_are_asked_for_than_there_are_slots():
         )
         return run.stdout + run.stderr
 
-    assert "the GPUs have 2 slots" in said() and "slots" not in said("gpu_share=2")
+    assert "the GPUs have only 2 slots" in said() and "slots" not in said("gpu_share=2")

@@ -174,7 +174,7 @@ FOLLOWS = {"train": 1, "evaluate": 1, "render": 1, "named": 1}
         ("config/scales/preview.yaml", "# The smallest", "# A small", {}),
         ("src/uae/mine/critics.py", '"""', '"""The critics: ', FOLLOWS | {"attack": 1}),
         ("src/uae/attacks/minmax.py", '"""', '"""The search: ', FOLLOWS | {"attack": 1}),
-        ("src/uae/methods.py", '"""What', '"""That', FOLLOWS | {"train": 3, "attack": 1, "evaluate": 3}),
+        ("src/uae/methods.py", '"""', '"""Names: ', FOLLOWS | {"train": 3, "attack": 1, "evaluate": 3}),
         ("src/uae/evaluation/reconstruction.py", "BATCH = 1000", "BATCH = 500",
          {"evaluate": 3, "render": 1, "named": 1}),
         ("src/uae/evaluation/robustness.py", '"""', '"""Rates: ', {"attack": 1} | FOLLOWS),

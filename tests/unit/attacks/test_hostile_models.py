@@ -71,7 +71,7 @@ def halve_data(x):
 
 RANDOM = "sample 0: the loss differs between two calls on the same samples .* draws random numbers or keeps"
 BATCH = "sample [04]: the loss depends on the other samples of its batch"
-IN_PLACE = "the model changes its input in place"
+IN_PLACE = "the model, the loss or the features change their input in place"
 
 
 NO_FUNCTIONS = {

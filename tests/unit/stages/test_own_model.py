@@ -144,7 +144,7 @@ def attack(model, *more, data="x.npz", out="o.safetensors"):
         ("hostile:Indexes", "IndexError: too many indices"),
         ("hostile:Stubborn", "--model 'hostile:Stubborn': KeyError: 'mode'$"),
         ("hostile:Noisy", "^sample 0: the loss differs between two calls"),
-        ("hostile:InPlace", "^the model changes its input in place"),
+        ("hostile:InPlace", "^the model, the loss or the features change their input in place"),
         ("hostile:number", "TypeError: 'int' object is not callable"),
         ("hostile:Holder", "gives a Holder, not a torch.nn.Module"),
         ("hostile:", "--model 'hostile:': AttributeError"),

@@ -284,7 +284,7 @@ def test_only_asks_for_a_model_and_what_it_is_made_from():
     ("change", "message"),
     [
         ({"eps": ["8/0"]}, "neither a number nor a fraction"),
-        ({"adversary": None}, "adversary needs fit.objective"),
+        ({"adversary": None}, "adversary: needs fit.objective, madry or trades"),
         ({"checkpoint": "nowhere.pt"}, "nowhere.pt: no such file"),
         ({"sanity": {"surrogate": "vgg", "restarts": 2}}, "no vgg on mnist"),
         ({"methods": ["mine-uae"]}, "takes the data of their row"),
@@ -294,7 +294,7 @@ def test_only_asks_for_a_model_and_what_it_is_made_from():
         ),
         (
             {"data": None, "train_limit": 5},
-            "train_limit: the data are those of the UAEs' row",
+            "train_limit: leave it out; the UAEs' row sets the data and the limit",
         ),
     ],
 )
