@@ -57,7 +57,7 @@ def run(tmp_path_factory):
     for method, sets in (("original", []), ("mine-uae", [uae]), ("matched", [])):
         train.run(place(folder, "classifier", method), data=data, uae=sets, settings=TRAINING)
     trades = copy.deepcopy(ROBUST)
-    trades["fit"] |= {"objective": "trades", "epochs": 2}  # a surrogate that gets some images wrong
+    trades["fit"] |= {"objective": "trades", "epochs": 6}  # a surrogate that gets some images wrong
     for model, settings in (("madry", ROBUST), ("trades", trades)):
         train.run(place(folder, model), data=data, settings=settings)
 
