@@ -45,7 +45,7 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
         raise InputError("no record has a training curve: they were made before records kept them")
     titles = {(r.dataset, r.variant): r.title for r in loaded}
     charts = list(numbers.groupby(["dataset", "variant", "model"], sort=False))
-    columns = max(1, int(width / PANEL[0]))
+    columns = max(1, min(int(width / PANEL[0]), len(charts) + 1))
     rows = -(-(len(charts) + 1) // columns)  # one more place for the legend
     figure = Figure(figsize=(width, rows * PANEL[1]), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
