@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -81,12 +82,42 @@ class Edited:
         self.path.write_text(self.text)
 
 
+KERNELS = """
+import torch, uae
+from uae import losses, models, sampling
+images = torch.rand(3, 1, 28, 28)
+for network, samples in (
+    ("convolutional", None),
+    ("dense", sampling.RandomSampling()),
+    ("dense", sampling.RandomSampling(power=0.5, standardize=True, redraw=True)),
+):
+    loss = losses.Reconstruction(models.build(network, (1, 28, 28)).eval())
+    for critic in ("vanilla", "released"):
+        uae.MinMaxAttack(steps=1, mi=uae.MINE(critic, samples=samples))(loss, images)
+"""
+
+
+@functools.cache
+def compile_kernels() -> None:
+    """Let numba cache the usual kernels beside the sources: each copy would compile them again."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    subprocess.run([sys.executable, "-c", KERNELS], env=environment, check=True)
+
+
+def left_out(folder: str, names: list[str]) -> set[str]:
+    """Of the caches beside the sources a copy takes the kernels, which have the sources' times."""
+    if Path(folder).name == "__pycache__":
+        return {name for name in names if not name.endswith((".nbi", ".nbc"))}
+    return {name for name in names if name.endswith(".egg-info")}
+
+
 def copy(target: Path) -> Workspace:
+    compile_kernels()
     for part in PARTS:
         (target / part).parent.mkdir(parents=True, exist_ok=True)
         source = ROOT / part
         if source.is_dir():
-            shutil.copytree(source, target / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            shutil.copytree(source, target / part, ignore=left_out)
         else:
             shutil.copy(source, target / part)
     shutil.copy(ROOT / "tests" / "tiny.yaml", target / "config" / "scales" / "preview.yaml")

@@ -48,7 +48,16 @@ def commands(text: str) -> list[str]:
     return [line for line in lines if line.partition(" ")[0] in PROGRAMS]
 
 
-SHOWN = {command: page.name for page in PAGES for command in commands(page.read_text())}
+def plan_of(command: str) -> str:
+    """A command without what does not change Snakemake's plan, to plan once what several pages show.
+
+    >>> plan_of("snakemake -n table4 --cores all --resources gpu=1 --config scale=paper")
+    'snakemake table4 --config scale=paper'
+    """
+    return re.sub(r" (-n|--cores \S+|--resources gpu=\d+)(?= |$)", "", command)
+
+
+SHOWN = {plan_of(command): page.name for page in PAGES for command in commands(page.read_text())}
 
 
 @pytest.fixture(scope="module")

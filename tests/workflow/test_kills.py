@@ -85,12 +85,12 @@ def test_a_run_that_is_killed_again_and_again(unbroken, tmp_path):
 )
 def test_a_damaged_file_is_named_and_made_again(unbroken, name):
     path = unbroken.folder / name
-    before = measured(unbroken)
-    for damage in (lambda c: b"", lambda c: c[: len(c) // 2]):
-        path.write_bytes(damage(path.read_bytes()))
+    before, content = measured(unbroken), path.read_bytes()
+    for damaged in (b"", content[: len(content) // 2]):
+        path.write_bytes(damaged)
         found = unbroken.run("uae", "check", check=False)
         assert found.returncode == 1 and name in found.stderr
-        unbroken.run("uae", "check", "--delete")
-        assert not path.exists()
-        unbroken.run("snakemake", name, "table4", *ROW)
-        assert path.exists() and measured(unbroken) == before
+    unbroken.run("uae", "check", "--delete")
+    assert not path.exists()
+    unbroken.run("snakemake", name, "table4", *ROW)
+    assert path.exists() and measured(unbroken) == before
