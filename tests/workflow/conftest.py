@@ -84,16 +84,18 @@ class Edited:
 
 KERNELS = """
 import torch, uae
-from uae import losses, models, sampling
-images = torch.rand(3, 1, 28, 28)
-for network, samples in (
-    ("convolutional", None),
-    ("dense", sampling.RandomSampling()),
-    ("dense", sampling.RandomSampling(power=0.5, standardize=True, redraw=True)),
+from uae import losses, models
+few = {"count": 4, "dim": 8}
+redrawn = uae.RandomSampling(**few, power=0.5, standardize=True, redraw=True)
+for network, critic, samples in (
+    ("convolutional", "vanilla", None),
+    ("dense", "vanilla", uae.RandomSampling(**few)),
+    ("dense", "vanilla", redrawn),
+    ("dense", "released", redrawn),
 ):
+    mine = uae.MINE(critic, samples=samples, inner_steps=1)
     loss = losses.Reconstruction(models.build(network, (1, 28, 28)).eval())
-    for critic in ("vanilla", "released"):
-        uae.MinMaxAttack(steps=1, mi=uae.MINE(critic, samples=samples))(loss, images)
+    uae.MinMaxAttack(steps=1, mi=mine)(loss, torch.rand(3, 1, 28, 28))
 """
 
 
