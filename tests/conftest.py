@@ -73,3 +73,12 @@ def process_state() -> Iterator[None]:
 
 def _parts(item: pytest.Item) -> tuple[str, ...]:
     return item.path.relative_to(Path(__file__).parents[1]).parts
+
+
+@pytest.fixture(params=[1, 3])
+def shared(request: pytest.FixtureRequest) -> Iterator[None]:
+    """One thread, and three that share a call's work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)

@@ -13,15 +13,6 @@ from uae import models
 from uae.models.convolution import Conv2d
 
 
-@pytest.fixture(params=[1, 3])
-def shared(request):
-    """One thread, and three that share a call's work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield
-    torch.set_num_threads(before)
-
-
 def twins(*arguments, **options):
     """PyTorch's convolution and ours, with the same weights."""
     theirs = nn.Conv2d(*arguments, **options).double()

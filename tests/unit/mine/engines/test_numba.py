@@ -19,15 +19,6 @@ from uae.mine.engines import cache, gaussian, shuffle
 from uae.mine.engines.cache import CheckedFiles
 
 
-@pytest.fixture(params=[1, 3])
-def shared(request):
-    """One thread, and three that share a call's work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("hidden", [3, 10, 17])
 @pytest.mark.parametrize(
     ("critic", "map_shape"), [("vanilla", None), ("released", None), ("released", (4, 7))]
