@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 
 class Placed(Protocol):
-    """What says a data set and a model: a row, a panel of a figure, the source of some UAEs."""
+    """Anything with a data set and a model: a row, a panel of a figure, the source of UAEs."""
 
     @property
     def dataset(self) -> str: ...
