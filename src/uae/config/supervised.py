@@ -197,8 +197,15 @@ class Supervised(Block):
 
     def compared_methods(self, dataset: str) -> list[str]:
         """The methods of Table 3 on one data set, those whose critic has a budget there."""
+        return [name for name, *_ in self._compared(dataset)]
+
+    def _compared(self, dataset: str) -> list[tuple[str, Compared, Budget]]:
         budgets = self.table3.get(dataset, {})
-        return [name for name, method in self.compared.items() if budgets.get(method.critic)]
+        return [
+            (name, method, budget)
+            for name, method in self.compared.items()
+            if (budget := budgets.get(method.critic)) is not None
+        ]
 
     def runs(self) -> list[tuple[str, int | None]]:
         """The runs of Table 2: random sampling several times, and each convolution's output once."""
@@ -227,9 +234,7 @@ class Supervised(Block):
 
     def _table3_sets(self, dataset: str) -> list[AttackSet]:
         found = []
-        for name, method in self.compared.items():
-            if (budget := self.table3[dataset].get(method.critic)) is None:
-                continue
+        for name, method, budget in self._compared(dataset):
             over: dict[str, Any] = {"steps": budget.steps}
             if method.attack == "penalty":
                 over = {
