@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from uae.data import catalogue
-from uae.intervals import half_width
+from uae.intervals import half_width, paired_p
 from uae.paper.layouts import layouts, wanted
 from uae.paper.names import complete
 from uae.paper.perturbation import NO_PERTURBATION, OF_THE_ATTACK, unperturbed
@@ -97,8 +97,6 @@ def _beside_the_paper(table: str, cells: pd.DataFrame) -> pd.DataFrame:
 
 def _differences(measured: pd.DataFrame) -> pd.DataFrame:
     """Each method minus the matched control of the same seed; draws of the noise are averaged first."""
-    from scipy import stats
-
     by_seed = measured.groupby([*KEYS, "seed"])["value"].mean().reset_index()
     keys = ["dataset", "variant", "model", "metric", "seed"]
     control = by_seed[by_seed["method"] == "matched"].set_index(keys)["value"]
@@ -106,9 +104,8 @@ def _differences(measured: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for key, part in both.groupby(KEYS):
         difference = part["value"] - part["control"]
-        p = stats.ttest_rel(part["value"], part["control"]).pvalue if len(part) > 1 else float("nan")
         sees = half_width([*difference]) if len(part) > 1 else float("nan")
-        rows.append((*key, difference.mean(), difference.std(), len(part), sees, p))
+        rows.append((*key, difference.mean(), difference.std(), len(part), sees, paired_p([*difference])))
     return pd.DataFrame(rows, columns=[*COLUMNS[:-2], "sees", "p"])
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, ttest_1samp
 from torch import nn
 
 import uae
-from uae import records
+from uae import intervals, records
 from uae.evaluation import robustness
 from uae.evaluation.robustness import Rate
 
@@ -29,6 +29,16 @@ def test_a_published_interval():
     # Newcombe (1998), table I, method 3: 81 of 263 and 15 of 148.
     assert robustness.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
     assert robustness.wilson(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=9).filter(lambda values: np.std(values) > 1e-6))
+def test_the_paired_test_agrees_with_scipy(differences):
+    assert intervals.paired_p(differences) == pytest.approx(ttest_1samp(differences, 0).pvalue, rel=1e-9)
+
+
+@pytest.mark.parametrize("differences", [[0.5], [0.5, 0.5]])
+def test_without_a_spread_there_is_no_p_value(differences):
+    assert math.isnan(intervals.paired_p(differences))
 
 
 @pytest.mark.parametrize(("hits", "count"), [(-1, 5), (6, 5), (0, 0)])

@@ -50,7 +50,7 @@ def title(axes: Axes, text: str) -> None:
     figure, grid = axes.figure, axes.get_gridspec()
     assert isinstance(figure, Figure) and grid is not None  # they come from `panels`
     room = figure.get_figwidth() / grid.ncols - 0.5  # inches
-    axes.set_title(broken(text, room), fontsize=7)
+    axes.set_title(broken(text, room), fontsize=7, y=1.0)  # given, else all tick labels are measured for it
 
 
 def names() -> list[str]:
@@ -78,6 +78,9 @@ def render(
     inputs = sorted(inputs, key=_in_the_papers_order)
     with styles.context([STYLE, style] if style else [STYLE]):
         figure, numbers = module.draw(inputs, module.WIDTH if width is None else width)
+        if engine := figure.get_layout_engine():  # once for both files: it takes as long as drawing
+            engine.execute(figure)
+            figure.set_layout_engine(None)
         # No dates: the same records give the same bytes.
         for suffix, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
             with storage.atomic(folder / f"{name}.{suffix}") as file:

@@ -55,6 +55,8 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
         if (chart["loss"] > 0).all():
             axis.set_yscale("log")
         axis.tick_params(labelsize=5.5, which="both")
+        for side in (axis.xaxis, axis.yaxis):
+            side.set_label_coords(0, 0)  # no label: else all tick labels are measured to place it
         data = data_of(variant, titles[dataset, variant]).replace("+", " + ")  # to allow a line break
         title(axis, f"{name_of(dataset)}, {name_of(model)}\n{data}")
     _legend(axes[len(charts)], numbers)
