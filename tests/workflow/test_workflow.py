@@ -126,7 +126,7 @@ def test_a_changed_setting_reruns_its_row_alone(workspace):
         "dense: {epochs: 2, retrain_epochs: 4",
     ):
         planned = workspace.planned()
-    assert {"make_mnist_dense_seed0", "render_table", "report"} <= planned
+    assert {"make_mnist_fully-connected", "render_table", "report"} <= planned
     assert not [rule for rule in planned if "convolutional" in rule or "svhn" in rule]
 
 
@@ -139,8 +139,8 @@ def test_other_settings_are_noticed_where_the_checkpoints_are_gone(workspace, tm
     assert other.plan() == {}
     with other.edited("config/config.yaml", "  alpha: 0.01\n", "  alpha: 0.02\n"):
         planned = other.planned()
-    rows = ("mnist_dense", "mnist_convolutional", "mnist_robust")
-    assert {f"make_{row}_seed0" for row in rows} <= planned
+    groups = ("mnist_fully-connected", "mnist_convolutional", "mnist_robust")
+    assert {f"make_{group}" for group in groups} <= planned
 
 
 def test_what_was_rendered_has_digests(workspace):
@@ -206,7 +206,7 @@ def test_a_changed_data_set_reruns_its_jobs_alone(workspace):
     block = "  svhn:\n    data: mnist-5k@"
     with workspace.edited("config/scales/preview.yaml", f"{block}40", f"{block}50"):
         planned = workspace.planned()
-    assert {"prepare", "make_svhn_sparse_seed0"} <= planned
+    assert {"prepare", "make_svhn_fully-connected"} <= planned
     assert not [rule for rule in planned if "mnist" in rule]
 
 

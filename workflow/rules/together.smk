@@ -1,5 +1,5 @@
-# Replaces train, attack and evaluate by one job for all files of a model on a data set, because loading PyTorch takes
-# longer than a training. Snakemake's `group` does not help: each of its jobs starts Python.
+# Replaces train, attack and evaluate by one job for all files of some models, because a process that trains with PyTorch
+# needs 7 s of a core to start, longer than a training. Snakemake's `group` does not help: each of its jobs starts Python.
 from uae.stages import evaluate
 
 # A table and a figure within two minutes

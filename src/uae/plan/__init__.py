@@ -97,9 +97,15 @@ def made(planned: dict[str, Job], outputs: Iterable[str]) -> dict[str, str]:
     return found
 
 
+FULLY_CONNECTED = ("sparse", "dense", "adversarial", "concrete")
+
+
 def together(planned: dict[str, Job]) -> dict[str, list[Job]]:
-    """The jobs in groups, by name: a group per model and data set, but one per data set for robust models,
-    which are compared with each other. Within a group, a file is made before it is read."""
+    """The jobs in groups, by name. Within a group, a file is made before it is read.
+
+    A group has a model and a data set with its variants (svhn, svhn-noise), or all fully connected
+    autoencoders of a data set, or all its robust models, which are compared with each other.
+    """
     groups: dict[str, list[Job]] = {}
     order = graphlib.TopologicalSorter({job.output: job.files for job in planned.values()}).static_order()
     for output in order:
@@ -109,9 +115,8 @@ def together(planned: dict[str, Job]) -> dict[str, list[Job]]:
         first = rest.pop(0) if kind == "records" else ""
         robust = "robustness" in (first, rest[0]) or first == "figure6"
         dataset, model = [part for part in rest if part != "robustness"][:2]
-        run = output.rpartition("/")[2].partition(".")[0].partition("-draw")[0]
-        name = f"{dataset}_{'robust' if robust else model}_{run}"
-        groups.setdefault(name, []).append(planned[output])
+        models = "robust" if robust else "fully-connected" if model in FULLY_CONNECTED else model
+        groups.setdefault(f"{dataset.partition('-')[0]}_{models}", []).append(planned[output])
     return groups
 
 
