@@ -83,6 +83,8 @@ def _imported(module: str) -> frozenset[str]:
 def _imports(node: ast.AST) -> Iterator[tuple[str, str | None]]:
     """Yield (module, None) for `import module` and (module, name) for `from module import name`."""
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr):  # most nodes: an import is a statement
+            continue
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
             continue
         if isinstance(child, ast.Import):
