@@ -152,7 +152,7 @@ def test_figure_10b_pools_the_seeds(run, tmp_path):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("warmup", 99, "warmup: 99 epochs, must be fewer than the 8 epochs"),
+        ("warmup", 99, "warmup: 99 epochs, must be fewer than the 4 epochs"),
         ("width", 12, "contrastive.width: .*multiple of 8"),
         ("methods", ["l2-uae"], r"contrastive.methods.0: .*'mine-uae' or 'matched'"),
         ("data", "cifar", "no data set 'cifar'"),
