@@ -10,6 +10,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode
 
 from uae.errors import ConfigError
+from uae.shipped import LOADER
 
 LARGEST_FILE = 256 * 1024  # bytes
 DEEPEST, MOST = 30, 50_000  # the most levels, and the most values after all aliases are expanded
@@ -20,27 +21,26 @@ SURPRISING = re.compile(r"[-+]?0[0-9_]+|.*:.*")
 
 
 class _Flaw(yaml.MarkedYAMLError):
-    def __init__(self, node: Node, problem: str):
-        super().__init__(problem=problem, problem_mark=node.start_mark)
+    def __init__(self, node: Node | yaml.Event, problem: str):
+        mark: Any = node.start_mark  # PyYAML's or libyaml's
+        super().__init__(problem=problem, problem_mark=mark)
 
 
-class _Loader(yaml.SafeLoader):
-    depth = 0
-
-    def compose_node(self, parent: Node | None, index: Any) -> Node | None:
-        self.depth += 1
-        if self.depth > DEEPEST:
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # in PyYAML's stubs
-            raise yaml.MarkedYAMLError(problem=f"nested deeper than {DEEPEST} levels", problem_mark=mark)
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
-
+class _Loader(LOADER):  # type: ignore[misc,valid-type]
     def get_single_node(self) -> Node | None:
         node = super().get_single_node()
         if node is not None:
             _check(node, {}, ())
         return node
+
+
+def _check_depth(text: str) -> None:
+    """Raise _Flaw for values nested too deep: the composer is recursive and must not see them."""
+    depth = 0
+    for event in yaml.parse(text, Loader=LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth >= DEEPEST:
+            raise _Flaw(event, f"nested deeper than {DEEPEST} levels")
 
 
 def _check(node: Node, known: dict[Node, tuple[int, int]], above: tuple[Node, ...]) -> tuple[int, int]:
@@ -79,6 +79,25 @@ def _check_keys(node: MappingNode) -> None:
         seen.add(key.value)
 
 
+def _clearer(text: str, error: yaml.YAMLError) -> yaml.YAMLError:
+    """The error of PyYAML's own parser instead of libyaml's: at the end of a file it names a better line."""
+    if isinstance(error, _Flaw):
+        return error
+    try:
+        for _ in yaml.parse(text, Loader=yaml.SafeLoader):
+            pass
+    except yaml.YAMLError as found:
+        return found
+    return error
+
+
+def _in_words(error: yaml.YAMLError) -> str:
+    if not isinstance(error, yaml.MarkedYAMLError):  # an invalid character
+        return " ".join(str(error).split())
+    mark = error.problem_mark or error.context_mark
+    return f"line {mark.line + 1}: {error.problem}" if mark else str(error.problem)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read the mapping in a file. Raises ConfigError with one line that names the file and the mistake."""
     try:
@@ -92,13 +111,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not valid YAML: no UTF-8 text at byte {error.start}") from None
     try:
+        _check_depth(text)
         content = yaml.load(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"line {mark.line + 1}: " if mark else ""
-        raise ConfigError(f"{path}: not valid YAML: {where}{error.problem}") from None
-    except yaml.YAMLError as error:  # an invalid character
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {_in_words(_clearer(text, error))}") from None
     except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:  # an invalid value
         reason = str(error).partition(";")[0]
         raise ConfigError(f"{path}: not valid YAML: a value is not what its tag says ({reason})") from None

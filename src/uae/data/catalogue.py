@@ -12,9 +12,9 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
+from uae import shipped
 from uae.errors import DataError
 
 NAME = re.compile(
@@ -82,7 +82,8 @@ def models() -> dict[str, Published]:
 
 
 def _listed(file: str) -> dict[str, Any]:
-    return yaml.safe_load(Path(__file__).with_name(file).read_text(encoding="utf-8"))
+    listed: dict[str, Any] = shipped.read(Path(__file__).with_name(file))
+    return listed
 
 
 def raw(name: str) -> tuple[Raw, str]:

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, stdev, variance
 
-import yaml
-
+from uae import shipped
 from uae.paper.perturbation import OF_THE_ATTACK, unperturbed
 from uae.records import Record
 
@@ -141,7 +140,7 @@ def measured(records: list[Record]) -> Measured:
 @functools.cache
 def printed() -> Measured:
     """The paper's own cells, as its tables print them, without spreads."""
-    sources = yaml.safe_load((REFERENCE / "sources.yaml").read_text(encoding="utf-8"))
+    sources = shipped.read(REFERENCE / "sources.yaml")
     out = Measured()
     for table, entry in sources.items():
         with (REFERENCE / f"{table}.csv").open(encoding="utf-8") as file:

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from uae import shipped
 from uae.errors import BadFile
 from uae.paper import comparison
 from uae.paper.cells import AXES, REFERENCE, Key, Measured, measured, printed, quantities
@@ -159,7 +159,7 @@ class Verdict:
 def read(path: Path = REFERENCE / "claims.yaml") -> list[Claim]:
     """Read the claims of a file, in its order. Raises BadFile naming the claim and its mistake."""
     claims = []
-    for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
+    for entry in shipped.read(path):
         try:
             claims.append(Claim.model_validate(entry))
         except ValidationError as error:

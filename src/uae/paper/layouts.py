@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-import yaml
+from uae import shipped
 
 
 @functools.cache
@@ -33,9 +33,8 @@ def pictures() -> dict[str, dict[str, str]]:
 
 
 def _read(name: str) -> dict[str, Any]:
-    # libyaml's loader, if installed, takes a seventh of the other's time
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(Path(__file__).with_name(name).read_text(encoding="utf-8"), Loader=loader)
+    found: dict[str, Any] = shipped.read(Path(__file__).with_name(name))
+    return found
 
 
 def wanted(table: str, experiment: str, dataset: str, model: str, method: str) -> bool:
