@@ -26,12 +26,18 @@ class _Flaw(yaml.MarkedYAMLError):
         super().__init__(problem=problem, problem_mark=mark)
 
 
-class _Loader(LOADER):  # type: ignore[misc,valid-type]
-    def get_single_node(self) -> Node | None:
-        node = super().get_single_node()
-        if node is not None:
-            _check(node, {}, ())
-        return node
+def _load(text: str) -> Any:
+    """The content of a text that has passed all checks."""
+    _check_depth(text)
+    loader = LOADER(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check(node, {}, ())
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def _check_depth(text: str) -> None:
@@ -111,8 +117,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not valid YAML: no UTF-8 text at byte {error.start}") from None
     try:
-        _check_depth(text)
-        content = yaml.load(text, Loader=_Loader)
+        content = _load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {_in_words(_clearer(text, error))}") from None
     except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:  # an invalid value
