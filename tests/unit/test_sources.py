@@ -16,7 +16,10 @@ PACKAGE = {
         from __future__ import annotations
         import os
         from typing import TYPE_CHECKING
-        from uae.pack import shared, thing          # thing is passed on by the package, shared is its module
+        from uae.pack import (                       # (the package)
+            shared,  # its module :)
+            thing,   # passed on by the package
+        )
         from uae.pack import own as renamed         # defined in the package itself
         if TYPE_CHECKING:
             from uae.only_types import Type
@@ -50,7 +53,7 @@ def package(tmp_path, monkeypatch):
         path.write_text("\n".join(line[8:] if line.startswith(" " * 8) else line for line in lines))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sources, "PACKAGE", tmp_path / "uae")
-    caches = [sources._file, sources._tree, sources._imported, sources._data]
+    caches = [sources._file, sources._imports, sources._imported, sources._data]
     for cache in caches:
         cache.cache_clear()
     yield tmp_path / "uae"
@@ -101,6 +104,23 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and not node.level:
             found.add(node.module.partition(".")[0])
     return found
+
+
+def test_the_imports_of_every_module_are_those_of_the_syntax_tree():
+    for path in sorted(CODE.rglob("*.py")):
+        module = ".".join(("uae", *path.relative_to(CODE).with_suffix("").parts)).removesuffix(".__init__")
+        tree = ast.parse(path.read_text())
+        for_types = {
+            id(inner)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+            for inner in ast.walk(node)
+        }
+        nodes = [node for node in ast.walk(tree) if id(node) not in for_types]
+        expected = {(n.module, a.name) for n in nodes if isinstance(n, ast.ImportFrom) for a in n.names}
+        expected |= {(a.name, None) for n in nodes if isinstance(n, ast.Import) for a in n.names}
+        found = {(i.module, i.name) for i in sources._imports(module)}
+        assert found == {(m, n) for m, n in expected if m.split(".")[0] == "uae"}, module
 
 
 def test_what_renders_is_without_torch():
