@@ -6,7 +6,6 @@ The rules call them through `uae.cli`. They do not depend on Snakemake. `setting
 
 import ctypes
 import gc
-import inspect
 from collections.abc import Callable
 
 from uae.errors import InputError
@@ -33,10 +32,6 @@ def use(device: str) -> None:
         torch.backends.cudnn.allow_tf32 = False
     else:
         _keep_memory()
-    # The first optimiser would import PyTorch's compiler only to exclude this method from compilation. That
-    # import takes as long as PyTorch's, and no stage compiles its optimiser.
-    optimizer = torch.optim.Optimizer
-    optimizer.add_param_group = inspect.unwrap(optimizer.add_param_group)  # type: ignore[method-assign]
 
 
 def _keep_memory() -> None:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from uae.training import loop
 from uae.training.graphs import Graphed, rate, set_rate
+from uae.training.optimizers import SGD
 
 
 def fit(
@@ -38,9 +39,7 @@ def fit(
     for i in ((y < 0) | (y >= classes)).nonzero()[:1, 0].tolist():
         raise ValueError(f"sample {i}: the label {int(y[i])} is outside 0..{classes - 1}")
     on_gpu = x.device.type == "cuda"
-    stepper = torch.optim.SGD(
-        model.parameters(), rate(lr, x.device), momentum, nesterov=True, fused=on_gpu or None
-    )
+    stepper = SGD(model.parameters(), rate(lr, x.device), momentum, nesterov=True, fused=on_gpu or None)
 
     @Graphed
     def update(batch: Tensor, labels: Tensor, current: float | Tensor) -> Tensor:

@@ -9,9 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import ParamsT
 
+from uae.training.optimizers import eager
+
 TRUST = 0.001
 
 
+@eager
 class LARS(torch.optim.Optimizer):
     """v <- momentum v + trust (g + weight_decay p), p <- p - lr v.
 

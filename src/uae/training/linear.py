@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from uae.training import loop
 from uae.training.lars import warmup_cosine
+from uae.training.optimizers import SGD
 
 BATCH = 1000
 
@@ -45,7 +46,7 @@ def fit(
     for i in ((y < 0) | (y >= head.out_features)).nonzero()[:1, 0].tolist():
         raise ValueError(f"sample {i}: the label {int(y[i])} is outside 0..{head.out_features - 1}")
     steps = options["epochs"] * loop.steps_per_epoch(len(x), options["batch_size"])
-    stepper = torch.optim.SGD(head.parameters(), lr, momentum)
+    stepper = SGD(head.parameters(), lr, momentum)
 
     def step(rows: Tensor, _: Tensor, number: int) -> Tensor:
         for group in stepper.param_groups:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from uae import seeding
 from uae.training import loop
 from uae.training.graphs import Graphed, rate, set_rate
+from uae.training.optimizers import SGD, Adam
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,10 @@ OBJECTIVES: dict[str, tuple[Objective, Callable[..., Tensor]]] = {
 }
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": lambda p, lr, momentum, decay: torch.optim.Adam(
+    "adam": lambda p, lr, momentum, decay: Adam(
         p, lr=lr, weight_decay=decay, fused=True, capturable=isinstance(lr, Tensor)
     ),
-    "sgd": lambda p, lr, momentum, decay: torch.optim.SGD(
-        p, lr=lr, momentum=momentum, weight_decay=decay, fused=True
-    ),
+    "sgd": lambda p, lr, momentum, decay: SGD(p, lr=lr, momentum=momentum, weight_decay=decay, fused=True),
 }
 
 
