@@ -8,6 +8,8 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+# The commands that tests start compile the package once, not in each process.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Before Triton's first import: without a GPU its interpreter runs the kernels, in NumPy.
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")

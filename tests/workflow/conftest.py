@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import commands
+
 ROOT = Path(__file__).parents[2]
 PARTS = (
     "Snakefile", "config", "workflow", "profiles", "src", "environment.yml", "pyproject.toml", "dvc.yaml",
@@ -31,9 +33,7 @@ class Workspace:
         self.environment.pop("UAE_DATA_MIRROR", None)
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        run = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
-        )
+        run = commands.run(command, self.folder, self.environment)
         assert not check or run.returncode == 0, f"{command}\n{run.stdout}\n{run.stderr}"
         return run
 

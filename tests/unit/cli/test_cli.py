@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 import uae
 import uae.models
+from tests import commands
 from uae.attacks import constrained, problem
 from uae.cli import app, common
 from uae.errors import InputError
@@ -65,9 +66,8 @@ def folder(tmp_path):
 
 
 def run(folder, *arguments):
-    command = [str(Path(sys.executable).parent / "uae"), "attack", *arguments, "--out", "out/uae.safetensors"]
-    environment = os.environ | {"COLUMNS": "100"}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment)
+    command = ["uae", "attack", *arguments, "--out", "out/uae.safetensors"]
+    return commands.run(command, folder, os.environ | {"COLUMNS": "100"})
 
 
 @pytest.mark.parametrize("preset", ["paper", "released"])
