@@ -78,9 +78,9 @@ Out = Annotated[Path, typer.Option(help="The file to write.", dir_okay=False)]
 
 def filling_scale(results: Path, given: str | None) -> str | None:
     """The scale whose records replace those that results/<scale> lacks: `given` or the configured one."""
-    from uae import config
-
     if given is None:
+        from uae import config
+
         known = results.name in config.files.scales()
         return config.load({"scale": results.name}).fill if known else None
     if given == "none":

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from uae import gpus
 from uae.cli.common import STAGES, Device, Made, app, bar, examples, parsed
 
 
@@ -26,6 +25,8 @@ def run(
 ) -> None:
     """Train, attack or evaluate: run jobs one after another. Each job writes one file."""
     if device == "cuda":
+        from uae import gpus
+
         gpus.take()  # before torch is imported
     for job in json.loads(jobs):
         output = Path(job["output"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from uae import config
 from uae.cli.common import filling_scale
 from uae.errors import InputError
 
@@ -35,7 +34,11 @@ def chosen(results: Path, given: str | None, fill: str | None = None) -> tuple[s
 
 def _there(results: Path, given: str) -> None:
     """Raise `InputError` for an unknown name that is close to the name of a scale or folder."""
-    known = {*config.files.scales(), *(path.name for path in results.glob("*") if path.is_dir())}
+    if (results / given).is_dir():
+        return
+    from uae.config import files  # most commands read no settings, and reading takes 0.3 s to import
+
+    known = {*files.scales(), *(path.name for path in results.glob("*") if path.is_dir())}
     close = difflib.get_close_matches(given, known, n=1)
     if given not in known and close:
         raise InputError(f"{results / given / 'records'}: no records; did you mean --scale {close[0]}?")
