@@ -35,7 +35,7 @@ LABELS |= {"ga-": "GA", "": "other settings"}
 
 
 def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
-    """Draw the mean training loss against the epoch, a line per run; logarithmic if all losses are positive.
+    """Draw the mean training loss against the epoch, a line per run; logarithmic over a power of ten or more.
 
     inputs: records; those without a curve are left out. Raises InputError if no record has one.
     """
@@ -52,8 +52,10 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
     for axis, ((dataset, variant, model), chart) in zip(axes, charts, strict=False):
         for (method, _, _), run in chart.groupby(["method", "seed", "draw"], sort=False, dropna=False):
             axis.plot(run["epoch"], run["loss"], lw=0.8, **_style(method))
-        if (chart["loss"] > 0).all():
+        if chart["loss"].max() > 10 * chart["loss"].min() > 0:  # below, a logarithmic axis has no power of ten
             axis.set_yscale("log")
+        else:
+            axis.locator_params(axis="y", nbins=4)
         axis.tick_params(labelsize=5.5, which="both")
         for side in (axis.xaxis, axis.yaxis):
             side.set_label_coords(0, 0)  # no label: else all tick labels are measured to place it
