@@ -1,5 +1,5 @@
 # Replaces train, attack and evaluate by one job for all files of some models, because a process that trains with PyTorch
-# needs 7 s of a core to start, longer than a training. Snakemake's `group` does not help: each of its jobs starts Python.
+# needs 4 s of a core to start, longer than a training. Snakemake's `group` does not help: each of its jobs starts Python.
 from uae.stages import evaluate
 
 # A figure and a table within two minutes
