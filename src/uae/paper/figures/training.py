@@ -52,7 +52,7 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
     for axis, ((dataset, variant, model), chart) in zip(axes, charts, strict=False):
         for (method, _, _), run in chart.groupby(["method", "seed", "draw"], sort=False, dropna=False):
             axis.plot(run["epoch"], run["loss"], lw=0.8, **_style(method))
-        if chart["loss"].max() > 10 * chart["loss"].min() > 0:  # below, a logarithmic axis has no power of ten
+        if chart["loss"].max() > 10 * chart["loss"].min() > 0:  # else its axis has few powers of ten
             axis.set_yscale("log")
         else:
             axis.locator_params(axis="y", nbins=4)
