@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import logging
+import os
 import sys
 
 from rich.logging import RichHandler
@@ -21,6 +22,9 @@ for name in ("own", "render", "verify", "plan", "metrics", "curves", "check", "d
 def main() -> None:
     # Collecting garbage takes a tenth of PyTorch's import, and imports leave none. `stages.use` enables it.
     gc.disable()
+    # Before PyTorch is imported: its OpenMP threads spin for milliseconds after an operation, and our threads
+    # need the cores. A short spin keeps its gain between small operations (benchmarks/README.md).
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     logging.basicConfig(level="WARNING", format="%(message)s", handlers=[RichHandler(console=console)])
     try:
         streams.prepare(result_on_stdout=sys.argv[1:2] in (["config"], ["verify"], ["plan"]))

@@ -18,9 +18,10 @@ class Conv2d(nn.Conv2d):
     """`nn.Conv2d`, whose weights it has: the same to 1e-6, and faster on a CPU from or to few channels.
 
     PyTorch is slow from many channels to few: in the gradient by images of up to 3 channels, and in the
-    convolution to as few. A compiled kernel computes these for square kernels of stride 1. PyTorch computes
-    all else, in particular on a GPU, in half precision, and in a compiled or exported model. The module
-    cannot be differentiated twice.
+    convolution to as few. On one thread a compiled kernel computes these for square kernels of stride 1.
+    Where threads share an operation PyTorch is the faster (benchmarks/README.md). It computes all else, in
+    particular on a GPU, in half precision, and in a compiled or exported model. The module cannot be
+    differentiated twice.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -41,7 +42,8 @@ class Conv2d(nn.Conv2d):
         if isinstance(padding, str):
             padding = ((size - 1) // 2 if padding == "same" else 0,) * 2
         suits = (
-            few <= FEW
+            torch.get_num_threads() == 1
+            and few <= FEW
             and max(self.in_channels, self.out_channels) >= MANY
             and x.device.type == "cpu"
             and x.dtype == self.weight.dtype

@@ -42,7 +42,7 @@ def results(convolution, x):
         (17, 2, 1, (9, 10), {"bias": False}),
     ],
 )
-def test_is_pytorchs(shared, channels, units, kernel, size, options, last):
+def test_is_pytorchs(channels, units, kernel, size, options, last):
     theirs, ours = twins(channels, units, kernel, **options)
     x = torch.rand(4, channels, *size, dtype=torch.float64)
     assert ours._pixels(x) is not None
@@ -75,6 +75,18 @@ def test_leaves_to_pytorch_what_the_kernel_does_not_take(channels, units, kernel
     x = torch.rand(2, channels, *size, dtype=torch.float64)
     assert ours._pixels(x) is None
     assert all(map(torch.equal, results(theirs, x), results(ours, x)))
+
+
+def test_threads_share_pytorchs():
+    theirs, ours = twins(1, 16, 3)
+    x = torch.rand(2, 1, 20, 20, dtype=torch.float64)
+    assert ours._pixels(x) is not None
+    torch.set_num_threads(2)
+    try:
+        assert ours._pixels(x) is None
+        assert all(map(torch.equal, results(theirs, x), results(ours, x)))
+    finally:
+        torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize("broken", ["channels", "dtype"])

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from uae.mine.engines.compiled import compiled, scratch, share
+from uae.mine.engines.compiled import compiled, scratch
 from uae.mine.engines.simd import WIDTH, fma, lanes, load, spread, store, total
 
 PIXELS = 8  # of a row at a time: as many sums in registers
 
 
 @compiled()
-def _narrow(start, stop, image, weight, bias, padding, padded, out):  # type: ignore[no-untyped-def]
-    """Samples start..stop - 1 of out (N, H, W, C): image (N, h, w, wide) by weight (C, k, k, wide).
+def _narrow(image, weight, bias, padding, padded, out):  # type: ignore[no-untyped-def]
+    """out (N, H, W, C): image (N, h, w, wide) by weight (C, k, k, wide).
 
     padded: scratch of zeros, (h + 2 padding, w + 2 padding, wide).
     """
@@ -25,7 +25,7 @@ def _narrow(start, stop, image, weight, bias, padding, padded, out):  # type: ig
     channels, kernel = weight.shape[:2]
     rows, columns = out.shape[1:3]
     step, across = lanes(image), padded.shape[1] * wide  # type: ignore[var-annotated, call-arg]
-    for n in range(start, stop):
+    for n in range(len(image)):
         for y in range(height):
             at, source = (padding + y) * across + padding * wide, (n * height + y) * width * wide
             for d in range(0, width * wide, step):
@@ -64,11 +64,9 @@ def narrow(images: Tensor, weight: Tensor, bias: Tensor | None, padding: int) ->
     biases = images.new_zeros(channels) if bias is None else bias
     shape = count, channels, height + 2 * padding - kernel + 1, width + 2 * padding - kernel + 1
     out = torch.empty(shape, dtype=images.dtype, memory_format=torch.channels_last)
-    args = pixels.contiguous().numpy(), weights.contiguous().numpy(), biases.numpy(), padding
-
-    def work(start: int, stop: int) -> None:
-        padded = scratch(args[0], height + 2 * padding, width + 2 * padding, units + missing)
-        _narrow(start, stop, *args, padded, out.permute(0, 2, 3, 1).numpy())
-
-    share(work, count)
+    image = pixels.contiguous().numpy()
+    padded = scratch(image, height + 2 * padding, width + 2 * padding, units + missing)
+    _narrow(
+        image, weights.contiguous().numpy(), biases.numpy(), padding, padded, out.permute(0, 2, 3, 1).numpy()
+    )
     return out
