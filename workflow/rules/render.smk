@@ -130,10 +130,9 @@ rule report:
         "../../environment.yml"
     params:
         folder=lambda wildcards, output: Path(output[0]).parent,
-        scale=cfg.name,
         fill=cfg.fill or "none",
     message:
         "Write the report: {output}"
     shell:
-        "uae report {params.folder} --out {output} --scale {params.scale} --fill {params.fill}"
+        "uae report {params.folder} --out {output} --fill {params.fill}"
         " --captions workflow/report > {log} 2>&1"

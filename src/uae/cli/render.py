@@ -105,7 +105,6 @@ def _listed(paths: list[Path]) -> str:
 def report(
     results: Annotated[Path, typer.Argument(help="The scale's folder, results/<scale>.")],
     out: Out,
-    scale: Annotated[str | None, typer.Option(help="The scale's name, if it is not the folder's.")] = None,
     fill: Fill = None,
     captions: Annotated[
         Path | None, typer.Option(help="Folder of captions, <name>.rst. Default: the workflow's.")
@@ -115,7 +114,7 @@ def report(
     from uae.config import ROOT
     from uae.paper import report as reporting
 
-    name = scale or results.resolve().name
+    name = results.resolve().name
     filler = filling_scale(results, fill)
     captions = captions or ROOT / "workflow" / "report"
     count = reporting.write(results, out, name, captions if captions.is_dir() else None, filler)

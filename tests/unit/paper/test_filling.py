@@ -142,7 +142,7 @@ def test_the_commands_fill_as_the_scale_says_and_can_leave_that_out(tmp_path, mo
         told.stdout
     )
     assert run("render", "table1").exit_code == 0 and "`mnist@10000`" in Path("table1.md").read_text()
-    assert run("report", "results/paper", "--out", "report.html", "--scale", "paper").exit_code == 0
+    assert run("report", "results/paper", "--out", "report.html").exit_code == 0
     for command in (
         ["verify", "--scale", "paper"],
         ["render", "table1"],
