@@ -40,7 +40,29 @@ def test_are_products_with_the_matrices(monkeypatch, count, dim, redraw, numba):
         torch.testing.assert_close(made.pull(step, grad), torch.einsum("kdp,nkd->np", all_of_them, grad))
 
 
-def test_have_the_same_bits_whatever_the_threads():
+@pytest.mark.parametrize("redraw", [False, True])
+@pytest.mark.parametrize(("count", "dim"), [(7, 13), (3, 600), (300, 1)])
+def test_by_onednn_are_the_same_products(monkeypatch, count, dim, redraw):
+    """In float32, against float64."""
+    monkeypatch.setattr(projections, "onednn_is_faster", lambda: True)
+    monkeypatch.setattr(projections, "TOGETHER", 2000)
+    x, other = torch.rand(2, 4, 1, 5, 6)
+    made = Projections(count, dim, STD, redraw, 5, x)
+    grad = torch.rand(4, count, dim)
+    all_of_them = matrices(count, dim, 30, redraw, 1, torch.float32).double()
+    monkeypatch.setattr(torch, "mm", pytest.fail)
+    for found, given in zip(made.project(1, x, other), (x, other), strict=True):
+        wanted = torch.einsum("kdp,np->nkd", all_of_them, given.flatten(1).double())
+        torch.testing.assert_close(found.double(), wanted, rtol=0, atol=1e-6 * wanted.abs().max().item())
+    wanted = torch.einsum("kdp,nkd->np", all_of_them, grad.double())
+    found = made.pull(1, grad).double()
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6 * wanted.abs().max().item())
+    assert not Projections(count, dim, STD, redraw, 5, x.double()).by_onednn
+
+
+@pytest.mark.parametrize("onednn", [False, True])
+def test_have_the_same_bits_whatever_the_threads(monkeypatch, onednn):
+    monkeypatch.setattr(projections, "onednn_is_faster", lambda: onednn)
     x = torch.rand(6, 784)
     grad = torch.rand(6, 9, 20)
     made = Projections(9, 20, STD, True, 5, x)
