@@ -61,7 +61,7 @@ def _under_conditions(axis: Axes, arrays: dict[str, np.ndarray]) -> pd.DataFrame
     horizons = sorted({int(name.rpartition("-")[2]) for name in arrays})
     rows = []
     for number, (kind, label) in enumerate(KINDS.items()):
-        last = [best_so_far(arrays[f"{kind}-{t}"])[:, -1] for t in horizons]
+        last = [arrays[f"{kind}-{t}"].astype(np.float64) for t in horizons]
         mean = np.array([values.mean() for values in last])
         fitted = rate(horizons, mean.tolist())
         axis.loglog(

@@ -45,8 +45,8 @@ def _curve(
 ) -> None:
     """Measure ||L(delta_t, c_t)||^2 of Theorem 1 along the attack, for the first training samples.
 
-    Writes `stationarity`, float32 (samples, steps), and, for each T in `horizons`, `falling-<T>` and
-    `frozen-<T>`, (samples, T).
+    Writes `stationarity`, float32 (samples, steps), and, for each T in `horizons`, the best value of T
+    steps: `falling-<T>` and `frozen-<T>`, (samples,).
     settings: `attack`, of `Config.attacking`; the numbers of `samples` and `steps`; the `horizons`; and
     `warm_up` in attack steps.
     """
@@ -74,7 +74,7 @@ def _curve(
         kinds = zip(("falling", "frozen"), keeping(attack, horizon, settings["warm_up"]), strict=True)
         for kind, changed in kinds:
             along = follow(changed, f"T = {horizon}, {kind}")[0]
-            found[f"{kind}-{horizon}"] = along[:, -horizon:]  # without the warm-up
+            found[f"{kind}-{horizon}"] = along[:, -horizon:].min(axis=1)  # without the warm-up
     writing.arrays(
         target,
         found,
@@ -106,7 +106,7 @@ def _record(
     }
     for kind in ("falling", "frozen"):
         horizons = sorted(int(name.rpartition("-")[2]) for name in arrays if name.startswith(f"{kind}-"))
-        reached = {t: float(best_so_far(arrays[f"{kind}-{t}"])[:, -1].mean()) for t in horizons}
+        reached = {t: float(arrays[f"{kind}-{t}"].mean(dtype=np.float64)) for t in horizons}
         metrics |= {f"best_{kind}@{t}": value for t, value in reached.items()}
         if np.isfinite(fitted := rate(list(reached), list(reached.values()))):
             metrics[f"slope_{kind}"] = fitted
