@@ -50,6 +50,7 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
     if arrays:
         numbers = pd.concat([numbers, _under_conditions(axes[1], arrays)])
         title(axes[1], f"{what}\nunder the theorem's conditions")
+        axes[1].set_ylim(axes[0].get_ylim())
     for axis in axes:
         axis.set(xlabel="attack steps", ylabel=GAP)
         axis.legend(frameon=False, fontsize=6.5)
@@ -70,7 +71,7 @@ def _under_conditions(axis: Axes, arrays: dict[str, np.ndarray]) -> pd.DataFrame
             color=COLORS[number],
             marker=MARKERS[number],
             ms=3,
-            label=f"{label} (slope {fitted:.2g})",
+            label=rf"{label} (slope ${fitted:.2g}$)",
         )
         rows += [
             {"attack": kind, "T": t, "best_mean": values.mean(), "best_std": values.std(), "slope": fitted}
