@@ -28,13 +28,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import uae
 from benchmarks.cost_model import CASES, CPU_CACHE, Machine
-from benchmarks.uae_generation import setup
+from benchmarks.uae_generation import product, setup
 from uae import losses, models, sampling, seeding
 from uae.attacks.problem import Problem
 from uae.mine import Estimator
 from uae.mine.engines.portable import standardized
 from uae.models.convolution import Conv2d
-from uae.projections import linear, onednn_is_faster
 from uae.stages import use
 
 PAPER = sampling.RandomSampling()
@@ -55,14 +54,6 @@ def turns(functions: Timed, repeats: int) -> dict[str, float]:
             if turn:
                 taken[name].append(CLOCK() - start)
     return {name: statistics.median(times) for name, times in taken.items()}
-
-
-def product(size: int = 1536) -> Callable[[], object]:
-    """The product of two matrices by the faster library, whose speed is the peak."""
-    a, out = torch.rand(size, size), torch.empty(size, size)
-    if onednn_is_faster():
-        return lambda: linear(a, a)
-    return lambda: torch.mm(a, a, out=out)
 
 
 def flops(seconds: float, size: int = 1536) -> float:
@@ -123,7 +114,7 @@ def of_sampling(n: int, repeats: int) -> dict:
     critic = n * CASES[1].operations() / every
     taken = turns(
         {
-            "peak": product(),
+            "peak": product(1536),
             "paper's settings": evaluation("dense", PAPER, images),
             "released settings": evaluation("dense", RELEASED, images),
             "projection, forward": lambda: kept.project(0, x_adv),
@@ -211,6 +202,7 @@ def of_convolutions(n: int, repeats: int) -> dict:
     peak = flops(taken.pop("peak"), 512)
     limit = CASES[0].seconds(Machine("this machine", peak, 1e12), CPU_CACHE)[0] / CASES[0].evaluations
     return {
+        "threads": torch.get_num_threads(),
         "images": n,
         "gflop_per_second": peak / 1e9,
         "ratio_to_the_critic's_limit": {

@@ -332,10 +332,10 @@ def test_the_gains_of_the_readme_are_those_of_the_records():
     assert f"{100 * min(rates):.0f} to {100 * max(rates):.0f}% of the attacks succeed" in page
     full = {"experiment": "reconstruction", "dataset": "mnist", "variant": "mnist"}
     for text, model, method in (
-        ("the convolutional autoencoder gains {:.1%}", "convolutional", "mine-uae-released"),
-        ("without UAEs {:.1%}.", "convolutional", "matched"),
-        ("Without UAEs the dense one gains {:.1%}", "dense", "matched"),
-        ("the sparse one {:.1%}", "sparse", "matched"),
+        ("the convolutional autoencoder's error falls by {:.1%}", "convolutional", "mine-uae-released"),
+        ("without UAEs by {:.1%}.", "convolutional", "matched"),
+        ("Without UAEs the dense one's falls by {:.1%}", "dense", "matched"),
+        ("the sparse one's by {:.1%}", "sparse", "matched"),
     ):
         ends, starts = (mean("test_error", model=model, method=m, **full) for m in (method, "original"))
         assert text.format(1 - ends / starts) in page

@@ -40,6 +40,12 @@ def test_are_products_with_the_matrices(monkeypatch, count, dim, redraw, numba):
         torch.testing.assert_close(made.pull(step, grad), torch.einsum("kdp,nkd->np", all_of_them, grad))
 
 
+needs_onednn = pytest.mark.skipif(
+    not hasattr(torch.ops.mkldnn, "_linear_pointwise"), reason="this PyTorch is built without oneDNN"
+)
+
+
+@needs_onednn
 @pytest.mark.parametrize("redraw", [False, True])
 @pytest.mark.parametrize(("count", "dim"), [(7, 13), (3, 600), (300, 1)])
 def test_by_onednn_are_the_same_products(monkeypatch, count, dim, redraw):
@@ -50,17 +56,41 @@ def test_by_onednn_are_the_same_products(monkeypatch, count, dim, redraw):
     made = Projections(count, dim, STD, redraw, 5, x)
     grad = torch.rand(4, count, dim)
     all_of_them = matrices(count, dim, 30, redraw, 1, torch.float32).double()
-    monkeypatch.setattr(torch, "mm", pytest.fail)
+    calls, product = [], projections.linear
+    monkeypatch.setattr(projections, "linear", lambda *both: calls.append(both) or product(*both))
     for found, given in zip(made.project(1, x, other), (x, other), strict=True):
         wanted = torch.einsum("kdp,np->nkd", all_of_them, given.flatten(1).double())
         torch.testing.assert_close(found.double(), wanted, rtol=0, atol=1e-6 * wanted.abs().max().item())
     wanted = torch.einsum("kdp,nkd->np", all_of_them, grad.double())
     found = made.pull(1, grad).double()
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6 * wanted.abs().max().item())
+    assert len(calls) >= 3 and not len(calls) % 3  # two batches there, one back
     assert not Projections(count, dim, STD, redraw, 5, x.double()).by_onednn
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    assert not Projections(count, dim, STD, redraw, 5, x).by_onednn
 
 
-@pytest.mark.parametrize("onednn", [False, True])
+@pytest.mark.parametrize(
+    ("capability", "vendor", "faster"),
+    [
+        ("AVX512", "AuthenticAMD", True),
+        ("AVX512", "GenuineIntel", False),
+        ("AVX2", "AuthenticAMD", False),
+        ("AVX512", None, False),  # no /proc/cpuinfo
+    ],
+)
+@needs_onednn
+@pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="this PyTorch is built without MKL")
+def test_onednn_is_for_amds_cpus_with_avx512(monkeypatch, tmp_path, capability, vendor, faster):
+    cpus = tmp_path / "cpuinfo"
+    if vendor:
+        cpus.write_text(f"processor : 0\nvendor_id : {vendor}\n")
+    monkeypatch.setattr(projections, "Path", lambda _: cpus)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert projections.onednn_is_faster.__wrapped__() == faster
+
+
+@pytest.mark.parametrize("onednn", [False, pytest.param(True, marks=needs_onednn)])
 def test_have_the_same_bits_whatever_the_threads(monkeypatch, onednn):
     monkeypatch.setattr(projections, "onednn_is_faster", lambda: onednn)
     x = torch.rand(6, 784)

@@ -23,8 +23,9 @@ def main() -> None:
     # Collecting garbage takes a tenth of PyTorch's import, and imports leave none. `stages.use` enables it.
     gc.disable()
     # Before PyTorch is imported: its OpenMP threads spin for milliseconds after an operation, and our threads
-    # need the cores. A short spin keeps its gain between small operations (benchmarks/README.md).
-    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    # need the cores. A short spin still bridges the gaps between small operations (benchmarks/README.md).
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     logging.basicConfig(level="WARNING", format="%(message)s", handlers=[RichHandler(console=console)])
     try:
         streams.prepare(result_on_stdout=sys.argv[1:2] in (["config"], ["verify"], ["plan"]))

@@ -114,7 +114,8 @@ def report(
     from uae.config import ROOT
     from uae.paper import report as reporting
 
-    name = results.resolve().name
+    results = results.absolute()
+    name = results.name
     filler = filling_scale(results, fill)
     captions = captions or ROOT / "workflow" / "report"
     count = reporting.write(results, out, name, captions if captions.is_dir() else None, filler)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+
+from uae.errors import BadFile
 
 
 def best_so_far(along: np.ndarray) -> np.ndarray:
@@ -21,6 +25,18 @@ def slope(value: np.ndarray) -> float:
     if late.sum() < 2:
         return float("nan")
     return float(np.polyfit(np.log(step[late]), np.log(value[late]), 1)[0])
+
+
+def reached(arrays: dict[str, np.ndarray], kind: str, path: Path) -> dict[int, np.ndarray]:
+    """The best values (samples,) that the attacks of a kind reach in T steps, by T: the arrays `<kind>-<T>`.
+
+    Raises BadFile, with the file's path, for the value of each step that an earlier version wrote.
+    """
+    start = f"{kind}-"
+    found = {int(name.removeprefix(start)): a for name, a in arrays.items() if name.startswith(start)}
+    if any(value.ndim != 1 for value in found.values()):
+        raise BadFile(f"{path}: has each step of {kind!r} attacks, not their best value; delete it")
+    return {horizon: found[horizon].astype(np.float64) for horizon in sorted(found)}
 
 
 def rate(horizons: list[int], value: list[float]) -> float:

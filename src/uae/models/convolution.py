@@ -15,7 +15,7 @@ NARROWEST = 8  # pixels in a row of the result
 
 
 class Conv2d(nn.Conv2d):
-    """`nn.Conv2d`, whose weights it has: the same to 1e-6, and faster on a CPU from or to few channels.
+    """`nn.Conv2d`, whose weights it has: the same to 1e-6, and faster from or to few channels.
 
     PyTorch is slow from many channels to few: in the gradient by images of up to 3 channels, and in the
     convolution to as few. On one thread a compiled kernel computes these for square kernels of stride 1.

@@ -1,12 +1,20 @@
 """Theorem 1's measure: zero where nothing can improve, and the slope of known power laws."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 import uae
-from uae.evaluation.stationarity import best_so_far, rate, slope
+from uae import models
+from uae.errors import BadFile
+from uae.evaluation.stationarity import best_so_far, rate, reached, slope
+from uae.losses import Reconstruction
 from uae.mine import Estimator
+from uae.stages.attack import attack_from
+from uae.stages.evaluate import stationarity as stage
 from uae.stages.evaluate.stationarity import keeping
 
 
@@ -49,6 +57,32 @@ def test_the_rate_over_horizons():
     horizons = [50, 100, 400]
     assert rate(horizons, [3.0 * t**-0.7 for t in horizons]) == pytest.approx(-0.7)
     assert np.isnan(rate([50], [1.0])) and np.isnan(rate(horizons, [1.0, 0.5, 0.0]))
+
+
+def test_the_file_has_the_best_value_of_each_horizon(tmp_path, monkeypatch):
+    """Against the attacks themselves, without the steps of the warm-up. Its file is not that of each step."""
+    torch.manual_seed(0)
+    model = models.build("convolutional", (1, 12, 12)).eval()
+    x = torch.rand(3, 1, 12, 12)
+    source = SimpleNamespace(unit=lambda part: x, metadata={"dataset": "mnist", "variant": "mnist"})
+    monkeypatch.setattr(stage.prepared, "load", lambda path: source)
+    monkeypatch.setattr(stage.checkpoints, "load", lambda path, device: (model, {"provenance": {}}))
+    monkeypatch.setattr(stage.writing, "arrays", lambda target, found, *rest, **about: wrote.update(found))
+    wrote, target = {}, tmp_path / "records/theorem1/mnist/convolutional/mine-uae/seed3.safetensors"
+    asked = {"attack": {"steps": 4}, "squared": False, "mine": {"inner_steps": 2}}
+    settings = {"attack": asked, "samples": 3, "steps": 5, "horizons": [2, 6], "warm_up": 3}
+    stage.theorem1(target, data=Path(), checkpoint=Path(), settings=settings)
+    assert wrote["stationarity"].shape == (3, 5)
+    for horizon in (2, 6):
+        for kind, attack in zip(
+            ("falling", "frozen"), keeping(attack_from(asked), horizon, warm_up=3), strict=True
+        ):
+            along = attack(Reconstruction(model, squared=False), x, seed=3, trace=True).stationarity
+            np.testing.assert_array_equal(wrote[f"{kind}-{horizon}"], along[:, -horizon:].amin(1))
+    arrays = {"falling-6": np.ones(2, np.float32), "falling-2": np.full(2, 3.0, np.float32)}
+    assert list(reached(arrays, "falling", target)) == [2, 6]
+    with pytest.raises(BadFile, match=r"seed3.safetensors: has each step of 'frozen' attacks"):
+        reached({"frozen-2": np.ones((3, 2))}, "frozen", target)
 
 
 @pytest.mark.parametrize("engine", ["auto", "portable"])

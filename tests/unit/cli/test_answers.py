@@ -126,3 +126,6 @@ def test_the_report_takes_its_scale_from_the_folder(here):
     assert "This is the preview" in Path("a.html").read_text()
     run("report", save("paper"), "--out", "b.html", "--fill", "none")
     assert "<b>Reproduction</b>" in Path("b.html").read_text()
+    Path("results/paper").rename("elsewhere")
+    Path("results/paper").symlink_to(Path("elsewhere").absolute())
+    assert "scale paper" in run("report", "results/paper", "--out", "c.html", "--fill", "none").stdout

@@ -138,6 +138,23 @@ def test_the_tag_of_an_attack_tells_models_apart_that_compute_something_else(tmp
     assert tags[0] != tags[1] == tags[2]
 
 
+@pytest.mark.parametrize(
+    ("given", "spin"), [({}, "20000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)]
+)
+def test_threads_spin_for_a_short_time_unless_the_user_chose(given, spin):
+    program = (
+        "import os, sys, uae.cli\n"
+        "sys.argv = ['uae', '--version']\n"
+        "try: uae.cli.main()\n"
+        "except SystemExit: print(os.environ.get('GOMP_SPINCOUNT'))"
+    )
+    environment = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment | given, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[-1] == str(spin)
+
+
 def test_the_version_and_settings_that_are_no_json():
     uae_command = str(Path(sys.executable).parent / "uae")
     shown = subprocess.run([uae_command, "--version"], capture_output=True, text=True, check=True)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from uae import storage
-from uae.evaluation.stationarity import best_so_far, rate, slope
+from uae.evaluation.stationarity import best_so_far, rate, reached, slope
 from uae.paper.figures import COLORS, MARKERS, TWO_COLUMNS, panels, title
 from uae.paper.names import data_of, name_of
 
@@ -48,22 +48,24 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
     what = f"{name_of(metadata['dataset'])} (data: {data_of(metadata['variant'])}), {len(along)} samples"
     title(axes[0], f"{what}\nthe attack as it is")
     if arrays:
-        numbers = pd.concat([numbers, _under_conditions(axes[1], arrays)])
+        by_kind = {kind: reached(arrays, kind, source) for kind in KINDS}
+        numbers = pd.concat([numbers, _under_conditions(axes[1], by_kind)])
         title(axes[1], f"{what}\nunder the theorem's conditions")
-        axes[1].set_ylim(axes[0].get_ylim())
+        low, high = zip(*(axis.get_ylim() for axis in axes), strict=True)
+        for axis in axes:
+            axis.set_ylim(min(low), max(high))
     for axis in axes:
         axis.set(xlabel="attack steps", ylabel=GAP)
         axis.legend(frameon=False, fontsize=6.5)
     return figure, numbers
 
 
-def _under_conditions(axis: Axes, arrays: dict[str, np.ndarray]) -> pd.DataFrame:
+def _under_conditions(axis: Axes, by_kind: dict[str, dict[int, np.ndarray]]) -> pd.DataFrame:
     """Draw a line per kind of attack: its best value in T steps."""
-    horizons = sorted({int(name.rpartition("-")[2]) for name in arrays})
     rows = []
     for number, (kind, label) in enumerate(KINDS.items()):
-        last = [arrays[f"{kind}-{t}"].astype(np.float64) for t in horizons]
-        mean = np.array([values.mean() for values in last])
+        horizons = list(by_kind[kind])
+        mean = np.array([values.mean() for values in by_kind[kind].values()])
         fitted = rate(horizons, mean.tolist())
         axis.loglog(
             horizons,
@@ -75,7 +77,7 @@ def _under_conditions(axis: Axes, arrays: dict[str, np.ndarray]) -> pd.DataFrame
         )
         rows += [
             {"attack": kind, "T": t, "best_mean": values.mean(), "best_std": values.std(), "slope": fitted}
-            for t, values in zip(horizons, last, strict=True)
+            for t, values in by_kind[kind].items()
         ]
     _bound(axis, np.array(horizons), mean)
     axis.set_xticks(horizons, map(str, horizons))

@@ -22,7 +22,7 @@ import numpy as np
 from uae import checkpoints, identity, records, storage
 from uae.attacks import MinMaxAttack
 from uae.data import prepared
-from uae.evaluation.stationarity import best_so_far, rate, slope
+from uae.evaluation.stationarity import best_so_far, rate, reached, slope
 from uae.losses import Reconstruction
 from uae.stages import Progress, use
 from uae.stages.attack import attack_from
@@ -105,10 +105,9 @@ def _record(
         "attack_steps": curve.shape[1],
     }
     for kind in ("falling", "frozen"):
-        horizons = sorted(int(name.rpartition("-")[2]) for name in arrays if name.startswith(f"{kind}-"))
-        reached = {t: float(arrays[f"{kind}-{t}"].mean(dtype=np.float64)) for t in horizons}
-        metrics |= {f"best_{kind}@{t}": value for t, value in reached.items()}
-        if np.isfinite(fitted := rate(list(reached), list(reached.values()))):
+        best = {t: float(values.mean()) for t, values in reached(arrays, kind, along).items()}
+        metrics |= {f"best_{kind}@{t}": value for t, value in best.items()}
+        if np.isfinite(fitted := rate(list(best), list(best.values()))):
             metrics[f"slope_{kind}"] = fitted
     writing.record(
         target,
