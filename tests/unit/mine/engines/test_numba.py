@@ -24,11 +24,14 @@ from uae.mine.engines.cache import CheckedFiles
     ("critic", "map_shape"), [("vanilla", None), ("released", None), ("released", (4, 7))]
 )
 def test_agrees_with_the_portable_path(shared, critic, map_shape, hidden):
-    """Bound and gradient of two evaluations, the second with the state that the first left."""
+    """Bound and gradient of two evaluations, the second with the state that the first left.
+
+    Near a zero gradient Adam divides by little more than 1e-8, so rounding grows by up to lr / 1e-8.
+    """
     x, z = torch.rand(2, 2, 5, 28, dtype=torch.float64, generator=torch.Generator().manual_seed(hidden))
     ours, theirs = (
         Estimator(
-            MINE(critic, inner_steps=3, lr=1e-2, hidden=hidden, engine=engine),
+            MINE(critic, inner_steps=3, lr=1e-3, hidden=hidden, engine=engine),
             x,
             map_shape,
             7,
