@@ -278,9 +278,3 @@ def test_the_committed_tables_and_figures_have_their_digests():
 def test_a_scale_that_is_not_there_is_named(tmp_path):
     error = CliRunner().invoke(app, ["check", "--scale", "papre", "--results", str(tmp_path)]).exception
     assert isinstance(error, InputError) and f"{tmp_path / 'papre'}: no such folder" in str(error)
-
-
-def test_the_committed_digests_are_those_of_the_committed_files():
-    folder = ROOT / "results" / "paper"
-    digests = known(folder)
-    assert digests and all(storage.digest(folder / name) == digest for name, digest in digests.items())
