@@ -13,7 +13,6 @@ from benchmarks import gpu, gpu_pack
 from tests.workflow.conftest import ROOT, Workspace, copy
 from uae import config
 
-RELEASED = {"robustness": {"uaes": {"mnist": {"method": "mine-uae-released"}}}}
 METHODS = ["original", "mine-uae-released"]
 TINY = [
     {"name": "autoencoders", "rows": ["mnist/dense"], "methods": METHODS, "data": ["mnist-5k@60"]},
@@ -21,8 +20,7 @@ TINY = [
         "name": "robust",
         "experiment": "robustness",
         "rows": ["mnist/classifier"],
-        "methods": ["original"],
-        "settings": RELEASED,
+        "methods": METHODS,
         "data": ["mnist-5k@60"],
     },
 ]
@@ -83,7 +81,7 @@ def test_a_rehearsal_on_the_cpu(tmp_path):
     assert set(ended) >= {"GPU tests", "speed", "autoencoders", "robust"}
     assert set(ended.values()) == {"done"}
     counts = [(step["records"], step["of"]) for step in found["steps"] if "of" in step]
-    assert counts == [(2, 2), (1, 1)]
+    assert counts == [(2, 2), (2, 2)]
     assert found["speed"]["attack"]["milliseconds_per_image"]["fast"] > 0
     errors = {row["record"]: row["metrics"]["test_error"] for row in found["records"][:2]}
     assert set(errors) == set(gpu.records(gpu.entries(workspace.folder / "tiny-list.yaml")[0]))

@@ -85,8 +85,13 @@ class Config(Block):
                 raise ValueError(
                     f"robustness.uaes.{dataset}: no {source.model} on {source.dataset} under `reconstruction`"
                 )
-            if source.method not in self.attacks:
-                raise ValueError(f"robustness.uaes.{dataset}: {source.method} is not one of `attacks`")
+        for dataset, models in self.robustness.models.items():
+            for name, model in models.items():
+                if unknown := [m for m in model.methods if m not in ("original", "matched", *self.attacks)]:
+                    raise ValueError(
+                        f"robustness.models.{dataset}.{name}.methods: {unknown[0]!r} is not original, "
+                        f"matched or one of `attacks`: {', '.join(self.attacks)}"
+                    )
         names = {f"{row.dataset}/{row.model}" for row in self.every_row()}
         for pattern in self.only.split(","):
             if not fnmatch.filter(names, pattern.strip()):
@@ -191,7 +196,8 @@ class Config(Block):
         table1 = self.supervised.table1
         if (table1.dataset, table1.model) == row and Row(row.dataset, "classifier") in self.classifiers:
             sets += table1.methods
-        sets += [source.method for source in self.uae_sources if (source.dataset, source.model) == row]
+        for source, attacks in self.uae_sources:
+            sets += attacks * ((source.dataset, source.model) == row)
         return sorted(dict.fromkeys(sets), key=lambda name: Method(name).rounds)
 
     # The settings of each job. Only a change of these makes it run again.
@@ -276,20 +282,18 @@ class Config(Block):
         return [Robust(*row, method) for method in self.robust_model(row).methods]
 
     @property
-    def uae_sources(self) -> list[Source]:
-        """The rows of the unsupervised tables whose UAEs the models are trained with."""
-        needed = {
-            run.dataset
-            for row in self.robust_made
-            for run in self.robust_runs(row)
-            if run.method == "mine-uae"
-        }
-        return [self.robustness.uaes[dataset] for dataset in self.robustness.uaes if dataset in needed]
+    def uae_sources(self) -> list[tuple[Source, list[str]]]:
+        """The rows of the unsupervised tables whose UAEs the models are trained with, and the attacks."""
+        found: dict[str, list[str]] = {}
+        for row in self.robust_made:
+            if attacks := self.robust_model(row).uaes:
+                found.setdefault(row.dataset, []).extend(attacks)
+        return [(self.robustness.uaes[dataset], attacks) for dataset, attacks in found.items()]
 
     @property
     def made_rows(self) -> list[Row]:
         """The rows of the unsupervised tables that `only` asks for, and the sources of the UAEs."""
-        sources = [Row(source.dataset, source.model) for source in self.uae_sources]
+        sources = [Row(source.dataset, source.model) for source, _ in self.uae_sources]
         return list(dict.fromkeys([*self.rows, *sources]))
 
     def robust_data(self, row: Row) -> str:

@@ -23,6 +23,7 @@ from uae.config.values import (
     Unique,
 )
 from uae.data import catalogue
+from uae.methods import Method
 
 
 class Adversary(Block):
@@ -100,7 +101,7 @@ class Model(Block):
     adversary: Adversary | None = None
     # Instead of a training: a name of uae/data/models.yaml, or a published TRADES file
     checkpoint: PublishedOrFile | None = None
-    methods: Annotated[list[Literal["original", "mine-uae", "matched"]], Unique] = Field(["original"])
+    methods: Annotated[list[Name], Unique] = Field(["original"])  # also attacks, by their names
     eps: Bounds
     images: Count
     pgd: PGD
@@ -115,8 +116,8 @@ class Model(Block):
             if self.network is None or self.fit is None:
                 raise ValueError("a model that is trained needs network and fit; a published one, checkpoint")
             self._check_training(self.fit)
-        elif "mine-uae" in self.methods:
-            raise ValueError("methods: a published model is not trained, so `mine-uae` is not allowed")
+        elif self.uaes:
+            raise ValueError(f"methods: a published model is not trained, so `{self.uaes[0]}` is not allowed")
         self._check_attacks()
         return self
 
@@ -145,6 +146,11 @@ class Model(Block):
             )
 
     @property
+    def uaes(self) -> list[str]:
+        """The attacks whose UAEs the model is retrained with."""
+        return [name for method in self.methods for name in Method(method).attacks]
+
+    @property
     def published(self) -> str | None:
         """The published file that is converted instead of a training."""
         name = self.checkpoint
@@ -152,14 +158,13 @@ class Model(Block):
 
 
 class Source(Block):
-    """The row of the unsupervised tables that the UAEs of a data set come from.
+    """The row of the unsupervised tables that the UAEs of a data set come from. A method names the attack.
 
     seeds: the seeds of the UAEs. The robust models' seeds take turns with them.
     """
 
     dataset: Name
     model: Name
-    method: Name
     seeds: Seeds = Field([0])
 
     def seed(self, own: int) -> int:
@@ -185,13 +190,13 @@ class Robustness(Block):
         for dataset, models in self.models.items():
             for name, model in models.items():
                 where = f"models.{dataset}.{name}"
-                if (model.data is None or "mine-uae" in model.methods) and dataset not in self.uaes:
+                if (model.data is None or model.uaes) and dataset not in self.uaes:
                     raise ValueError(f"{where}: there is no row for {dataset} under `uaes`")
                 if model.data is None and model.train_limit is not None:
                     raise ValueError(
                         f"{where}.train_limit: leave it out; the UAEs' row sets the data and the limit"
                     )
-                if model.data is not None and "mine-uae" in model.methods:
+                if model.data is not None and model.uaes:
                     raise ValueError(f"{where}.data: a model retrained with UAEs takes the data of their row")
                 if model.sanity is not None and model.sanity.surrogate not in models:
                     raise ValueError(f"{where}.sanity.surrogate: no {model.sanity.surrogate} on {dataset}")

@@ -84,7 +84,7 @@ class Plan:
         seeds = list(cfg.row_seeds(row))
         if (table1.dataset, table1.model) == row:
             seeds += cfg.seeds
-        for source in cfg.uae_sources:
+        for source, _ in cfg.uae_sources:
             if (source.dataset, source.model) == row:
                 seeds += [source.seed(own) for own in cfg.robustness.seeds]
         return list(dict.fromkeys(seeds))
@@ -188,7 +188,7 @@ class Plan:
                     settings, inputs = cfg.robustness.training(run), {"data": data, "uae": []}
                     if Method(run.method).attacks:
                         source = cfg.robustness.uaes[row.dataset]
-                        inputs["uae"] = [self.uae(source, source.method, source.seed(seed))]
+                        inputs["uae"] = self.sets(source, run.method, source.seed(seed))
                     if published := cfg.robust_model(row).published:
                         inputs["published"] = published
                     target = self.robust_checkpoint(row, run.method, seed)

@@ -16,6 +16,7 @@ from uae.data import prepared
 from uae.errors import ConfigError, InputError
 from uae.evaluation import robustness as measures
 from uae.paper import cells
+from uae.plan import plan
 from uae.stages import evaluate, train
 from uae.stages.evaluate import robust
 from uae.training import classifier
@@ -250,7 +251,8 @@ def test_the_paper_scale_has_the_published_settings():
     assert max(mnist["adversarial-training"].eps) == 0.4
     assert max(cifar["adversarial-training"].eps) == pytest.approx(16 / 255)
     for models in (mnist, cifar):
-        assert models["adversarial-training"].methods == ["original", "mine-uae", "matched"]
+        arms = ["original", "mine-uae", "mine-uae-released", "matched"]
+        assert models["adversarial-training"].methods == arms
 
 
 def test_the_reduced_scale_has_shorter_trainings_at_the_published_eps():
@@ -275,6 +277,15 @@ def test_a_robust_model_takes_the_uaes_of_its_seed_where_there_are_any():
     assert [source.seed(own) for own in range(3)] == [0, 0, 0]
 
 
+def test_each_method_takes_the_uaes_of_its_attack():
+    made = plan(settings("paper", only="mnist/classifier"))
+    folder = "results/paper/checkpoints/robustness/mnist/classifier"
+    for method in ("mine-uae", "mine-uae-released"):
+        uaes = f"results/paper/uae/mnist/convolutional/{method}/seed0.safetensors"
+        assert made[f"{folder}/{method}/seed1.safetensors"].inputs["uae"] == [uaes]
+        assert made[uaes].stage == "attack"
+
+
 def test_only_asks_for_a_model_and_what_it_is_made_from():
     cfg = settings("preview", only="mnist/madry")
     assert cfg.robust_rows == [Row("mnist", "madry")] and cfg.made_rows == []
@@ -288,6 +299,7 @@ def test_only_asks_for_a_model_and_what_it_is_made_from():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"methods": ["ga-0.1"]}, "methods: 'ga-0.1' is not original, matched or one of `attacks`: mine-uae"),
         ({"eps": ["8/0"]}, "neither a number nor a fraction"),
         ({"adversary": None}, "adversary: needs fit.objective, madry or trades"),
         ({"checkpoint": "nowhere.pt"}, "nowhere.pt: no such file"),

@@ -10,7 +10,12 @@ from matplotlib.figure import Figure
 from uae.paper.figures import ONE_COLUMN, _curves
 
 WIDTH = ONE_COLUMN
-LABELS = {"original": "Std", "mine-uae": "Std-UAE", "matched": "Std, matched control"}
+LABELS = {
+    "original": "Std",
+    "mine-uae": "Std-UAE",
+    "mine-uae-released": "Std-UAE (released)",
+    "matched": "Std, matched control",
+}
 
 
 def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:

@@ -13,6 +13,7 @@ WIDTH = TWO_COLUMNS
 LABELS = {
     "original": "Adv. training",
     "mine-uae": "Adv. training-UAE",
+    "mine-uae-released": "Adv. training-UAE (released)",
     "matched": "Adv. training, matched control",
 }
 
