@@ -95,13 +95,13 @@ def bar(title: str) -> Iterator[Any]:
     """Show a progress bar on a terminal. In a log file, write a line at each quarter and every 5 minutes."""
     if not console.is_terminal:
         quarters: set[int] = set()
-        last, said = 0, time.monotonic()
+        last, end, said = 0, 0, time.monotonic()
 
         def log(done: int, total: int, note: str) -> None:
-            nonlocal last, said
-            if done < last:  # the job began its next training or attack
+            nonlocal last, end, said
+            if done < last or total != end:  # the job began its next training, try or attack
                 quarters.clear()
-            last = done
+            last, end = done, total
             silent = time.monotonic() - said > SECONDS_OF_SILENCE
             if (quarter := 4 * done // total) not in quarters or done == total or silent:
                 quarters.add(quarter)
