@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from uae.mine.engines.compiled import compiled, scratch
-from uae.mine.engines.simd import WIDTH, fma, lanes, load, spread, store, total
+from uae.mine.engines.simd import WIDTH, fma, lanes, load, spread, store, totals
 
 PIXELS = 8  # of a row at a time: as many sums in registers
 
@@ -48,10 +48,11 @@ def _narrow(image, weight, bias, padding, padded, out):  # type: ignore[no-untyp
                             a5 = fma(load(padded, p + 5 * wide), u, a5)
                             a6 = fma(load(padded, p + 6 * wide), u, a6)
                             a7 = fma(load(padded, p + 7 * wide), u, a7)
-                    row[x, c], row[x + 1, c] = total(a0) + bias[c], total(a1) + bias[c]
-                    row[x + 2, c], row[x + 3, c] = total(a2) + bias[c], total(a3) + bias[c]
-                    row[x + 4, c], row[x + 5, c] = total(a4) + bias[c], total(a5) + bias[c]
-                    row[x + 6, c], row[x + 7, c] = total(a6) + bias[c], total(a7) + bias[c]
+                    sums = totals((a0, a1, a2, a3, a4, a5, a6, a7))
+                    row[x, c], row[x + 1, c] = sums[0] + bias[c], sums[1] + bias[c]
+                    row[x + 2, c], row[x + 3, c] = sums[2] + bias[c], sums[3] + bias[c]
+                    row[x + 4, c], row[x + 5, c] = sums[4] + bias[c], sums[5] + bias[c]
+                    row[x + 6, c], row[x + 7, c] = sums[6] + bias[c], sums[7] + bias[c]
 
 
 def narrow(images: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:

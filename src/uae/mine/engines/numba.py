@@ -38,7 +38,7 @@ from uae.mine.engines.simd import (
     spread,
     sqrt,
     store,
-    total,
+    totals,
 )
 
 ROWS, UNITS = 2, 5  # a block: ten sums, two or five operands and one more fill the 16 registers
@@ -69,11 +69,12 @@ def _project(samples, weights, out):
                 a3, b3 = fma(xa, unit, a3), fma(xb, unit, b3)
                 unit = load(weights, w + 4 * dim + d)
                 a4, b4 = fma(xa, unit, a4), fma(xb, unit, b4)
-            out[h, k], out[h, k + 1] = total(a0), total(b0)
-            out[h + 1, k], out[h + 1, k + 1] = total(a1), total(b1)
-            out[h + 2, k], out[h + 2, k + 1] = total(a2), total(b2)
-            out[h + 3, k], out[h + 3, k + 1] = total(a3), total(b3)
-            out[h + 4, k], out[h + 4, k + 1] = total(a4), total(b4)
+            sums = totals((a0, b0, a1, b1, a2, b2, a3, b3, a4, b4))
+            out[h, k], out[h, k + 1] = sums[0], sums[1]
+            out[h + 1, k], out[h + 1, k + 1] = sums[2], sums[3]
+            out[h + 2, k], out[h + 2, k + 1] = sums[4], sums[5]
+            out[h + 3, k], out[h + 3, k + 1] = sums[6], sums[7]
+            out[h + 4, k], out[h + 4, k + 1] = sums[8], sums[9]
 
 
 @inlined()

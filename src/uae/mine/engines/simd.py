@@ -124,21 +124,54 @@ def spread(typing, scalar):
     return kind(scalar), generate
 
 
+def _halves(size: int, count: int, bits: int) -> tuple[list[int], list[int]]:
+    """Which lanes of two registers hold the first halves of groups of `size` lanes, and which the second.
+
+    Small groups stay within their 128 bits: across them shuffles are slow.
+    """
+    block = count if size * bits > 128 else 128 // bits
+    starts = [
+        register + group
+        for at in range(0, count, block)
+        for register in (at, count + at)
+        for group in range(0, block, size)
+    ]
+    first = [start + lane for start in starts for lane in range(size // 2)]
+    return first, [lane + size // 2 for lane in first]
+
+
 @intrinsic
-def total(typing, register):
-    """The sum of the lanes, by halves."""
+def totals(typing, registers):
+    """The sum of each register's lanes, by halves.
+
+    At each halving two registers become one. Their sums one by one would take three times the shuffles.
+    """
+    dtype = registers.dtype.dtype
 
     def generate(context, builder, signature, arguments):
-        (value,) = arguments
-        count = value.type.count
-        while count > 1:
-            count //= 2
-            low = builder.shuffle_vector(value, value, _indices(range(count)))
-            high = builder.shuffle_vector(value, value, _indices(range(count, 2 * count)))
-            value = builder.fadd(low, high)
-        return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+        values = [builder.extract_value(arguments[0], i) for i in range(len(registers))]
+        count = size = values[0].type.count
+        owners = [[i] * count for i in range(len(values))]  # the sum that each lane is a part of
+        while size > 1:
+            halves = _halves(size, count, dtype.bitwidth)
+            first, second = map(_indices, halves)
+            pairs = [(i, min(i + 1, len(values) - 1)) for i in range(0, len(values), 2)]
+            owners = [[(owners[i] + owners[j])[lane] for lane in halves[0]] for i, j in pairs]
+            values = [
+                builder.fadd(
+                    builder.shuffle_vector(values[i], values[j], first),
+                    builder.shuffle_vector(values[i], values[j], second),
+                )
+                for i, j in pairs
+            ]
+            size //= 2
+        sums = []
+        for i in range(len(registers)):
+            value, lanes = next(both for both in zip(values, owners, strict=True) if i in both[1])
+            sums.append(builder.extract_element(value, ir.Constant(ir.IntType(32), lanes.index(i))))
+        return context.make_tuple(builder, signature.return_type, sums)
 
-    return register.dtype(register), generate
+    return types.UniTuple(dtype, len(registers))(registers), generate
 
 
 @intrinsic
