@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from uae.config.files import scales
+from uae.config.files import SCALES, scales
 from uae.config.strict_yaml import read_yaml
 
 # JSON schema's words for pydantic's bounds; pydantic does not translate them behind our validators
@@ -27,7 +27,8 @@ def schema() -> dict[str, Any]:
     from uae.config import Config
 
     found = Config.model_json_schema()
-    found["properties"]["extends"] = {"enum": scales(), "type": "string"}
+    alone = [name for name in scales() if "extends" not in read_yaml(SCALES / f"{name}.yaml")]
+    found["properties"]["extends"] = {"enum": alone, "type": "string"}
     found["$defs"] = {_name(name): block for name, block in found["$defs"].items()}
     meanings = read_yaml(Path(__file__).with_name("keys.yaml"))
     for name, block in [("Config", found), *found["$defs"].items()]:
