@@ -29,7 +29,7 @@ class Cell:
 
     values: by seed, its runs: several if noise is drawn several times.
     images: the number of attacked images, if the records state it.
-    within: the standard deviation within a run (KID's over its subsets).
+    within: the standard error within a run (KID's deviation over its subsets, a mean's over its images).
     """
 
     mean: float
@@ -89,13 +89,17 @@ class Measured:
     def usual_spread(self, key: Key, variant: str) -> tuple[float, int] | None:
         """The standard deviation of a single run on this data, model and metric, and its degrees of freedom.
 
-        It is pooled over the methods that have several runs; None if there are none.
+        It is pooled over the methods that have several runs; None if there are none. A run is a training: the
+        draws of Gaussian noise are runs of a retrained model's metrics. For metrics of an attack, all draws
+        of a seed are one run, because they attack one model.
         """
-        several = [
-            list(itertools.chain(*cell.values.values()))
+        retrained = key[0] == "reconstruction" and key[-1] not in OF_THE_ATTACK
+        runs = [
+            [*itertools.chain(*cell.values.values())] if retrained else [*map(cell.of_seed, cell.values)]
             for other, cell in self.cells[variant].items()
-            if (*other[:3], other[4]) == (*key[:3], key[4]) and cell.runs > 1
+            if (*other[:3], other[4]) == (*key[:3], key[4])
         ]
+        several = [values for values in runs if len(values) > 1]
         freedom = sum(len(runs) - 1 for runs in several)
         squares = sum(variance(runs) * (len(runs) - 1) for runs in several)
         return (math.sqrt(squares / freedom), freedom) if freedom else None
@@ -129,7 +133,8 @@ def measured(records: list[Record]) -> Measured:
         values: dict[int, list[float]] = {}
         for r, metric in behind:
             values.setdefault(r.seed, []).append(r.metrics[metric])
-        within = [r.metrics[f"{metric}_std"] for r, metric in behind if f"{metric}_std" in r.metrics]
+        errors = [f"{metric}{suffix}" for _, metric in behind[:1] for suffix in ("_std", "_error")]
+        within = [r.metrics[name] for r, _ in behind for name in errors if name in r.metrics]
         images = [int(r.metrics["n_attacked"]) for r, _ in behind if "n_attacked" in r.metrics]
         out.cells.setdefault(variant, {})[key] = Cell.of(
             values, fmean(within) if within else None, min(images, default=None)

@@ -184,6 +184,8 @@ def _rows(claim: Claim, ours: Measured, paper: Measured, settings: str) -> list[
             if not variants:
                 rows.append(Row(label, "", NOT_RUN, paper=theirs, paper_other=other))
             for variant, (left, right, differences) in variants.items():
+                if comparison.saturated(compared, key, left, right):
+                    continue
                 seen = comparison.resolution(compared, key, ours, variant, left, differences)
                 state = comparison.state(compared, left, right, seen)
                 if any(ours.tests_nothing(cell, variant) for cell in comparison.compared(compared, key)):

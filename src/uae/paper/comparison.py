@@ -99,6 +99,12 @@ def _is_rate(key: Key) -> bool:
     return key[-1].partition("@")[0] == "asr"
 
 
+def saturated(claim: Claim, key: Key, left: Cell, right: Cell) -> bool:
+    """Whether both rates at an eps are within a point of 0, or of 1, where none can be lower or higher."""
+    strict = claim.direction in ("lower", "higher") and key[-1].startswith("asr@")
+    return strict and (max(left.mean, right.mean) <= 0.01 or min(left.mean, right.mean) >= 0.99)
+
+
 def margin(claim: Claim, left: float, right: float) -> float:
     """The distance by which a row holds; negative if it does not hold."""
     if isinstance(claim.tolerance, str):

@@ -158,6 +158,28 @@ def test_a_single_seed_borrows_the_spread_of_other_methods():
     assert verdict(away).rows[0].resolution is None  # not of other data
 
 
+def test_draws_of_noise_are_runs_of_a_retraining_and_not_of_an_attack():
+    """Gaussian draws of a seed retrain different models, but their success rates are those of one model."""
+    draws = [0.30, 0.31, 0.32]
+    loaded = [
+        record("ga-0.01", test_error=v, asr=v).model_copy(update={"draw": i}) for i, v in enumerate(draws)
+    ]
+    loaded += [record("mine-uae", test_error=0.2, asr=0.9), record("original", test_error=0.4, asr=0.1)]
+    assert verdict(loaded).rows[0].resolution == pytest.approx(T[2] * 0.01 * 2**0.5, rel=1e-3)
+    rate = {"cells": {"metric": "asr"}, "is": "higher"}
+    assert verdict(loaded, **rate).caveats == ["spread unknown"]
+    loaded.append(record("ga-0.01", seed=1, asr=0.33))
+    assert verdict(loaded, **rate).rows[0].resolution == pytest.approx(T[1] * 0.02, rel=1e-3)
+
+
+def test_a_mean_over_images_is_as_uncertain_as_its_standard_error():
+    given = [record("penalty", mi_minmax_more=0.05, mi_minmax_more_error=0.1)]
+    cells = {"method": "penalty", "metric": "mi_minmax_more"}
+    found = verdict(given, cells=cells, than=0, **{"is": "higher"})
+    assert found.verdict == claims.INCONCLUSIVE
+    assert found.rows[0].resolution == pytest.approx(1.96 * 0.1)
+
+
 @pytest.mark.parametrize(("images", "expected"), [(1000, claims.REPRODUCED), (5, claims.INCONCLUSIVE)])
 def test_a_rate_is_as_uncertain_as_its_images_are_few(images, expected):
     """All of five images are between 57 and 100 % (Wilson)."""
@@ -266,6 +288,26 @@ def test_curves_have_a_row_for_every_eps():
     one = [record("mine-uae", **{"asr@0.0627451": 0.2})]
     one = verdict(one, cells={"metric": "asr@16/255"}, than=0.2, **{"is": "at most"})
     assert one.verdict == claims.REPRODUCED
+
+
+@pytest.mark.parametrize(
+    ("uae", "expected"),
+    [
+        ([0.2, 0.5, 0.999], claims.REPRODUCED),  # the rates at 0.4 are both 1
+        ([0.3, 0.6, 1.0], claims.NOT_REPRODUCED),  # the same model
+        ([0.2, 0.61, 1.0], claims.PARTLY),
+    ],
+)
+def test_lower_at_every_eps_needs_a_difference(uae, expected):
+    def curve(method, rates, seed):
+        at = dict(zip(("asr@0.1", "asr@0.2", "asr@0.4"), rates, strict=True))
+        return record(method, seed, **{eps: rate + 0.001 * seed for eps, rate in at.items()})
+
+    loaded = [curve("original", [0.3, 0.6, 1.0], seed) for seed in range(3)]
+    loaded += [curve("mine-uae", uae, seed) for seed in range(3)]
+    found = verdict(loaded, cells={"metric": "asr@*"})
+    assert [row.label[-7:] for row in found.rows] == ["asr@0.1", "asr@0.2"]
+    assert found.verdict == expected
 
 
 def test_the_authors_settings_take_the_place_of_the_papers_words():
