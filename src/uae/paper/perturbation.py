@@ -45,14 +45,20 @@ def median_change(record: Record) -> float | None:
 
 
 def unperturbed(records: list[Record]) -> set[Key]:
-    """The models whose UAEs have a median change, over all seeds, below one grey level."""
+    """The models whose UAEs have a median change, over all seeds, below one grey level.
+
+    A robust model's record that does not state the change takes that of its UAEs' row. The row's records may
+    be of more data than the robust model's: then full-size ones stand in for them.
+    """
     found: dict[Key, list[float]] = {}
+    of_source: dict[tuple[str, str], list[float]] = {}  # by data set and method
     for r in records:
         if (change := median_change(r)) is not None:
             found.setdefault((r.experiment, r.variant, r.dataset, r.model, r.method), []).append(change)
+            if (r.experiment, r.model) == ("reconstruction", SOURCE):
+                of_source.setdefault((r.dataset, r.method), []).append(change)
     for r in records:
-        key = (r.experiment, r.variant, r.dataset, r.model, r.method)
-        source = ("reconstruction", r.variant, r.dataset, SOURCE, r.method)
-        if r.experiment == "robustness" and "median_change" not in r.metrics and source in found:
-            found[key] = found[source]
+        source = of_source.get((r.dataset, r.method))
+        if r.experiment == "robustness" and "median_change" not in r.metrics and source:
+            found[r.experiment, r.variant, r.dataset, r.model, r.method] = source
     return {key for key, changes in found.items() if max(changes) < GREY_LEVEL}

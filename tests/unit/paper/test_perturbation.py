@@ -82,6 +82,7 @@ def test_some_rows_without_a_perturbation_leave_the_verdict_to_the_others():
     assert found.verdict == claims.PARTLY
 
 
+@pytest.mark.parametrize("variant", ["mnist", "mnist@10000"])
 @pytest.mark.parametrize(
     ("own", "source", "flat"),
     [
@@ -92,15 +93,18 @@ def test_some_rows_without_a_perturbation_leave_the_verdict_to_the_others():
         (None, None, False),
     ],
 )
-def test_robust_models_trained_with_originals_are_named(own, source, flat):
-    """Figures 9 and 10 (a): a model that saw its originals twice shows nothing about UAEs."""
+def test_robust_models_trained_with_originals_are_named(own, source, flat, variant):
+    """Figures 9 and 10 (a): a model that saw its originals twice shows nothing about UAEs.
+
+    A full-size record of the UAEs' row replaces the one of the robust model's data.
+    """
     kept = {"experiment": "robustness", "model": "classifier"}
     robust = plain("mine-uae", accuracy=0.9, **({} if own is None else {"median_change": own}))
     records = [robust.model_copy(update=kept), plain("matched", accuracy=0.9).model_copy(update=kept)]
     if source is not None:
         records.append(
             record("mine-uae", test_error=0.4, median_change=source).model_copy(
-                update={"model": perturbation.SOURCE}
+                update={"model": perturbation.SOURCE, "variant": variant}
             )
         )
     found = {key for key in perturbation.unperturbed(records) if key[0] == "robustness"}
