@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from uae import config, identity, plan
+from uae import config, identity, plan, records
 
 
 def planned(scale="paper", **over):
@@ -109,3 +109,15 @@ def test_a_published_model_is_downloaded_and_has_one_training():
     assert longer.settings["minmax"]["steps"] == 1000 and longer.settings["minmax"]["beta"] == 0.1
     sanity = jobs["results/paper/records/robustness/mnist/trades/sanity/seed2.json"]
     assert sanity.inputs["surrogate"].endswith("madry/original/seed2.safetensors")
+
+
+@pytest.mark.parametrize("scale", ["reduced", "paper"])
+def test_a_committed_record_has_the_data_that_its_scale_plans(scale):
+    """Else a run at the scale would replace it by a measurement of other data."""
+    root = Path(__file__).parents[3]
+    jobs = planned(scale, reconstruction={"mice-protein": {"data": "mice-protein-csv"}})
+    for path in (root / "results" / scale / "records").rglob("*.json"):
+        record = records.read(path)
+        job = jobs.get(str(path.relative_to(root)).replace(f"seed{record.seed}", "seed0"))
+        if job and "data" in job.inputs:
+            assert Path(job.inputs["data"]).stem == record.variant, path
