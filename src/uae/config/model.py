@@ -77,21 +77,12 @@ class Config(Block):
             check_fit(f"models.{name}", recipe, recipe.training)
             if recipe.training == "simclr" and (given := recipe.fit()):
                 raise ValueError(f"models.{name}.{min(given)}: SimCLR's settings are under `contrastive`")
-        for row in self.every_row():
-            if budget := getattr(self.reconstruction.get(row.dataset), "models", {}).get(row.model):
-                check_budget(row, budget, self.row_methods(row), self.models, self.attacks)
-        for dataset, source in self.robustness.uaes.items():
-            if source.model not in getattr(self.reconstruction.get(source.dataset), "models", {}):
-                raise ValueError(
-                    f"robustness.uaes.{dataset}: no {source.model} on {source.dataset} under `reconstruction`"
-                )
-        for dataset, models in self.robustness.models.items():
-            for name, model in models.items():
-                if unknown := [m for m in model.methods if m not in ("original", "matched", *self.attacks)]:
-                    raise ValueError(
-                        f"robustness.models.{dataset}.{name}.methods: {unknown[0]!r} is not original, "
-                        f"matched or one of `attacks`: {', '.join(self.attacks)}"
-                    )
+        rows = [
+            Row(dataset, model) for dataset, block in self.reconstruction.items() for model in block.models
+        ]
+        for row in rows:
+            check_budget(row, self.budget(row), self.row_methods(row), self.models, self.attacks)
+        self.robustness.check(rows, self.attacks)
         names = {f"{row.dataset}/{row.model}" for row in self.every_row()}
         for pattern in self.only.split(","):
             if not fnmatch.filter(names, pattern.strip()):
@@ -105,7 +96,7 @@ class Config(Block):
         ]
         panels.append(("theorem1", self.theorem1))
         for name, panel in [*(("figure5", panel) for panel in self.figure5), *panels]:
-            if panel.model not in getattr(self.reconstruction.get(panel.dataset), "models", {}):
+            if (panel.dataset, panel.model) not in rows:
                 raise ValueError(f"{name}: no {panel.model} on {panel.dataset} under `reconstruction`")
             if panel.method not in self.attacks:
                 raise ValueError(f"{name}: {panel.method} is not one of `attacks`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
@@ -201,6 +202,21 @@ class Robustness(Block):
                 if model.sanity is not None and model.sanity.surrogate not in models:
                     raise ValueError(f"{where}.sanity.surrogate: no {model.sanity.surrogate} on {dataset}")
         return self
+
+    def check(self, rows: list[Row], attacks: Iterable[str]) -> None:
+        """Raise ValueError for UAEs of a row, or of an attack, that the configuration lacks."""
+        for dataset, source in self.uaes.items():
+            if (source.dataset, source.model) not in rows:
+                raise ValueError(
+                    f"robustness.uaes.{dataset}: no {source.model} on {source.dataset} under `reconstruction`"
+                )
+        for dataset, models in self.models.items():
+            for name, model in models.items():
+                if unknown := [m for m in model.methods if m not in ("original", "matched", *attacks)]:
+                    raise ValueError(
+                        f"robustness.models.{dataset}.{name}.methods: {unknown[0]!r} is not original, "
+                        f"matched or one of `attacks`: {', '.join(attacks)}"
+                    )
 
     def training(self, run: Robust) -> dict[str, Any]:
         """The settings of one training."""
