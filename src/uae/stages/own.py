@@ -167,7 +167,8 @@ def resuming_own(
         weights.update(f"{name} ".encode())
         weights.update(_bytes(value))
     held = [objective, None if labels is None else labels.tolist(), copies]
-    return resuming(out, ATTACK, records.Clock(), str(model), _sources(model), weights.hexdigest(), *held)
+    held += [str(model), _sources(model), weights.hexdigest()]
+    return resuming(out, (*ATTACK, __name__), records.Clock(), *held)
 
 
 def _bytes(value: Any) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import hashlib
 import json
 import logging
@@ -11,35 +12,25 @@ import os
 from pathlib import Path
 from typing import Any
 
-import uae
-from uae import locks, records, storage
+from uae import locks, records, sources, storage
 from uae.errors import BadFile, InputError
 
-# The files of `uae` that train and attack. A state from other code is not resumed.
-TRAINING = ("augmentation.py", "views.py", "contrastive.py", "models/*.py", "*seed*.py", "training/*.py")
-ATTACK = (
-    "attacks/*.py",
-    "views.py",
-    "contrastive.py",
-    "losses.py",
-    "mine/*.py",
-    "models/*.py",
-    "sampling.py",
-    "*seed*.py",
-)
+# The modules that train and attack. A state from other code, that of their imports included, is not resumed.
+TRAINING = ("uae.stages.train",)
+ATTACK = ("uae.stages.attack",)
 
 
 def resuming(target: Path, code: tuple[str, ...], clock: records.Clock, *inputs: Any) -> dict[str, Any]:
     """The options `resume` and `tag` of a training or an attack whose result goes to `target`.
 
+    code: modules of `uae`. The versions of the packages count, too, but not the number of threads.
     clock: its start is set back by the seconds of the resumed work.
     inputs: JSON values: everything, except the code, that determines the result.
     Raises InputError while another process writes `target`.
     """
     _claim(target)
-    folder = Path(uae.__file__).parent
-    digests = [storage.digest(path) for pattern in code for path in sorted(folder.glob(pattern))]
-    tag = hashlib.sha256(json.dumps([inputs, digests], sort_keys=True).encode()).hexdigest()
+    content = [inputs, _digests(*code), records.versions()]
+    tag = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     partial = _partial(target)
     if partial.exists():
         try:
@@ -49,6 +40,11 @@ def resuming(target: Path, code: tuple[str, ...], clock: records.Clock, *inputs:
         if left.get("tag") == tag:
             clock.start -= left["seconds"]
     return {"resume": partial, "tag": tag}
+
+
+@functools.cache  # a process runs the code of its start, whatever is edited meanwhile
+def _digests(*code: str) -> list[str]:
+    return [storage.digest(path) for path in sources.of(*code)]
 
 
 def resuming_attack(

@@ -1,0 +1,94 @@
+"""What a partial file must agree with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from uae import records, sources, storage
+from uae.stages import resume
+
+
+@pytest.fixture
+def edit(monkeypatch):
+    """A function after whose call a source file, by its path in the package, reads as edited."""
+    resume._digests.cache_clear()
+    digest, edited = storage.digest, []
+
+    def changed(path):
+        return "edited" if Path(path).resolve() in edited else digest(path)
+
+    def edits(name):
+        assert (sources.PACKAGE / name).is_file()
+        edited.append((sources.PACKAGE / name).resolve())
+        resume._digests.cache_clear()
+
+    monkeypatch.setattr(storage, "digest", changed)
+    yield edits
+    resume._digests.cache_clear()
+
+
+def tag(folder, code, *inputs):
+    return resume.resuming(folder / "x.safetensors", code, records.Clock(), *inputs)["tag"]
+
+
+ENGINES = [f"mine/engines/{name}.py" for name in ("numba", "simd", "triton", "convolution", "portable")]
+
+
+@pytest.mark.parametrize("name", [*ENGINES, "projections.py", "sampling.py", "stages/attack.py"])
+def test_an_attack_starts_again_after_an_edit_of_code_that_decides_it(tmp_path, edit, name):
+    before = tag(tmp_path, resume.ATTACK)
+    edit(name)
+    assert tag(tmp_path, resume.ATTACK) != before
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["stages/train.py", "methods.py", "augmentation.py", "training/loop.py", "mine/engines/convolution.py"],
+)
+def test_a_training_starts_again_after_an_edit_of_code_that_decides_it(tmp_path, edit, name):
+    before = tag(tmp_path, resume.TRAINING)
+    edit(name)
+    assert tag(tmp_path, resume.TRAINING) != before
+
+
+@pytest.mark.parametrize("name", ["records.py", "cli/run.py", "paper/tables.py"])
+def test_work_goes_on_after_an_edit_of_code_without_numbers(tmp_path, edit, name):
+    before = [tag(tmp_path, code) for code in (resume.ATTACK, resume.TRAINING)]
+    edit(name)
+    assert [tag(tmp_path, code) for code in (resume.ATTACK, resume.TRAINING)] == before
+
+
+def test_work_starts_again_with_another_pytorch_or_numba(tmp_path, monkeypatch):
+    tags = {tag(tmp_path, resume.TRAINING)}
+    for name in ("torch", "numba"):
+        monkeypatch.setattr(records, "versions", lambda name=name: {name: "another"})
+        tags.add(tag(tmp_path, resume.TRAINING))
+    assert len(tags) == 3
+
+
+def test_a_package_without_its_repository_has_the_same_tag(tmp_path):
+    shutil.copytree(sources.PACKAGE, tmp_path / "site" / "uae", ignore=shutil.ignore_patterns("__pycache__"))
+    program = (
+        "import sys\nfrom pathlib import Path\n"
+        "sys.modules |= dict.fromkeys(['grimp', 'snakemake'])\n"
+        "from uae import records\nfrom uae.stages import resume\n"
+        "for code in (resume.ATTACK, resume.TRAINING):\n"
+        "    print(resume.resuming(Path('x'), code, records.Clock())['tag'])\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    here = [tag(tmp_path, code) for code in (resume.ATTACK, resume.TRAINING)]
+    assert done.stdout.split() == here
