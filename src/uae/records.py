@@ -236,14 +236,20 @@ def versions() -> dict[str, str]:
 
 
 class Clock:
-    """A job's clock, made at its start. At its end, `provenance` returns the seconds."""
+    """A job's clock, made at its start. At its end, `provenance` returns the seconds.
+
+    threads: for a job that resumes an interrupted one, PyTorch's threads in each process so far.
+    """
 
     def __init__(self) -> None:
         self.start = time.perf_counter()
+        self.threads: set[int] = set()
         commit()  # taken now, because a new commit may come while the job runs
 
     def provenance(self, settings: dict[str, Any], device: str) -> Provenance:
         if device.startswith("CPU"):
+            if len(self.threads) > 1:
+                device = f"CPU, {' and '.join(map(str, sorted(self.threads)))} threads"
             unit = 2**20 if sys.platform == "darwin" else 2**10
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
         else:

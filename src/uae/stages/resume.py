@@ -12,6 +12,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from uae import locks, records, sources, storage
 from uae.errors import BadFile, InputError
 
@@ -23,22 +25,27 @@ ATTACK = ("uae.stages.attack",)
 def resuming(target: Path, code: tuple[str, ...], clock: records.Clock, *inputs: Any) -> dict[str, Any]:
     """The options `resume` and `tag` of a training or an attack whose result goes to `target`.
 
-    code: modules of `uae`. The versions of the packages count, too, but not the number of threads.
+    code: modules of `uae`. The versions of the packages count, too, but not the number of threads: the
+    tag ends with the numbers of all processes so far, for the record.
     clock: its start is set back by the seconds of the resumed work.
     inputs: JSON values: everything, except the code, that determines the result.
     Raises InputError while another process writes `target`.
     """
     _claim(target)
     content = [inputs, _digests(*code), records.versions()]
-    tag = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    partial = _partial(target)
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    partial, clock.threads = _partial(target), {torch.get_num_threads()}
+    left: dict[str, Any] = {}
     if partial.exists():
-        try:
-            left = storage.read_tensors(partial)[1]
-        except BadFile:  # the resuming code reports it
-            left = {}
-        if left.get("tag") == tag:
-            clock.start -= left["seconds"]
+        with contextlib.suppress(BadFile):  # the resuming code reports it
+            arrays, left = storage.read_tensors(partial)
+    before, _, threads = str(left.get("tag")).partition(" ")
+    if before == digest:
+        clock.start -= left["seconds"]
+        clock.threads |= set(map(int, threads.split(",")))
+    tag = f"{digest} {','.join(map(str, sorted(clock.threads)))}"
+    if before == digest and left["tag"] != tag:
+        storage.write_tensors(partial, arrays, left | {"tag": tag})
     return {"resume": partial, "tag": tag}
 
 

@@ -1,4 +1,4 @@
-"""What a partial file must agree with."""
+"""What a partial file must agree with, and what the record says of the processes before."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from uae import records, sources, storage
+from uae import models, records, sources, storage
 from uae.stages import resume
+from uae.training import state as states
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def test_a_package_without_its_repository_has_the_same_tag(tmp_path):
         "sys.modules |= dict.fromkeys(['grimp', 'snakemake'])\n"
         "from uae import records\nfrom uae.stages import resume\n"
         "for code in (resume.ATTACK, resume.TRAINING):\n"
-        "    print(resume.resuming(Path('x'), code, records.Clock())['tag'])\n"
+        "    print(resume.resuming(Path('x'), code, records.Clock())['tag'].split()[0])\n"
     )
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
     done = subprocess.run(
@@ -90,5 +92,31 @@ def test_a_package_without_its_repository_has_the_same_tag(tmp_path):
         stdout=subprocess.PIPE,
         text=True,
     )
-    here = [tag(tmp_path, code) for code in (resume.ATTACK, resume.TRAINING)]
+    here = [tag(tmp_path, code).split()[0] for code in (resume.ATTACK, resume.TRAINING)]
     assert done.stdout.split() == here
+
+
+def test_the_record_names_the_threads_of_all_processes_that_did_the_work(tmp_path, monkeypatch):
+    target, model = tmp_path / "x.safetensors", models.build("dense", (1, 8, 8))
+    devices, seconds = [], []
+    for threads in (2, 2, 1, 4):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        clock = records.Clock()
+        options = resume.resuming(target, resume.TRAINING, clock, "settings")
+        state = states.restore(options["resume"], options["tag"], model, [])
+        made = clock.provenance({}, records.device_name("cpu"))
+        devices.append(made.device)
+        seconds.append(made.seconds)
+        state.history, state.seconds = [*state.history, 0.5], state.seconds + 100
+        states.save(options["resume"], options["tag"], model, [], state)
+    assert state.history == [0.5] * 4  # every process went on from the one before
+    assert [value // 100 for value in seconds] == [0, 1, 2, 3]
+    assert devices == [
+        "CPU, 2 threads",
+        "CPU, 2 threads",
+        "CPU, 1 and 2 threads",
+        "CPU, 1 and 2 and 4 threads",
+    ]
+    clock = records.Clock()
+    resume.resuming(target, resume.TRAINING, clock, "other settings")
+    assert clock.provenance({}, "CPU, 4 threads").device == "CPU, 4 threads"
