@@ -155,12 +155,7 @@ class Run:
 
     def summary(self, wanted: list[str]) -> None:
         """summary.json, summary.md, and the archives of what was made."""
-        rows = []
-        for path in dict.fromkeys(wanted):
-            if (self.results / path).exists():
-                record = json.loads((self.results / path).read_text(encoding="utf-8"))
-                taken = sum(stage["seconds"] for stage in record["provenance"].values())
-                rows.append({"record": path, "seconds": round(taken, 1), "metrics": record["metrics"]})
+        rows = _rows(self.results, wanted)
         speed = self.out / "speed.log"
         text = json.dumps({"steps": self.done, "speed": _json(speed), "records": rows}, indent=1)
         (self.out / "summary.json").write_text(text + "\n", encoding="utf-8")
@@ -169,6 +164,21 @@ class Run:
             files = sorted(path for path in (self.results / kind).rglob("*") if path.is_file())
             _archive(self.out / f"{kind}.tar.gz", files)
         _archive(self.out / "logs.tar.gz", sorted(self.out.glob("*.log")))
+
+
+def _rows(results: Path, wanted: list[str]) -> list[dict[str, Any]]:
+    """What the records say. seconds: of the jobs behind a record that are behind no earlier one."""
+    rows, jobs = [], set()  # as uae.records.jobs, which needs pydantic
+    for path in dict.fromkeys(wanted):
+        if (results / path).exists():
+            record = json.loads((results / path).read_text(encoding="utf-8"))
+            taken = 0.0
+            for stage, made in record["provenance"].items():
+                job = json.dumps([record["dataset"], record["model"], stage, made], sort_keys=True)
+                taken += 0.0 if job in jobs else made["seconds"]
+                jobs.add(job)
+            rows.append({"record": path, "seconds": round(taken, 1), "metrics": record["metrics"]})
+    return rows
 
 
 def _wait(process: subprocess.Popen, seconds: float) -> str:

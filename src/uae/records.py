@@ -12,6 +12,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,19 @@ def read(path: Path) -> Record:
     if (place := identity.place(path)) and not place.endswith(f"/{run}"):
         raise BadFile(f"{path}: is the record of {run}; delete it to have it measured again")
     return record
+
+
+def jobs(loaded: Iterable[Record]) -> list[tuple[Record, str, Provenance]]:
+    """The jobs behind records, each once: its first record, its stage, and its provenance.
+
+    Records may share a job: the training of a classifier is behind those of all attacks on it.
+    """
+    found: dict[tuple[str | float, ...], tuple[Record, str, Provenance]] = {}
+    for r in loaded:
+        for stage, p in r.provenance.items():
+            key = (r.dataset, r.model, stage, p.commit, p.settings_hash, p.device, p.seconds)
+            found.setdefault(key, (r, stage, p))
+    return list(found.values())
 
 
 def has(path: Path, field: str) -> bool:

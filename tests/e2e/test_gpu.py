@@ -148,6 +148,15 @@ def test_a_pack_takes_what_fits_in_the_lists_order(tmp_path, monkeypatch, capsys
         gpu_pack.main()
 
 
+def test_the_summary_counts_a_shared_training_once(tmp_path):
+    for name, seconds in (("a", 2.0), ("b", 3.0)):
+        provenance = {"training": {"seconds": 60.0}, "evaluation": {"seconds": seconds}}
+        text = json.dumps({"dataset": "mnist", "model": "madry", "provenance": provenance, "metrics": {}})
+        (tmp_path / f"{name}.json").write_text(text)
+    rows = gpu._rows(tmp_path, ["a.json", "missing.json", "b.json"])
+    assert [row["seconds"] for row in rows] == [62.0, 3.0]
+
+
 def test_an_unknown_key_of_the_list_is_named(tmp_path):
     path = tmp_path / "list.yaml"
     path.write_text(yaml.safe_dump([{"name": "x", "row": ["mnist/dense"]}]))

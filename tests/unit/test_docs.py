@@ -263,14 +263,12 @@ RECORDS = [*filling.load(ROOT / "results" / "paper", "reduced").values()]
 
 def seconds(experiment: str, *rows: str, device: str, scale: str = "reduced") -> float:
     """The seconds of all jobs behind the records of some rows of a scale, each job once."""
-    jobs = {
-        (r.dataset, r.model, stage, p.seconds, p.settings_hash, p.commit): p.seconds
+    found = [
+        r
         for r in records.load(ROOT / "results" / scale / "records")
-        for stage, p in r.provenance.items()
-        if r.experiment == experiment and p.device.startswith(device)
-        if any(fnmatch(f"{r.dataset}/{r.model}", row) for row in rows)
-    }
-    return sum(jobs.values())
+        if r.experiment == experiment and any(fnmatch(f"{r.dataset}/{r.model}", row) for row in rows)
+    ]
+    return sum(p.seconds for _, _, p in records.jobs(found) if p.device.startswith(device))
 
 
 def test_the_times_of_the_readme_are_those_of_the_records():

@@ -132,7 +132,7 @@ def _anchor(path: Path) -> str:
 
 def _provenance(runs: list[records.Record]) -> str:
     """The origin of a cell's numbers, in a line: runs, commits, device, seconds."""
-    stages = [stage for r in runs for stage in r.provenance.values()]
+    stages = [stage for _, _, stage in records.jobs(runs)]
     commits = ", ".join(sorted({stage.commit for stage in stages}))
     devices = ", ".join(sorted({names.device_of(stage.device) for stage in stages}))
     seconds = sum(stage.seconds for stage in stages)
@@ -182,15 +182,12 @@ def _variants(loaded: list[records.Record]) -> list[tuple[str, str, str, str, bo
 
 
 def _seconds(loaded: list[records.Record]) -> pd.DataFrame:
-    """Seconds by experiment, data set, model and stage. A training or attack that several records share
-    counts once."""
-    rows = dict.fromkeys(
-        (r.experiment, r.dataset, r.model, stage, p.device, p.seconds, p.settings_hash, p.commit)
-        for r in loaded
-        for stage, p in r.provenance.items()
-    )
+    """Seconds by experiment, data set, model and stage."""
+    rows = [
+        (r.experiment, r.dataset, r.model, stage, p.device, p.seconds) for r, stage, p in records.jobs(loaded)
+    ]
     keys = ["experiment", "dataset", "model", "stage", "device"]
-    frame = pd.DataFrame([row[:6] for row in rows], columns=[*keys, "seconds"])
+    frame = pd.DataFrame(rows, columns=[*keys, "seconds"])
     return frame.groupby(keys, sort=False)["seconds"].agg(["sum", "count"]).reset_index()
 
 

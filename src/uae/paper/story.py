@@ -16,7 +16,7 @@ from uae.paper.headline import Gain
 from uae.paper.names import complete, name_of
 from uae.paper.perturbation import GREY_LEVEL, Key
 from uae.paper.reasons import SECTIONS, section
-from uae.records import Record
+from uae.records import Record, jobs
 
 NAMED = 3  # the most claims that a sentence names
 
@@ -45,8 +45,9 @@ def _ran(records: list[Record]) -> str:
     parts = sum(not complete(variant) for variant in sets)
     models = len({(r.dataset, r.variant, r.model, r.method, r.seed, r.draw) for r in records})
     seeds = len({r.seed for r in records})
-    hours = sum(p.seconds for r in records for p in r.provenance.values()) / 3600
-    on = dict.fromkeys(_device(p.device) for r in records for p in r.provenance.values())
+    made = [p for _, _, p in jobs(records)]
+    hours = sum(p.seconds for p in made) / 3600
+    on = dict.fromkeys(_device(p.device) for p in made)
     smaller = f" ({parts} of {counted(len(sets), 'data variant')} smaller than the paper's)" if parts else ""
     return (
         f"<b>What was run:</b> {counted(models, 'run')} with {counted(seeds, 'seed')} on "

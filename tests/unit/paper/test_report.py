@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.paper.test_claims import claim
-from tests.unit.paper.test_paper import RECORDS, record
+from tests.unit.paper.test_paper import RECORDS, STAGE, record
 from uae import records
 from uae.paper import claims, headline, reasons, report, story, tables
 from uae.paper.perturbation import GREY_LEVEL
@@ -88,6 +88,28 @@ def test_the_summary_is_of_the_records():
     assert "1 of the 2 sets of UAEs" in text and "in 1 autoencoder" in text and "by 50%" in text
     preview = "\n".join(story.summary(loaded, verdicts, {}, [gain], preview=True))
     assert "claims" not in preview and "7 runs" in preview
+
+
+def test_the_summary_counts_a_job_that_several_records_share_once():
+    """Here they share a training of an hour; each has an evaluation of a second or so."""
+    training = {**STAGE, "seconds": 3600.0}
+    shared = [
+        r.model_copy(update={"provenance": {
+            "training": records.Provenance(**training),
+            "evaluation": records.Provenance(**STAGE | {"seconds": 1.0 + number}),
+        }})
+        for number, r in enumerate(RECORDS)
+    ]  # fmt: skip
+    (text,) = story.summary(shared, [], {}, [], preview=True)
+    assert "in 1 hour on CPU" in text
+    assert f"{3600 + sum(range(1, 7))} s in all" in report._provenance(shared)
+    rows = report._seconds(shared).to_dict("records")
+    assert [(row["stage"], row["count"], row["sum"]) for row in rows] == [
+        ("training", 1, 3600.0),
+        ("evaluation", 6, 21.0),
+    ]
+    other = shared[0].model_copy(update={"model": "dense"})
+    assert len(records.jobs([*shared, other])) == len(records.jobs(shared)) + 2
 
 
 def test_a_drawing_has_everything_within_it():
