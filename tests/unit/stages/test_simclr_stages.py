@@ -131,18 +131,22 @@ def test_wilson_agrees_with_scipy():
         intervals.wilson(3, 2)
 
 
-def test_figure_10b_pools_the_seeds(run, tmp_path):
+def test_figure_10b_spans_the_intervals_of_the_seeds(run, tmp_path):
+    """Seeds differ by more than the images of one seed: their images are not one sample."""
     record = records.read(run / "records/contrastive/cifar10/simclr/original/seed0.json")
-    paths = []
-    for seed, rate in ((0, 0.5), (1, 0.75)):
-        metrics = {"asr@0.01": rate, "asr@0.02": 1.0, "n_attacked": 8, "epochs": 2, "width": 8, "asr": 0.1}
+    paths, metrics = [], record.metrics | {"n_attacked": 1000, "epochs": 2, "width": 8}
+    metrics = {name: value for name, value in metrics.items() if not name.startswith("asr@")}
+    for seed, rate in enumerate((0.4, 0.5, 0.6)):
         paths.append(tmp_path / f"{seed}.json")
-        record.model_copy(update={"seed": seed, "metrics": metrics}).save(paths[-1])
+        rates = {"asr@0.01": rate, "asr@0.02": 1.0}
+        record.model_copy(update={"seed": seed, "metrics": metrics | rates}).save(paths[-1])
+    figure, numbers = figure10b.draw(paths, 3.3)
+    line, (lower, upper), _ = figure.axes[0].containers[0]
+    assert line.get_xdata() == pytest.approx([0.01, 0.02]) and line.get_ydata() == pytest.approx([0.5, 1])
+    assert lower.get_ydata()[0] == pytest.approx(intervals.wilson(400, 1000)[0])
+    assert upper.get_ydata()[0] == pytest.approx(intervals.wilson(600, 1000)[1])
+    assert numbers["seed"].tolist() == [0, 0, 1, 1, 2, 2]
     render("figure10b", paths, tmp_path)
-    first, second = (tmp_path / "figure10b.csv").read_text().splitlines()[1:]
-    low, high = intervals.wilson(10, 16)
-    assert first == f"made-up,original,0.01,10,16,2,0.625,{low:.8g},{high:.8g}"
-    assert second.startswith("made-up,original,0.02,16,16,2,1,")
     once = (tmp_path / "figure10b.pdf").read_bytes()
     render("figure10b", paths, tmp_path)
     assert (tmp_path / "figure10b.pdf").read_bytes() == once

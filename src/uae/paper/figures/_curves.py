@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from uae import records
+from uae.intervals import wilson
 from uae.paper.figures import COLORS, MARKERS, panels, title
 from uae.paper.names import data_of, name_of
 
@@ -56,7 +58,10 @@ def rates(inputs: list[Path], experiment: str, models: list[str], methods: list[
         for key in metrics:
             name, at, eps = key.partition("@")
             if name == "asr" and at:
-                measured = [metrics[key], metrics[f"asr_low@{eps}"], metrics[f"asr_high@{eps}"]]
+                measured = [metrics.get(f"{what}@{eps}") for what in ("asr", "asr_low", "asr_high")]
+                if None in measured:  # SimCLR's records have no intervals
+                    attacked = int(metrics["n_attacked"])
+                    measured[1:] = wilson(round(metrics[key] * attacked), attacked)
                 run = [metrics[name] for name in COLUMNS[9:]]
                 data = data_of(record.variant, record.title)
                 keys = [record.dataset, data, record.model, record.method, record.seed, float(eps)]
@@ -86,21 +91,9 @@ def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> Figure:
         apart = 0.012 * unit * panel["eps"].max()
         there = [method for method in labels if method in set(panel["method"])]
         for number, (method, label) in enumerate(labels.items()):
-            line = panel[panel["method"] == method].groupby("eps")
-            if method not in there:
-                continue
-            mean, low, high = line["asr"].mean(), line["low"].min(), line["high"].max()
-            axis.errorbar(
-                unit * mean.index + apart * (there.index(method) - (len(there) - 1) / 2),
-                mean,
-                yerr=[mean - low, high - mean],
-                color=COLORS[number],
-                marker=MARKERS[number],
-                ms=3.5,
-                lw=1,
-                capsize=2,
-                label=label,
-            )
+            if method in there:
+                shift = apart * (there.index(method) - (len(there) - 1) / 2)
+                line(axis, panel[panel["method"] == method], number, label, unit, shift)
         axis.set(ylim=(-0.03, 1.03), ylabel="attack success rate")
         axis.set_xlim(left=0)
         axis.set_xlabel(r"$\epsilon \times 255$" if unit == 255 else r"$\epsilon$")
@@ -115,6 +108,23 @@ def draw(table: pd.DataFrame, labels: dict[str, str], width: float) -> Figure:
     )
     figure.set_figheight(figure.get_figheight() + 0.3)  # inches that the legend takes
     return figure
+
+
+def line(axis: Axes, rows: pd.DataFrame, number: int, label: str, unit: float = 1, shift: float = 0) -> None:
+    """Draw one line: means over seeds, and bars that span the intervals of all seeds."""
+    by_eps = rows.groupby("eps")
+    mean, low, high = by_eps["asr"].mean(), by_eps["low"].min(), by_eps["high"].max()
+    axis.errorbar(
+        unit * mean.index + shift,
+        mean,
+        yerr=[mean - low, high - mean],
+        color=COLORS[number],
+        marker=MARKERS[number],
+        ms=3.5,
+        lw=1,
+        capsize=2,
+        label=label,
+    )
 
 
 def _size(panel: pd.DataFrame, labels: dict[str, str]) -> str:
