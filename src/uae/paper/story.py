@@ -16,6 +16,7 @@ from uae.paper.headline import Gain
 from uae.paper.names import complete, name_of
 from uae.paper.perturbation import GREY_LEVEL, Key
 from uae.paper.reasons import SECTIONS, section
+from uae.paper.verdicts import weaknesses
 from uae.records import Record, jobs
 
 NAMED = 3  # the most claims that a sentence names
@@ -81,9 +82,11 @@ def _outcome(paper: list[Verdict]) -> list[str]:
         if REPRODUCED in names
     ]
     total = sum(v.verdict == REPRODUCED for v in paper)
+    weak = "; ".join(weaknesses(paper))
     said = [
         f"<b>What reproduced:</b> {total} of the paper's {len(paper)} claims"
         + (f": {', '.join(good)}." if good else ".")
+        + f" Of these, {weak}." * bool(weak)
     ]
     bad = [v for v in paper if v.verdict == NOT_REPRODUCED]
     if bad:

@@ -61,7 +61,13 @@ def counts(verdicts: Iterable[Verdict]) -> str:
     """The count of each verdict on the paper's own claims, and of weak ones among the reproduced."""
     found = [v for v in verdicts if not v.claim.ours]
     text = ", ".join(f"{sum(v.verdict == name for v in found)} {name}" for name in VERDICTS)
-    good = [caveat for v in found if v.verdict == REPRODUCED for caveat in v.caveats]
+    weak = "; ".join(weaknesses(found))
+    return text + f"; of the reproduced, {weak}" * bool(weak)
+
+
+def weaknesses(verdicts: Iterable[Verdict]) -> list[str]:
+    """How many of the reproduced claims rest on few images, and on runs of unknown spread."""
+    good = [caveat for v in verdicts if v.verdict == REPRODUCED for caveat in v.caveats]
     few, unknown = (good.count(caveat) for caveat in (f"fewer than {FEW} images", "spread unknown"))
-    text += f"; {few} of the reproduced rest on fewer than {FEW} images" * bool(few)
-    return text + f"; {unknown} of them on runs whose spread is unknown" * bool(unknown)
+    found = [f"{few} rest{'s' * (few == 1)} on fewer than {FEW} images"] * bool(few)
+    return found + [f"{unknown} rest{'s' * (unknown == 1)} on runs whose spread is unknown"] * bool(unknown)

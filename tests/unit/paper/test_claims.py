@@ -361,7 +361,7 @@ def test_how_verdicts_read():
     ]
     assert verdicts.counts(found) == (
         "2 reproduced, 0 partly, 0 inconclusive, 0 not reproduced, 0 no perturbation, 1 not run; "
-        "1 of the reproduced rest on fewer than 100 images; 1 of them on runs whose spread is unknown"
+        "of the reproduced, 1 rests on fewer than 100 images; 1 rests on runs whose spread is unknown"
     )
 
 
