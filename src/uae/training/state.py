@@ -51,7 +51,8 @@ def save(path: Path, tag: str, model: nn.Module, optimizers: Optimizers, state: 
 def restore(path: Path | None, tag: str, model: nn.Module, optimizers: Optimizers) -> State:
     """Restore the model and its optimisers from a file of `save`.
 
-    Without a file, or if it is truncated or has another tag, it changes nothing and returns a new State.
+    Without a file, or if it is truncated or has another tag or none, it changes nothing and returns a new
+    State.
     """
     if path is None or not path.exists():
         return State()
@@ -60,7 +61,7 @@ def restore(path: Path | None, tag: str, model: nn.Module, optimizers: Optimizer
     except BadFile as error:
         log.warning("%s; training starts again", error)
         return State()
-    if metadata["tag"] != tag:
+    if metadata.get("tag") != tag:  # a file of another program may have no metadata
         return State()
     model.load_state_dict(_tensors("model", arrays))
     for position, optimizer in enumerate(optimizers):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 from torch.distributions import Bernoulli, kl_divergence
 
 from tests.trainings import discs, kill_and_resume, start, table
@@ -254,6 +255,9 @@ def test_a_state_of_other_settings_or_half_a_file_is_not_used(tmp_path, monkeypa
     path.write_bytes(path.read_bytes()[:100])
     assert epochs("b") == [1, 2, 3]
     assert "x.partial" in caplog.text
+    arrays, _ = storage.read_tensors(path)
+    save_file(arrays, path)  # whole, but not ours: without metadata
+    assert epochs("b") == [1, 2, 3]
 
 
 def test_divergence_names_the_step_and_keeps_the_last_good_state(tmp_path, monkeypatch):
