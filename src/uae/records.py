@@ -91,13 +91,15 @@ METRICS = {
     "robust_accuracy": "accuracy times the share of attacked images that PGD with restarts leaves correct",
     "asr_single": "attack success rate of PGD from one start at the eps of the training",
     "asr_restarts": "attack success rate of PGD with restarts at the eps of the training",
-    "asr_transfer": "success rate of PGD examples made on another model at the eps of the training",
+    "asr_transfer": "success rate of PGD examples made on another model at the eps of the training, over the "
+    "images that this model classifies correctly; none if there are none",
     "asr_unbounded": "attack success rate of PGD at an eps of 1",
     "flags": "signs of masked gradients or of a weak attack that were found",
     "flag_asr_falls": "1 if the success rate falls with eps beyond the intervals, else 0",
     "flag_loss_falls": "1 if the mean loss of attacked images falls with eps beyond the intervals, else 0",
     "flag_unbounded_fails": "1 if PGD at an eps of 1 leaves images that it does not reach, else 0",
-    "flag_transfer_wins": "1 if another model's examples succeed more often than white-box PGD, else 0",
+    "flag_transfer_wins": "1 if another model's examples succeed more often than white-box PGD on the same "
+    "images, else 0",
     "flag_restarts_matter": "1 if restarts find more than the interval of a single start allows, else 0",
 }
 

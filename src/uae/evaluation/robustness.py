@@ -95,23 +95,32 @@ def curve(
 
 
 def flags(
-    rates: Sequence[Rate], *, unbounded: Rate, transfer: Rate, single: Rate, restarts: Rate
+    rates: Sequence[Rate],
+    *,
+    unbounded: Rate,
+    single: Rate,
+    restarts: Rate,
+    transfer: Rate | None = None,
+    white_box: Sequence[Rate] = (),
 ) -> dict[str, bool]:
     """Signs of masked gradients or of a weak attack (Athalye et al. 2018, section 3.1); True is bad.
 
     `records.METRICS` explains each of them, under the name flag_<name>.
 
     rates: white-box PGD at rising eps.  unbounded: PGD at an eps that covers the data's range.
-    transfer, single, restarts: all at one eps: examples of another model, white-box PGD from one start, and
-    from several.
+    single, restarts: white-box PGD from one start and from several, at one eps.
+    transfer: examples of another model at that eps, of the images that this model classifies correctly. None
+    if there are none: the flags then lack `transfer_wins`.  white_box: white-box PGD on the same images.
     Rates and losses count as different if their 95 % intervals are disjoint.
     """
     rates = sorted(rates, key=lambda r: r.eps)
     pairs = [(a, b) for i, a in enumerate(rates) for b in rates[i + 1 :]]
-    return {
+    found = {
         "asr_falls": any(b.high < a.low for a, b in pairs),
         "loss_falls": any(b.loss + 1.96 * b.loss_error < a.loss - 1.96 * a.loss_error for a, b in pairs),
         "unbounded_fails": unbounded.high < 0.99,
-        "transfer_wins": transfer.low > max(single.high, restarts.high),
         "restarts_matter": restarts.low > single.high,
     }
+    if transfer is not None:
+        found["transfer_wins"] = transfer.low > max(rate.high for rate in white_box)
+    return found

@@ -129,6 +129,7 @@ def rates_of(model, x, y):
         "transfer": robustness.rate(model, made, y, 0.3),
         "single": rates[1],
         "restarts": rates[1],
+        "white_box": [rates[1]],
     }
 
 
@@ -149,7 +150,7 @@ def test_each_flag_has_its_cause_and_a_meaning():
 
     good = [made(10, 0.1, 1.0), made(50, 0.2, 2.0), made(90, 0.3, 3.0)]
     base = {"rates": good, "unbounded": made(100, 1.0), "transfer": made(40), "single": made(90),
-            "restarts": made(92)}  # fmt: skip
+            "restarts": made(92), "white_box": [made(90), made(92)]}  # fmt: skip
     described = {name for name in records.METRICS if name.startswith("flag_")}
     assert {f"flag_{name}" for name in robustness.flags(**base)} == described
     assert not any(robustness.flags(**base).values())
@@ -157,10 +158,12 @@ def test_each_flag_has_its_cause_and_a_meaning():
         ({"rates": [made(10, 0.1), made(50, 0.2), made(30, 0.3)]}, "asr_falls"),
         ({"rates": [made(10, 0.1, 1.0), made(50, 0.2, 2.0), made(90, 0.3, 1.8)]}, "loss_falls"),
         ({"unbounded": made(90, 1.0)}, "unbounded_fails"),
-        ({"transfer": made(100), "single": made(60), "restarts": made(60)}, "transfer_wins"),
+        ({"transfer": made(100), "white_box": [made(60), made(60)]}, "transfer_wins"),
         ({"single": made(60)}, "restarts_matter"),
     ):
         assert [name for name, bad in robustness.flags(**base | change).items() if bad] == [flag]
     # Within the intervals nothing is flagged.
     assert not robustness.flags(**base | {"rates": [made(50, 0.1), made(48, 0.2)]})["asr_falls"]
     assert math.isclose(made(50).value, 0.5)
+    # Without transferred images there is nothing to flag.
+    assert "transfer_wins" not in robustness.flags(**base | {"transfer": None, "white_box": []})

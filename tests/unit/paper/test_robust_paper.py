@@ -131,3 +131,13 @@ def test_the_table_of_robust_models_shows_flags_beside_the_published_numbers(tmp
     assert "90.00%" in ours and "80.00%" in ours and "flagged in 50%" in ours and ours.count("ok") == 4
     assert any("98.50%" in line and "89.60%" in line for line in lines)
     assert tables.tidy("table4", records.load(tmp_path)).empty
+
+
+def test_a_check_that_was_not_measured_has_no_verdict_in_the_table(tmp_path):
+    """A surrogate that gets no attacked image right leaves no transfer to compare."""
+    flags = {name: 0.0 for name in FLAGS if name != "flag_transfer_wins"}
+    save(tmp_path, "madry", "sanity", {}, robust_accuracy=0.8, **flags)
+    render.render("robust", [tmp_path], tmp_path)
+    lines = (tmp_path / "robust.md").read_text().splitlines()
+    (checks,) = [line for line in lines if line.startswith("| Madry") and "ok" in line]
+    assert checks.count("ok") == 4 and "flagged" not in checks

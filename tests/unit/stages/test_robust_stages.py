@@ -199,6 +199,60 @@ def test_the_checks_are_recorded(run):
     assert metrics["asr_transfer"] == pytest.approx(fooled[right].double().mean().item())
 
 
+def checked(run, name, change):
+    """The metrics of the checks with a surrogate that is the attacked model with another last layer."""
+    surrogate, metadata = trained(run, "madry")
+    with torch.no_grad():
+        change(surrogate.head)
+    checkpoints.save(place(run / name, "trades"), surrogate, metadata)
+    target = run / name / "records/robustness/mnist/madry/sanity/seed0.json"
+    evaluate.run(
+        target, data=run / "data.safetensors", checkpoint=place(run, "madry"),
+        surrogate=place(run / name, "trades"), settings=PLAIN | {"sanity": SANITY},
+    )  # fmt: skip
+    return records.read(target).metrics
+
+
+def test_without_an_image_that_the_surrogate_gets_right_there_is_no_transfer(run):
+    """The job once failed. What does not need the surrogate is as with another one."""
+
+    def always_wrong(head):
+        head.weight.copy_(head.weight.roll(1, 0))
+        head.bias.copy_(head.bias.roll(1))
+
+    metrics, expected = checked(run, "none", always_wrong), record(run, "madry", "sanity").metrics
+    assert {"asr_transfer", "flag_transfer_wins"} == set(expected) - set(metrics)
+    assert metrics["flags"] == sum(value for name, value in metrics.items() if name.startswith("flag_"))
+    assert all(expected[name] == value for name, value in metrics.items() if name != "flags")
+
+
+def test_transfer_is_compared_with_the_white_box_on_the_same_images(run, monkeypatch):
+    compared, flags = {}, measures.flags
+
+    def noted(rates, **checks):
+        compared.update(checks)
+        return flags(rates, **checks)
+
+    def of_one_class(head):
+        head.bias[2] += 1e6
+
+    monkeypatch.setattr(measures, "flags", noted)
+    checked(run, "same", of_one_class)
+    source = prepared.load(run / "data.safetensors")
+    x, y = source.unit("test"), torch.from_numpy(source.y_test)
+    model, _ = trained(run, "madry")
+    rows = measures.attacked(model, x, y, 12, seed=0)
+    expected = []
+    for restarts in (1, SANITY["restarts"]):
+        pgd = robust.PGD(eps=0.5, steps=4, restarts=restarts)
+        adv = pgd(robust.losses.CrossEntropy(model, y[rows]), x[rows], seed=0, index=rows).adv
+        expected.append(int((model(adv).argmax(1) != y[rows])[y[rows] == 2].sum()))
+    count = int((y[rows] == 2).sum())
+    assert 0 < count < 12 and compared["transfer"].count == count
+    assert [(rate.hits, rate.count) for rate in compared["white_box"]] == [(hits, count) for hits in expected]
+    assert compared["single"].count == 12
+
+
 def test_a_published_checkpoint_takes_the_place_of_training(run, monkeypatch):
     model, _ = trained(run, "madry")
     asked = []

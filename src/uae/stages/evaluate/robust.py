@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -130,23 +129,29 @@ def _counting(attack: measures.Attack, progress: Progress | None, total: int) ->
 
 
 def _checks(subject: _Subject, rates: list[Rate], surrogate: Path) -> tuple[list[Rate], dict[str, float]]:
-    """Run the checks for masked gradients at the eps of the model's training."""
+    """Run the checks for masked gradients at the eps of the model's training.
+
+    Transfer is measured, and compared with white-box PGD, on the images that the surrogate classifies
+    correctly. Without such an image the record has neither its rate nor its flag.
+    """
     sanity, model, x, y = subject.settings["sanity"], subject.model, subject.x, subject.y
     other, subject.files[surrogate] = checkpoints.load(surrogate, subject.device)
-
-    def measured(attack: Callable[..., AttackResult], eps: float, made_on: nn.Module = model) -> Rate:
-        # An image that the surrogate misclassifies stays unchanged and would count as a failed transfer.
-        result = attack(made_on, x, y, eps)
-        return measures.rate(model, result.adv[result.eligible], y[result.eligible], eps)
-
+    eps = sanity["eps"]
     once, often = subject.pgd(), subject.pgd(restarts=sanity["restarts"])
-    checks = {
-        "single": measured(once, sanity["eps"]),
-        "restarts": measured(often, sanity["eps"]),
-        "transfer": measured(once, sanity["eps"], other),
-        "unbounded": measured(once, 1.0),
-    }
-    raised = measures.flags(rates, **checks)
+    results = {"single": once(model, x, y, eps), "restarts": often(model, x, y, eps)}
+    moved, unbounded = once(other, x, y, eps), once(model, x, y, 1.0)
+
+    def rate(result: AttackResult, rows: Tensor | None, eps: float = eps) -> Rate:
+        return measures.rate(model, result.adv[rows], y[rows], eps)
+
+    checks = {name: rate(result, result.eligible) for name, result in results.items()}
+    checks["unbounded"] = rate(unbounded, unbounded.eligible, 1.0)
+    same: list[Rate] = []
+    # An image that the surrogate misclassifies stays unchanged and would count as a failed transfer.
+    if moved.eligible is not None and moved.eligible.any():
+        checks["transfer"] = rate(moved, moved.eligible)
+        same = [rate(result, moved.eligible) for result in results.values()]
+    raised = measures.flags(rates, **checks, white_box=same)
     metrics = {f"asr_{name}": rate.value for name, rate in checks.items()}
     metrics |= {f"flag_{name}": float(bad) for name, bad in raised.items()}
     metrics["flags"] = float(sum(raised.values()))
