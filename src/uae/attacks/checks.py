@@ -131,8 +131,9 @@ def gradient(values: Tensor, x: Tensor, weights: Tensor | None = None) -> Tensor
     """The gradient by x of the (weighted) sum of values; zeros if the values do not depend on x."""
     if not values.requires_grad:
         return torch.zeros_like(x)
-    # Weights as `grad_outputs` would make PyTorch import its symbolic shapes (0.5 s)
-    total = (values if weights is None else values * weights).sum()
+    with torch.enable_grad():  # the caller may be in no_grad
+        # Weights as `grad_outputs` would make PyTorch import its symbolic shapes (0.5 s)
+        total = (values if weights is None else values * weights).sum()
     (found,) = torch.autograd.grad(total, x, allow_unused=True)
     return torch.zeros_like(x) if found is None else found
 

@@ -110,3 +110,23 @@ def test_a_result_is_its_sample_s_and_its_seed_s(attack, network, shape, argumen
     assert torch.equal(part.success, whole.success[rows])
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert not model.training and all(p.grad is None for p in model.parameters())
+
+
+@table
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_caller_without_gradients_gets_the_same_result(
+    attack, network, shape, arguments, loss_of, threads, monkeypatch
+):
+    """Also where the samples are too few for a thread each, or the attack runs on one thread."""
+    monkeypatch.setattr("uae.attacks.threads.FEWEST", 2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        model, x = built(network, shape, arguments), samples(shape)
+        expected = attack(loss_of(model, x), x, seed=4)
+        with torch.no_grad():
+            found = attack(loss_of(model, x), x, seed=4)
+    finally:
+        torch.set_num_threads(before)
+    for name, tensor in expected.tensors().items():
+        assert torch.equal(getattr(found, name).nan_to_num(-1), tensor.nan_to_num(-1)), name
