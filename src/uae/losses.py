@@ -66,7 +66,7 @@ class Classification:
 
     relative = False
     threaded = True
-    sign = 1  # whether an attack increases the loss or, at -1, decreases it
+    sign = 1  # whether PGD increases the loss or, at -1, decreases it; a criterion has -1
 
     def __init__(
         self,
@@ -186,6 +186,7 @@ class Margin(Classification):
 class CrossEntropy(Classification):
     """The cross-entropy, which PGD makes large: that of the label or, if targeted, minus that of the target.
 
+    It is no criterion: the other attacks refuse it and take `Margin`.
     For the arguments and errors see `Classification`.
     """
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from uae.attacks.result import AttackResult
+from uae.losses import Classification
 from uae.sampling import fixed
 
 IN_PLACE = (
@@ -48,6 +49,18 @@ def check_call(loss: object, images: Tensor, index: Tensor | None, bounds: tuple
     if hasattr(loss, "check_labels"):  # all chunks are checked before the first is attacked
         loss.check_labels(images)
     return index.to(images.device)
+
+
+def check_criterion(loss: object) -> None:
+    """Raise ValueError for a classifier's loss that says nothing about success, such as the cross-entropy.
+
+    It is at most 0 nowhere or, if targeted, everywhere.
+    """
+    if isinstance(loss, Classification) and loss.sign > 0:
+        raise ValueError(
+            f"{type(loss).__name__} is not at most 0 just where an attack succeeds, so it is no criterion: "
+            "use uae.losses.Margin, or uae.PGD, which takes both"
+        )
 
 
 def check_images(images: Tensor, bounds: tuple[float, float]) -> None:

@@ -65,8 +65,9 @@ class ConstrainedAttack(Settings):
         tag: identifies the model and everything else that the loss holds. The attack ignores a file that is
             truncated, or whose tag, images, indices, seed or settings differ.
         Raises ValueError naming the sample for values that are not finite or out of bounds, a loss
-        of the wrong shape or not finite, a model in training mode, or K < 2 compressed samples; and for a
-        loss or features that depend on other samples or change their input (`uae.attacks.probe`).
+        of the wrong shape or not finite, a model in training mode, or K < 2 compressed samples; for a
+        loss or features that depend on other samples or change their input (`uae.attacks.probe`); and for
+        `uae.losses.CrossEntropy`, which is no criterion.
         The images, and the networks that the loss holds, are left as they were found.
         """
         if resume is not None and not tag:
@@ -74,6 +75,7 @@ class ConstrainedAttack(Settings):
         with left_as_found(loss):
             with probe.of_any_batch_size(loss):
                 index = checks.check_call(loss, images, index, self.bounds)
+                checks.check_criterion(loss)
                 images = images.detach()
                 features = self._features(loss, images, seed)
                 at_once, size = self._batches(loss, images, features)

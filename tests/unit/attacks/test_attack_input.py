@@ -71,6 +71,21 @@ def test_the_estimate_of_samples_that_want_a_gradient_carries_none():
     torch.testing.assert_close(*values)
 
 
+@pytest.mark.parametrize("targeted", [False, True])
+def test_the_cross_entropy_is_no_criterion(targeted):
+    """Its sign says nothing about success: all attacks failed or, targeted, all succeeded on no image."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 3)).eval()
+    x = images()
+    labels = net(x).argmax(1)
+    loss = losses.CrossEntropy(net, labels, targeted, (labels + 1) % 3 if targeted else None)
+    for kind in (uae.MinMaxAttack, uae.PenaltyAttack):
+        for mi in (None, uae.MINE(inner_steps=1)):
+            with pytest.raises(ValueError, match=r"CrossEntropy .* no criterion: use uae\.losses\.Margin"):
+                kind(steps=1, mi=mi, maximize_mi=True)(loss, x)
+    assert len(uae.PGD(0.1, steps=1)(loss, x)) == 3
+
+
 @pytest.mark.parametrize("steps", [0, -1, 2.5, True, "3"])
 def test_steps_are_whole_numbers(steps):
     for make in (uae.MinMaxAttack, uae.PenaltyAttack, lambda steps: uae.PGD(0.1, steps=steps)):
