@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from uae import seeding
 from uae.views import Augmentation
 
 VIEWS_AT_A_TIME = {"cpu": 500, "cuda": 8000}
@@ -66,7 +67,9 @@ class Contrastive:
         if copies < 2 or views < 2:
             raise ValueError(f"NT-Xent needs at least 2 copies and 2 views, got {copies} and {views}")
         self.model, self.copies, self.views, self.temperature = model, copies, views, temperature
-        self.seed, self.index, self.amp = seed, index, amp
+        seeding.check_seed(seed)
+        self.seed, self.index = seed, None if index is None else seeding.integers(index)
+        self.amp = amp
         self.augmentation = augmentation or Augmentation()
         self._start = 0
 

@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from uae.subseeds import check_seed as check_seed
 from uae.subseeds import derive as derive
 
 GOLDEN = 0x9E3779B97F4A7C15
@@ -35,10 +36,18 @@ def _mix(x: Tensor) -> Tensor:
     return x.bitwise_xor_(_shift(x, 31))
 
 
+def integers(index: Tensor) -> Tensor:
+    """The samples' indices as int64. Raises ValueError for other numbers: 0.1 and 0.2 would be one index."""
+    index = torch.as_tensor(index)
+    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
+        raise ValueError(f"index must hold integers, got {index.dtype}")
+    return index.to(torch.int64)
+
+
 def bits(seed: int, index: Tensor, purpose: str, shape: tuple[int, ...]) -> Tensor:
     """Random int64 of shape (N, *shape), one stream for each of the N sample indices."""
     count = torch.Size(shape).numel()
-    key = _mix(_mix(index.to(torch.int64) * _signed(GOLDEN)) + derive(seed, purpose))
+    key = _mix(_mix(integers(index) * _signed(GOLDEN)) + derive(seed, purpose))
     steps = torch.arange(1, count + 1, device=index.device) * _signed(GOLDEN)
     return _mix(key[:, None] + steps).reshape(-1, *shape)
 

@@ -26,6 +26,8 @@ def test_gaussian_augmentation():
     assert torch.equal(both[:2000], x) and torch.equal(both[2000:], first)
     with pytest.raises(ValueError, match=r"\(3, 1, 4, 4\)"):
         augmentation.augmented(x, first[:3])
+    with pytest.raises(ValueError, match=r"seed must be an integer, got 0\.5"):
+        augmentation.gaussian(x, 0.01, seed=0.5)
 
 
 def result_of(x: torch.Tensor, success: torch.Tensor) -> uae.AttackResult:

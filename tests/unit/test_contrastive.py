@@ -132,6 +132,10 @@ def test_criterion_refuses_what_it_can_not_do(model):
             Contrastive(model, **arguments)
     with pytest.raises(ValueError, match=r"3 samples, but indices of 5: call `subset"):
         Contrastive(model, copies=2, index=torch.arange(5))(IMAGES[:3], IMAGES[:3])
+    with pytest.raises(ValueError, match=r"index must hold integers, got torch\.float32"):
+        Contrastive(model, index=torch.arange(3) / 10)
+    with pytest.raises(ValueError, match="seed must be an integer, got True"):
+        Contrastive(model, seed=True)
 
 
 def test_a_constant_view_names_the_sample():

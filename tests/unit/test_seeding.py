@@ -1,5 +1,7 @@
 """Random numbers by (seed, sample, purpose)."""
 
+import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +34,31 @@ def test_bits_are_splitmix64_from_a_key_of_seed_index_and_purpose(seed, index, p
     key = splitmix64((inner + seeding.derive(seed, purpose) - 0x9E3779B97F4A7C15) & mask, 1)[0]
     found = seeding.bits(seed, torch.tensor([index]), purpose, (5,))[0]
     assert [int(v) & mask for v in found] == splitmix64(key, 5)
+
+
+@pytest.mark.parametrize("seed", [0.5, 1.0, "0", True, None, np.True_, np.float64(1), torch.tensor(True)])
+def test_a_seed_that_is_no_integer_is_refused(seed):
+    """Its text would be hashed: another stream than that of the integer."""
+    with pytest.raises(ValueError, match="seed must be an integer"):
+        seeding.derive(seed, "a")
+
+
+@pytest.mark.parametrize("seed", [3, np.int64(3), np.uint8(3), torch.tensor(3)])
+def test_an_integer_of_any_type_is_the_same_seed(seed):
+    assert seeding.derive(seed, "a") == seeding.derive(3, "a")
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64])
+def test_an_index_of_any_integer_type_is_the_same(dtype):
+    expected = seeding.bits(1, INDEX, "a", (3,))
+    assert torch.equal(seeding.bits(1, INDEX.to(dtype), "a", (3,)), expected)
+    assert seeding.integers(INDEX.to(dtype)).dtype == torch.int64
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bool, torch.complex64])
+def test_an_index_of_other_numbers_is_refused(dtype):
+    with pytest.raises(ValueError, match=f"index must hold integers, got {dtype}"):
+        seeding.bits(1, INDEX.to(dtype), "a", (3,))
 
 
 def test_streams_differ_by_seed_index_and_purpose():

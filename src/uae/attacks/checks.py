@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from uae import seeding
 from uae.attacks.result import AttackResult
 from uae.losses import Classification
 from uae.sampling import fixed
@@ -35,12 +36,18 @@ def check_counts(settings: object, *names: str) -> None:
             raise ValueError(f"{name} must be a whole number from 1, got {value}")
 
 
-def check_call(loss: object, images: Tensor, index: Tensor | None, bounds: tuple[float, float]) -> Tensor:
-    """Check images, model and labels. Returns the samples' indices (0..N-1 unless given) on their device."""
+def check_call(
+    loss: object, images: Tensor, seed: int, index: Tensor | None, bounds: tuple[float, float]
+) -> Tensor:
+    """Check images, model, labels and seed.
+
+    Returns the samples' indices (0..N-1 unless given), int64 on the images' device.
+    """
     if torch.is_inference_mode_enabled():  # all gradients would silently be zero
         raise ValueError("an attack needs gradients: call it outside torch.inference_mode()")
     check_images(images, bounds)
     check_model(loss)
+    seeding.check_seed(seed)
     index = torch.arange(len(images)) if index is None else torch.as_tensor(index)
     if hasattr(loss, "__len__") and len(loss) != len(images):  # a chunk could silently use the wrong labels
         raise ValueError(f"the loss has labels for {len(loss)} samples: need one for each of {len(images)}")
@@ -48,7 +55,7 @@ def check_call(loss: object, images: Tensor, index: Tensor | None, bounds: tuple
         raise ValueError(f"index has shape {tuple(index.shape)}: need one index for each of {len(images)}")
     if hasattr(loss, "check_labels"):  # all chunks are checked before the first is attacked
         loss.check_labels(images)
-    return index.to(images.device)
+    return seeding.integers(index).to(images.device)
 
 
 def check_criterion(loss: object) -> None:

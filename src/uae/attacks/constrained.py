@@ -55,8 +55,8 @@ class ConstrainedAttack(Settings):
         """Attack `images` (N, *shape), floats within `bounds`.
 
         loss: (x_adv, x) -> (N,); see `uae.losses`.
-        seed, index: a sample's random numbers depend only on `seed` and its `index` (0..N-1 unless given),
-            not on its batch.
+        seed, index: integers. A sample's random numbers depend only on `seed` and its `index` (0..N-1 unless
+            given), not on its batch.
         progress: called with (samples done, samples in all); in a long attack also within a chunk, and
             from that chunk's thread.
         trace: also record the course of the attack in the result's `trace` and `stationarity`.
@@ -74,7 +74,7 @@ class ConstrainedAttack(Settings):
             raise ValueError(f"resume={resume} needs a tag; without one it could resume another attack")
         with left_as_found(loss):
             with probe.of_any_batch_size(loss):
-                index = checks.check_call(loss, images, index, self.bounds)
+                index = checks.check_call(loss, images, seed, index, self.bounds)
                 checks.check_criterion(loss)
                 images = images.detach()
                 features = self._features(loss, images, seed)

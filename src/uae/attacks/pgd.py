@@ -78,7 +78,7 @@ class PGD:
         parts = []
         with left_as_found(loss):
             with probe.of_any_batch_size(loss):
-                index = checks.check_call(loss, images, index, self.bounds)
+                index = checks.check_call(loss, images, seed, index, self.bounds)
                 size = self.batch_size or (250 if images.device.type == "cpu" else 1000)
                 probe.probe_loss(loss.subset(slice(0, size)), images[:size].detach(), index)
             for start in range(0, len(images), size):

@@ -18,6 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from uae import seeding
 from uae.mine import engines
 from uae.mine.critics import Critics, build_layers
 from uae.sampling import ConvolutionOutput, RandomSampling
@@ -70,7 +71,8 @@ class MINE:
 
         It carries no gradient. An attack takes the critics' gradient from `Estimator.estimate`.
 
-        Raises ValueError for other shapes, and for an index that is not (N,).
+        Raises ValueError for other shapes, for an index that is not (N,) integers, and for a seed that is not
+        an integer.
         """
         if x.ndim != 3 or not x.is_floating_point():
             raise ValueError(f"compressed samples are floats (N, K, D); got {x.dtype}, {tuple(x.shape)}")
@@ -99,7 +101,7 @@ class Estimator:
         index: Tensor,
         standardize: bool = False,
     ):
-        self.shape = x.shape
+        self.shape, index = x.shape, seeding.integers(index)
         _, self.count, dim = x.shape
         # The compiled engines do not check where they read.
         if index.shape != x.shape[:1]:

@@ -241,6 +241,42 @@ def test_an_index_may_be_a_list(model):
     assert torch.equal(ATTACK(losses.Reconstruction(model), images(), index=[4, 2, 9]).adv, expected.adv)
 
 
+def entries(model):
+    """Every call that takes a seed and an index; some of them draw no random number."""
+    x, loss, y = images(), losses.Reconstruction(model), torch.tensor([0, 1, 0])
+    classifier = nn.Sequential(nn.Flatten(), nn.Linear(64, 2)).eval()
+    random_start, fixed = (uae.PGD(0.1, steps=1, random_start=start) for start in (True, False))
+    return {
+        "MinMax": lambda **options: ATTACK(loss, x, **options),
+        "L2-UAE": lambda **options: uae.MinMaxAttack(steps=1, mi=None)(loss, x, **options),
+        "penalty": lambda **options: uae.PenaltyAttack(steps=1, searches=1, mi=None)(loss, x, **options),
+        "PGD": lambda **options: random_start(losses.Margin(classifier, y), x, **options),
+        "PGD, fixed start": lambda **options: fixed(losses.Margin(classifier, y), x, **options),
+        "augment": lambda **options: uae.augment(model, x, ATTACK, **options).result,
+        "MINE": lambda **options: uae.MINE(inner_steps=1)(x[:, 0], x[:, 0], **options),
+    }
+
+
+ENTRIES = ["MinMax", "L2-UAE", "penalty", "PGD", "PGD, fixed start", "augment", "MINE"]
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_seed_and_index_are_integers(model, entry):
+    call = entries(model)[entry]
+    for seed in (0.5, "0", True, 1.0):
+        with pytest.raises(ValueError, match=f"seed must be an integer, got {seed!r}"):
+            call(seed=seed)
+    for index in (torch.tensor([0.1, 0.2, 0.3]), torch.tensor([True, False, True])):
+        with pytest.raises(ValueError, match=f"index must hold integers, got {index.dtype}"):
+            call(index=index)
+    expected = call(seed=3, index=torch.tensor([4, 2, 9]))
+    found = call(seed=np.int64(3), index=torch.tensor([4, 2, 9], dtype=torch.int32))
+    if entry == "MINE":
+        assert torch.equal(found, expected)
+    else:
+        assert torch.equal(found.adv, expected.adv) and found.index.dtype == torch.int64
+
+
 def test_settings_and_seeds_of_numpy_can_be_saved(model, tmp_path):
     attack = uae.MinMaxAttack(steps=np.int64(2), eps=np.float32(0.5), mi=uae.MINE(inner_steps=1))
     attack(losses.Reconstruction(model), images(), seed=np.int64(3)).save(tmp_path / "x")
