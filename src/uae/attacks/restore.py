@@ -5,11 +5,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
+
+from uae.sampling import fixed
+
+# Their objects, such as loggers and tensors, hold no network of a loss, but lead to much else.
+LIBRARIES = sys.stdlib_module_names | {"torch"}
 
 
 @contextlib.contextmanager
@@ -45,16 +53,41 @@ def left_as_found(loss: Callable[..., object]) -> Iterator[None]:
                 setattr(module, name, buffer)
 
 
-def networks(loss: Callable[..., object]) -> list[nn.Module]:
-    """The networks that a loss holds: itself, its attributes, and the variables that a function names."""
-    held = [loss, *getattr(loss, "__dict__", {}).values()]
-    owner = getattr(loss, "__self__", None)  # the object of a bound method
-    held += [owner, *getattr(owner, "__dict__", {}).values()]
-    if isinstance(loss, functools.partial):
-        held += [*loss.args, *loss.keywords.values()]
-        loss = loss.func
-    if inspect.isfunction(loss):
-        with contextlib.suppress(ValueError):  # a variable without a value yet
-            names = inspect.getclosurevars(loss)
-            held += [*names.nonlocals.values(), *names.globals.values()]
-    return [value for value in held if isinstance(value, nn.Module)]
+def networks(loss: object) -> list[nn.Module]:
+    """The networks that a loss holds, however deep: itself, and those in attributes, containers and arguments
+    and in the variables that a function names. Parts of a network are not named again.
+    """
+    found: list[nn.Module] = []
+    seen: dict[int, object] = {}  # it keeps the objects, so that no other has the id of one
+    held: list[Any] = [loss]
+    for value in held:  # the list grows
+        if id(value) in seen:
+            continue
+        seen[id(value)] = value
+        if isinstance(value, nn.Module):
+            found.append(value)
+            parts = list(value.modules())
+            seen |= {id(part): part for part in parts}
+            # What PyTorch made from a network leads back to it.
+            held += [entry for part in parts if not fixed(part) for entry in vars(part).values()]
+        elif isinstance(value, dict):
+            held += value.values()
+        elif isinstance(value, list | tuple | set | frozenset):
+            held += value
+        elif isinstance(value, functools.partial):
+            held += [value.func, value.args, value.keywords]
+        elif inspect.ismethod(value):
+            held += [value.__self__, value.__func__]
+        elif not isinstance(value, type | ModuleType) and _home(value) not in LIBRARIES:
+            held += getattr(value, "__dict__", {}).values()
+            if inspect.isfunction(value):
+                held += [value.__defaults__, value.__kwdefaults__]
+                with contextlib.suppress(ValueError):  # a variable without a value yet
+                    names = inspect.getclosurevars(value)
+                    held += [*names.nonlocals.values(), *names.globals.values()]
+    return found
+
+
+def _home(value: object) -> str:
+    """The package of a function or of an object's class; "None" where none is named."""
+    return str(getattr(value, "__module__", None)).partition(".")[0]

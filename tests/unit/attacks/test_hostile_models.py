@@ -8,6 +8,8 @@ import math
 import resource
 import subprocess
 import sys
+import types
+import weakref
 
 import pytest
 import torch
@@ -154,6 +156,76 @@ def test_the_networks_of_a_loss_are_found_however_it_holds_them():
     }
     assert all(networks(loss) == [net] for loss in held.values())
     assert networks(with_a_global) == [NET] and networks(torch.sub) == []
+
+
+class Holds:
+    """The error of a network, which the loss has in some object. A weak reference is none."""
+
+    def __init__(self, held, net):
+        self.held, self.myself, self.log = [held, 1, None, "x"], self, logging.getLogger()
+        self.net = weakref.ref(net)
+
+    def __call__(self, a, x):
+        return (self.net()(a) - x).flatten(1).norm(dim=1)
+
+
+class Unregistered(nn.Module):
+    """A network with another in a list, which PyTorch does not see."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.inner = nn.Sequential(nn.Identity())
+        self.inner[0].others = [net]
+
+    def forward(self, x):
+        return self.inner[0].others[0](x)
+
+
+NESTED = {
+    "list": lambda net: [net],
+    "tuple": lambda net: (net,),
+    "dict": lambda net: {"a": net},
+    "set": lambda net: {net},
+    "object": lambda net: types.SimpleNamespace(model=net),
+    "loss": losses.Reconstruction,
+    "deeper": lambda net: {"a": [(types.SimpleNamespace(parts=[{"b": net}]),)]},
+    "function": lambda net: [lambda x: net(x)],
+    "default": lambda net: lambda x, model=net: model(x),
+    "keyword": lambda net: lambda x, *, model=net: model(x),
+    "method": lambda net: losses.Reconstruction(net).__call__,
+    "partial": lambda net: functools.partial(lambda model, x: model(x), model=net),
+}
+
+
+@pytest.mark.parametrize("hold", NESTED.values(), ids=NESTED)
+def test_a_network_deep_in_a_loss_is_looked_at_and_left_as_it_was_found(hold):
+    """A cycle and a logger, which leads to everything, do not lead astray."""
+    model = Counts(0.0).eval()
+    loss = Holds(hold(model), model)
+    assert networks(loss) == [model]
+    uae.MinMaxAttack(steps=2, mi=None)(loss, images())
+    assert model.calls == 0
+    model.net[0].train()
+    with pytest.raises(ValueError, match=r"Counts: module 'net\.0' is in training mode"):
+        uae.MinMaxAttack(steps=2, mi=None)(loss, images())
+
+
+def test_a_network_that_another_does_not_register_is_left_as_it_was_found():
+    hidden = Counts(0.0).eval()
+    loss = losses.Reconstruction(Unregistered(hidden).eval())
+    assert networks(loss) == [loss.model, hidden]
+    uae.MinMaxAttack(steps=2, mi=None)(loss, images())
+    assert hidden.calls == 0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_network_that_a_scripted_one_was_made_from_is_not_the_loss_s():
+    """The scripted one keeps a method of it. Its mode is its own."""
+    model = convolutional()
+    scripted = torch.jit.script(model)
+    model.train()
+    assert networks(losses.Reconstruction(scripted)) == [scripted]
+    assert len(uae.MinMaxAttack(steps=1, mi=None)(losses.Reconstruction(scripted), images())) == 6
 
 
 @pytest.mark.parametrize("raises", [False, True])
