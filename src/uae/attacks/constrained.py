@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from uae.attacks import checks, probe, threads
+from uae.attacks import batches, checks, probe, threads
 from uae.attacks.problem import Incumbents, Problem, part_of
 from uae.attacks.restore import left_as_found
 from uae.attacks.result import AttackResult
@@ -170,8 +170,8 @@ class ConstrainedAttack(Settings):
     def _batches(self, loss: Loss, images: Tensor, features: Features | None) -> tuple[int, int]:
         """The number of parallel batches, and of samples in each.
 
-        A batch has as many samples as fit the memory budget: 512 MiB, 1 GiB for random sampling, or a third
-        of a GPU's free memory up to 8 GiB. A larger batch would not use a GPU better, and jobs can share one.
+        A batch has as many samples as fit the memory budget: 512 MiB, 1 GiB for random sampling, or that of a
+        GPU (`uae.attacks.batches`), on which the samples' bytes are those of the loss.
         On the CPU the features limit the size. A convolution's must fit the cache. Random sampling reads or
         draws its matrices once for each batch. In a long attack batches are smaller, because an interruption
         loses whole batches. The batches of several threads have the same size.
@@ -181,9 +181,10 @@ class ConstrainedAttack(Settings):
             budget = 2**30
         if features is None or features.threaded:
             most = min(most, max(threads.FEWEST, PIXEL_STEPS // (self.total_steps * images[0].numel())))
-        if images.device.type == "cuda":
-            budget, most = min(torch.cuda.mem_get_info(images.device)[0] // 3, 2**33), len(images)
-        need = 64 * images[0].numel() * images.itemsize  # activations of a small model
+        memory = batches.free(images.device)
+        need = batches.small(images)
+        if memory is not None and self.batch_size is None:
+            need = batches.of_sample(loss, images)
         if features is not None and self.mi is not None:
             first = images[:1].clone()
             with torch.no_grad():
@@ -193,6 +194,8 @@ class ConstrainedAttack(Settings):
             itemsize = max(4, images.itemsize)  # of the critics
             need += self.mi.state_bytes(dim, features.map_shape, itemsize)
             need += (6 * count * dim + 8 * count * (self.mi.inner_steps + 1)) * itemsize
+        if memory is not None:
+            return 1, self.batch_size or min(len(images), batches.fitting(need, memory))
         at_once = 1
         if (features is None or features.threaded) and threads.suitable(loss, images.device):
             at_once = max(1, min(torch.get_num_threads(), len(images) // threads.FEWEST, budget // need))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from uae import seeding
-from uae.attacks import checks, probe
+from uae.attacks import batches, checks, probe
 from uae.attacks.restore import left_as_found
 from uae.attacks.result import AttackResult
 from uae.losses import Classification
@@ -26,7 +26,8 @@ class PGD:
     steps, step_size: None is 2.5 * eps / steps, as the paper sets it (appendix H.1).
     random_start: begin at a uniform point of the ball instead of at the sample.
     restarts: the number of starts. A sample that one start fooled takes no part in the next.
-    batch_size: samples at a time; None is 250 on a CPU, 1000 elsewhere. It changes no result.
+    batch_size: samples at a time; None is 250 on a CPU, and 1000 elsewhere or what a GPU's memory holds. It
+        changes no result.
 
     PGD keeps a sample's success with the largest loss (with `Margin`, the smallest). Without a success it
     keeps the iterate with the largest loss. A later step never replaces a success by a failure.
@@ -79,7 +80,7 @@ class PGD:
         with left_as_found(loss):
             with probe.of_any_batch_size(loss):
                 index = checks.check_call(loss, images, seed, index, self.bounds)
-                size = self.batch_size or (250 if images.device.type == "cpu" else 1000)
+                size = self.batch_size or self._fitting(loss, images)
                 probe.probe_loss(loss.subset(slice(0, size)), images[:size].detach(), index)
             for start in range(0, len(images), size):
                 rows = slice(start, start + size)
@@ -91,6 +92,13 @@ class PGD:
         result = AttackResult.concatenate(parts, {"attack": dataclasses.asdict(self), "seed": seed})
         checks.report_zero_gradients(log, result)
         return result
+
+    def _fitting(self, loss: Classification, images: Tensor) -> int:
+        """The samples of a batch that suit the device."""
+        memory = batches.free(images.device)
+        if memory is None:
+            return 250 if images.device.type == "cpu" else 1000
+        return min(1000, batches.fitting(batches.of_sample(loss, images), memory))
 
     def _attack(self, loss: Classification, x: Tensor, seed: int, index: Tensor) -> AttackResult:
         with torch.no_grad():
