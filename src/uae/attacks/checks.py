@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from uae import seeding
-from uae.attacks.restore import networks
 from uae.attacks.result import AttackResult
 from uae.losses import Classification
 from uae.sampling import fixed
@@ -100,17 +99,20 @@ def _exact(value: Tensor) -> str:
 
 
 def check_model(loss: object) -> None:
-    """Raise ValueError if a network of the loss is in training mode, where its output depends on the batch.
+    """Raise ValueError if the loss's model is in training mode, where its output depends on the batch.
 
-    An exported or frozen model has no mode to set: see `uae.attacks.probe`.
+    Other networks of the loss may train: `uae.attacks.probe` finds what the loss's values depend on. An
+    exported or frozen model has no mode to set.
     """
-    for model in networks(loss):
-        for name, module in () if fixed(model) else model.named_modules():
-            if getattr(module, "training", False):
-                raise ValueError(
-                    f"{type(model).__name__}: module {name or '(the model itself)'!r} is in training mode; "
-                    "call model.eval() first"
-                )
+    model = getattr(loss, "model", None)
+    if not isinstance(model, torch.nn.Module) or fixed(model):
+        return
+    for name, module in model.named_modules():
+        if getattr(module, "training", False):
+            raise ValueError(
+                f"{type(model).__name__}: module {name or '(the model itself)'!r} is in training mode; "
+                "call model.eval() first"
+            )
 
 
 def check_loss(values: Tensor, count: int) -> None:
