@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from uae import curves, records
 from uae.errors import InputError
@@ -16,6 +15,7 @@ from uae.paper.names import data_of, name_of
 
 WIDTH = TWO_COLUMNS
 PANEL = 1.6, 1.35  # inches: a chart's smallest width, and its height
+LEGEND, ENTRY = 0.4, 1.1  # inches: the legend's height, and an entry's width
 # The authors' settings of a method are dashed, its second run has its colour.
 COLOR = {
     "original": COLORS[6],
@@ -45,9 +45,9 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
         raise InputError("no record has a training curve: they were made before records kept them")
     titles = {(r.dataset, r.variant): r.title for r in loaded}
     charts = list(numbers.groupby(["dataset", "variant", "model"], sort=False))
-    columns = max(1, min(int(width / PANEL[0]), len(charts) + 1))
-    rows = -(-(len(charts) + 1) // columns)  # one more place for the legend
-    figure = Figure(figsize=(width, rows * PANEL[1]), layout="constrained")
+    columns = max(1, min(int(width / PANEL[0]), len(charts)))
+    rows = -(-len(charts) // columns)
+    figure = Figure(figsize=(width, rows * PANEL[1] + LEGEND), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis, ((dataset, variant, model), chart) in zip(axes, charts, strict=False):
         for (method, _, _), run in chart.groupby(["method", "seed", "draw"], sort=False, dropna=False):
@@ -61,10 +61,10 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
             side.set_label_coords(0, 0)  # no label: else all tick labels are measured to place it
         data = data_of(variant, titles[dataset, variant]).replace("+", " + ")  # to allow a line break
         title(axis, f"{name_of(dataset)}, {name_of(model)}\n{data}")
-    _legend(axes[len(charts)], numbers)
+    _legend(figure, numbers)
     figure.supxlabel("epoch", fontsize=7)
     figure.supylabel("training loss", fontsize=7)
-    for axis in axes[len(charts) + 1 :]:
+    for axis in axes[len(charts) :]:
         axis.set_axis_off()
     return figure, numbers
 
@@ -84,12 +84,11 @@ def _style(method: str) -> dict[str, object]:
     }
 
 
-def _legend(axis: Axes, numbers: pd.DataFrame) -> None:
-    """Draw the legend in a place of the grid without a chart."""
-    axis.set_axis_off()
+def _legend(figure: Figure, numbers: pd.DataFrame) -> None:
     methods = list(numbers["method"].unique())
     kinds = [kind for kind in LABELS if kind in map(_kind, methods)]
-    lines = [axis.plot([], [], lw=1.2, color=COLOR.get(kind, OTHER), label=LABELS[kind]) for kind in kinds]
+    lines = [Line2D([], [], lw=1.2, color=COLOR.get(kind, OTHER), label=LABELS[kind]) for kind in kinds]
     if any(method.endswith("-released") for method in methods):
-        lines.append(axis.plot([], [], lw=1.2, color="0.3", ls="--", label="authors' settings (released)"))
-    axis.legend(handles=[*itertools.chain(*lines)], frameon=False, fontsize=6.5, loc="center")
+        lines.append(Line2D([], [], lw=1.2, color="0.3", ls="--", label="authors' settings (released)"))
+    columns = max(1, int(figure.get_figwidth() / ENTRY))
+    figure.legend(handles=lines, ncols=columns, frameon=False, fontsize=6.5, loc="outside upper center")
