@@ -19,11 +19,11 @@ LONG = "a" * 251  # with .yaml longer than a file's name may be
 
 def refused(settings, files=()) -> str:
     """The message, which is one line for the mistake, short, and comes soon."""
-    start = time.monotonic()
+    start = time.process_time()  # other work on the machine does not count
     with pytest.raises(ConfigError) as error:
         config.load(settings, files)
     text = str(error.value).removeprefix("bad configuration\n  ")
-    assert time.monotonic() - start < 3 and len(text) < 1200 and text.isprintable(), text
+    assert time.process_time() - start < 3 and len(text) < 1200 and text.isprintable(), text
     return text
 
 
