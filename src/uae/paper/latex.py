@@ -28,6 +28,7 @@ BEGIN = r"""\begin{table*}[t]
 \label{tab:%s}
 \footnotesize
 \setlength{\tabcolsep}{2pt}
+\renewcommand{\arraystretch}{0.9}
 \resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%%
 \begin{tabular}{l%s}
 \toprule"""
