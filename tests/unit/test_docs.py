@@ -336,7 +336,7 @@ def test_the_gains_of_the_readme_are_those_of_the_records():
         if (r.experiment, r.method) == ("reconstruction", "mine-uae") and r.dataset in ("mnist", "svhn"):
             if r.model == "concrete":
                 continue
-            row = {"experiment": r.experiment, "dataset": r.dataset, "model": r.model, "variant": r.variant}
+            row = {name: getattr(r, name) for name in ("experiment", "dataset", "model", "variant", "seed")}
             original, uae, matched = (
                 mean("test_error", method=m, **row) for m in ("original", "mine-uae", "matched")
             )
