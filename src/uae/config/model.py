@@ -77,12 +77,9 @@ class Config(Block):
             check_fit(f"models.{name}", recipe, recipe.training)
             if recipe.training == "simclr" and (given := recipe.fit()):
                 raise ValueError(f"models.{name}.{min(given)}: SimCLR's settings are under `contrastive`")
-        rows = [
-            Row(dataset, model) for dataset, block in self.reconstruction.items() for model in block.models
-        ]
-        for row in rows:
+        for row in self.autoencoders:
             check_budget(row, self.budget(row), self.row_methods(row), self.models, self.attacks)
-        self.robustness.check(rows, self.attacks)
+        self.robustness.check(self.autoencoders, self.attacks)
         names = {f"{row.dataset}/{row.model}" for row in self.every_row()}
         for pattern in self.only.split(","):
             if not fnmatch.filter(names, pattern.strip()):
@@ -96,7 +93,7 @@ class Config(Block):
         ]
         panels.append(("theorem1", self.theorem1))
         for name, panel in [*(("figure5", panel) for panel in self.figure5), *panels]:
-            if (panel.dataset, panel.model) not in rows:
+            if (panel.dataset, panel.model) not in self.autoencoders:
                 raise ValueError(f"{name}: no {panel.model} on {panel.dataset} under `reconstruction`")
             if panel.method not in self.attacks:
                 raise ValueError(f"{name}: {panel.method} is not one of `attacks`")
@@ -123,8 +120,7 @@ class Config(Block):
 
     def every_row(self) -> list[Row]:
         """All rows of the configuration, before `only` selects some."""
-        rows = [(dataset, model) for dataset, block in self.reconstruction.items() for model in block.models]
-        rows += [(self.contrastive.dataset, "simclr")]
+        rows: list[tuple[str, str]] = [*self.autoencoders, (self.contrastive.dataset, "simclr")]
         rows += [(dataset, "classifier") for dataset in self.supervised.classifiers]
         rows += [(dataset, model) for dataset, models in self.robustness.models.items() for model in models]
         return [Row(*row) for row in dict.fromkeys(rows)]
@@ -136,11 +132,16 @@ class Config(Block):
     # The rows of the unsupervised experiments
 
     @property
+    def autoencoders(self) -> list[Row]:
+        """The rows of the unsupervised tables."""
+        return [
+            Row(dataset, model) for dataset, block in self.reconstruction.items() for model in block.models
+        ]
+
+    @property
     def rows(self) -> list[Row]:
         """The rows of the unsupervised tables that `only` asks for."""
-        return self.asked_for(
-            [Row(dataset, model) for dataset, block in self.reconstruction.items() for model in block.models]
-        )
+        return self.asked_for(self.autoencoders)
 
     def asked_for(self, rows: list[Row]) -> list[Row]:
         return [row for row in rows if self.wants(*row)]

@@ -200,6 +200,8 @@ def _decide(claim: Claim, states: list[str]) -> str:
     """The verdict of a claim from the states of its rows."""
     holding, failing = states.count("holds"), states.count("fails")
     total = len(states)
+    if not states:  # all rates were left out, see `comparison.saturated`
+        return INCONCLUSIVE
     wanted = claim.holds_in
     needed = wanted if isinstance(wanted, int) else {"all": total, "most": total // 2 + 1}[wanted]
     if states.count(NOT_RUN) + states.count(NO_PERTURBATION) == total:

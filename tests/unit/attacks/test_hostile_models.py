@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import math
-import resource
-import subprocess
-import sys
-import types
-import weakref
 
 import pytest
 import torch
@@ -19,7 +13,6 @@ from torch.nn import functional as F
 import uae
 from uae import losses, memory, sampling
 from uae.attacks import constrained
-from uae.attacks.restore import networks
 
 SAMPLING = uae.MINE(inner_steps=1, samples=uae.RandomSampling(count=8, dim=8))
 
@@ -134,127 +127,6 @@ def test_a_model_that_keeps_state_is_refused_and_its_state_given_back():
         lambda a, x: (harmless(a) - x).flatten(1).norm(dim=1), images()
     )
     assert len(result) == 6 and harmless.calls == 0
-
-
-NET = nn.Linear(2, 2)
-
-
-def with_a_global(a, x):
-    return NET(a) - x
-
-
-def test_the_networks_of_a_loss_are_found_however_it_holds_them():
-    net = nn.Linear(2, 2)
-    loss = losses.Reconstruction(net)
-    loss.args = object()  # no arguments of a functools.partial
-    held = {
-        "attribute": loss,
-        "method": loss.__call__,
-        "closure": lambda a, x: net(a) - x,
-        "partial": functools.partial(lambda model, a, x: model(a), net),
-        "itself": net,
-    }
-    assert all(networks(loss) == [net] for loss in held.values())
-    assert networks(with_a_global) == [NET] and networks(torch.sub) == []
-
-
-class Holds:
-    """The error of a network, which the loss has in some object. A weak reference is none."""
-
-    def __init__(self, held, net):
-        self.held, self.myself, self.log = [held, 1, None, "x"], self, logging.getLogger()
-        self.net = weakref.ref(net)
-
-    def __call__(self, a, x):
-        return (self.net()(a) - x).flatten(1).norm(dim=1)
-
-
-class Unregistered(nn.Module):
-    """A network with another in a list, which PyTorch does not see."""
-
-    def __init__(self, net):
-        super().__init__()
-        self.inner = nn.Sequential(nn.Identity())
-        self.inner[0].others = [net]
-
-    def forward(self, x):
-        return self.inner[0].others[0](x)
-
-
-NESTED = {
-    "list": lambda net: [net],
-    "tuple": lambda net: (net,),
-    "dict": lambda net: {"a": net},
-    "set": lambda net: {net},
-    "object": lambda net: types.SimpleNamespace(model=net),
-    "loss": losses.Reconstruction,
-    "deeper": lambda net: {"a": [(types.SimpleNamespace(parts=[{"b": net}]),)]},
-    "function": lambda net: [lambda x: net(x)],
-    "default": lambda net: lambda x, model=net: model(x),
-    "keyword": lambda net: lambda x, *, model=net: model(x),
-    "method": lambda net: losses.Reconstruction(net).__call__,
-    "partial": lambda net: functools.partial(lambda model, x: model(x), model=net),
-}
-
-
-@pytest.mark.parametrize("hold", NESTED.values(), ids=NESTED)
-def test_a_network_deep_in_a_loss_is_left_as_it_was_found(hold):
-    """A cycle and a logger, which leads to everything, do not lead astray."""
-    model = Counts(0.0).eval()
-    loss = Holds(hold(model), model)
-    assert networks(loss) == [model]
-    uae.MinMaxAttack(steps=2, mi=None)(loss, images())
-    assert model.calls == 0
-
-
-def test_a_network_that_another_does_not_register_is_left_as_it_was_found():
-    hidden = Counts(0.0).eval()
-    loss = losses.Reconstruction(Unregistered(hidden).eval())
-    assert networks(loss) == [loss.model, hidden]
-    uae.MinMaxAttack(steps=2, mi=None)(loss, images())
-    assert hidden.calls == 0
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_the_network_that_a_scripted_one_was_made_from_is_not_the_loss_s():
-    """The scripted one keeps a method of it. Its mode is its own."""
-    model = convolutional()
-    scripted = torch.jit.script(model)
-    model.train()
-    assert networks(losses.Reconstruction(scripted)) == [scripted]
-    assert len(uae.MinMaxAttack(steps=1, mi=None)(losses.Reconstruction(scripted), images())) == 6
-
-
-@pytest.mark.parametrize("raises", [False, True])
-def test_modes_gradients_and_buffers_are_left_as_they_were_found(raises):
-    model = nn.Sequential(convolutional(), nn.BatchNorm2d(1)).eval()
-    model[0][0].weight.requires_grad_(False)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-
-    class Meddles(losses.Reconstruction):
-        threaded = False
-
-        def __call__(self, x_adv, x):
-            self.model.requires_grad_(True)
-            value = super().__call__(x_adv, x)
-            self.model.train()
-            self.model[1].running_var = torch.ones(1)  # in place of the buffer that was there
-            self.model[1].num_batches_tracked += 1
-            self.model.eval() if not raises else None
-            if raises:
-                raise KeyError("mine")
-            return value
-
-    attack = uae.MinMaxAttack(steps=2, mi=SAMPLING)
-    if raises:
-        with pytest.raises(KeyError, match="mine"):
-            attack(Meddles(model), images())
-    else:
-        attack(Meddles(model), images())
-    assert not any(module.training for module in model.modules())
-    assert not model[0][0].weight.requires_grad and model[1].weight.requires_grad
-    assert all(parameter.grad is None for parameter in model.parameters())
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_a_model_that_changes_its_input_later_only_is_noticed_at_the_end_of_a_chunk():
@@ -571,37 +443,6 @@ def test_projections_that_do_not_fit_are_refused_before_any_is_drawn(monkeypatch
     monkeypatch.setattr(memory, "available", lambda device: 1e6)
     with pytest.raises(ValueError, match=r"RandomSampling\(count=2, dim=1\)"):
         uae.RandomSampling().bind(None, x, 0)
-
-
-def test_the_memory_that_is_available():
-    cpu = torch.device("cpu")
-    assert 0 < memory.available(cpu) < 2**50
-    program = "import torch; from uae import memory; print(memory.available(torch.device('cpu')))"
-    limit = 12 * 2**30
-    limited = functools.partial(resource.setrlimit, resource.RLIMIT_AS, (limit, limit))
-    output = subprocess.check_output([sys.executable, "-c", program], preexec_fn=limited, text=True)
-    assert 0 < float(output) < limit
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_the_memory_of_a_control_group_is_the_least_of_it_and_its_parents(tmp_path, monkeypatch, version):
-    root = tmp_path / "memory" if version == 1 else tmp_path
-    limit, used = ("limit_in_bytes", "usage_in_bytes") if version == 1 else ("max", "current")
-    inner = root / "job" / "step"
-    inner.mkdir(parents=True)
-    for folder, most, taken in (
-        (inner, "max" if version == 2 else str(2**62), 10),
-        (inner.parent, "1000", 300),
-    ):
-        (folder / f"memory.{limit}").write_text(f"{most}\n")
-        (folder / f"memory.{used}").write_text(f"{taken}\n")
-        (folder / "memory.stat").write_text("total_inactive_file 50\ninactive_file 50\n")
-    groups = tmp_path / "groups"
-    groups.write_text("5:cpu:/x\n4:memory:/job/step\n" if version == 1 else "0::/job/step\n")
-    read = memory.Path
-    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
-    monkeypatch.setattr(memory, "Path", lambda path: groups if path == "/proc/self/cgroup" else read(path))
-    assert memory._of_control_groups() == 1000 - 300 + 50
 
 
 @pytest.mark.parametrize(
