@@ -150,6 +150,13 @@ def test_the_lines_are_wrapped(page):
     assert not [line for line in long if " " in line.strip() and not re.match(r"\||!\[|#|`", line)]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_rows_of_a_table_stand_together(page):
+    """A row without a head above it is shown as text."""
+    heads = re.findall(r"(?<!\|)\n(\|.*\n)(?!\|[-:])", "\n" + page.read_text())
+    assert not heads
+
+
 def run(*command: str, folder: Path) -> subprocess.CompletedProcess:
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
