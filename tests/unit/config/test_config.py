@@ -76,7 +76,7 @@ def test_the_reduced_scale_differs_from_the_papers_in_sizes_alone():
     reduced, paper = config.load({"scale": "reduced"}), config.load({"scale": "paper"})
     assert reduced.rows == paper.rows and reduced.attack == paper.attack and reduced.attacks == paper.attacks
     data = {"/".join(row): reduced.data_name(row) for row in reduced.rows}
-    assert data["mnist/convolutional"] == "mnist@10000" and data["mnist/sparse"] == "mnist@2000"
+    assert data["mnist/convolutional"] == data["mnist/sparse"] == "mnist@10000"
     assert data["svhn-noise/convolutional"] == "svhn-10k@2000+noise-0.01"
     assert data["isolet/concrete"] == "isolet-npz" and data["coil-20/concrete"] == "coil-20"
     of_paper = {"mnist-ablation": "mnist", "mice-protein-as-published": "mice-protein"}
