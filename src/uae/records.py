@@ -39,8 +39,9 @@ METRICS = {
     "mi_mean": "mean mutual information of the successful examples, in nats",
     "step_mean": "mean attack step of the successful examples' kept iterates",
     "l2_mean": "mean Euclidean norm of the perturbation over the successful examples",
-    "median_change": "median over all samples of the UAE set (those that kept their original, too) of the "
-    "root-mean-square change of a feature, as a share of the data's range: a grey level is 0.0039",
+    "success_change": "median over the successful examples of the root-mean-square change of a feature, as a "
+    "share of the data's range: a grey level is 0.0039; 0 without a success",
+    "median_change": "the same over all samples of the UAE set, in records from before December 2026",
     "accuracy": "share of test samples classified correctly, in [0, 1]",
     "accuracy_one_hot": "the same for trees that were fitted to one-hot labels, as in the public code",
     "contrastive_loss": "mean NT-Xent over the test set in batches of the training's size, in nats",

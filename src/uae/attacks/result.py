@@ -59,9 +59,10 @@ class AttackResult:
         return self.success.sum().item() / count if count else math.nan
 
     def median_change(self, x: Tensor) -> float:
-        """The median, over all samples, of the root-mean-square change of a feature from the originals x
-        (N, *shape). Samples that kept their original are included."""
-        return (self.adv - x).flatten(1).double().square().mean(dim=1).sqrt().median().item()
+        """The median, over the successes, of the root-mean-square change of a feature from the originals x
+        (N, *shape). 0 without a success."""
+        changes = (self.adv - x)[self.success].flatten(1).double().square().mean(dim=1).sqrt()
+        return changes.median().item() if len(changes) else 0.0
 
     def means(self, x: Tensor) -> dict[str, float]:
         """Means over the successes: the step, the L2 norm of the perturbation of the originals x (N, *shape),

@@ -11,7 +11,7 @@ GREY_LEVEL = 1 / 255  # the smallest difference between two pixels, as a share o
 # The row of robust models' UAEs, for records that do not state the change
 SOURCE = "convolutional"
 # Metrics of the attack itself, which hold even if the examples equal their originals
-OF_THE_ATTACK = {"asr", "l2_mean", "mi_mean", "step_mean", "median_change"}
+OF_THE_ATTACK = {"asr", "l2_mean", "mi_mean", "step_mean", "success_change", "median_change"}
 # Features of a sample, for records from before the change was measured
 FEATURES = {
     "mnist": 784,
@@ -27,21 +27,19 @@ FEATURES = {
 Key = tuple[str, str, str, str, str]  # experiment, variant, dataset, model, method
 
 
-def median_change(record: Record) -> float | None:
-    """The median, over a record's UAE set, of the root-mean-square change of a feature. None without a set.
+def change(record: Record) -> float | None:
+    """The median, over a record's UAEs, of the root-mean-square change of a feature. None without a UAE set.
 
-    A record from before November 2026 does not have it. Then it is 0 if most samples had no success and were
-    replicated; otherwise the mean over the successes replaces it.
+    Failures do not count: they are no UAEs. In a record from before December 2026 the mean takes the place
+    of the median.
     """
-    metrics, attack = record.metrics, record.settings.get("attack")
-    if "median_change" in metrics:
-        return metrics["median_change"]
-    if record.experiment != "reconstruction" or not attack or "asr" not in metrics:
+    metrics = record.metrics
+    if "success_change" in metrics:
+        return metrics["success_change"]
+    if record.experiment != "reconstruction" or "attack" not in record.settings or "asr" not in metrics:
         return None
-    if metrics["asr"] < 0.5 and attack["on_failure"] == "original":
-        return 0.0
     name = next(name for name in FEATURES if record.dataset.startswith(name))
-    return metrics["l2_mean"] / math.sqrt(FEATURES[name])
+    return metrics.get("l2_mean", 0.0) / math.sqrt(FEATURES[name])
 
 
 def unperturbed(records: list[Record]) -> set[Key]:
@@ -53,12 +51,12 @@ def unperturbed(records: list[Record]) -> set[Key]:
     found: dict[Key, list[float]] = {}
     of_source: dict[tuple[str, str], list[float]] = {}  # by data set and method
     for r in records:
-        if (change := median_change(r)) is not None:
-            found.setdefault((r.experiment, r.variant, r.dataset, r.model, r.method), []).append(change)
+        if (changed := change(r)) is not None:
+            found.setdefault((r.experiment, r.variant, r.dataset, r.model, r.method), []).append(changed)
             if (r.experiment, r.model) == ("reconstruction", SOURCE):
-                of_source.setdefault((r.dataset, r.method), []).append(change)
+                of_source.setdefault((r.dataset, r.method), []).append(changed)
     for r in records:
         source = of_source.get((r.dataset, r.method))
-        if r.experiment == "robustness" and "median_change" not in r.metrics and source:
+        if r.experiment == "robustness" and "success_change" not in r.metrics and source:
             found[r.experiment, r.variant, r.dataset, r.model, r.method] = source
     return {key for key, changes in found.items() if max(changes) < GREY_LEVEL}

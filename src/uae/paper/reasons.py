@@ -9,7 +9,7 @@ from uae.paper.claims import NOT_REPRODUCED, NOT_RUN, PARTLY, VERDICTS, Claim, R
 from uae.paper.comparison import INCONCLUSIVE
 from uae.paper.names import name_of
 from uae.paper.parts import signed, written
-from uae.paper.perturbation import GREY_LEVEL, NO_PERTURBATION, Key, median_change
+from uae.paper.perturbation import GREY_LEVEL, NO_PERTURBATION, Key, change
 from uae.records import Record
 
 # Sections of the report, by the subject of the claims' records
@@ -36,9 +36,9 @@ def changes(records: list[Record]) -> dict[Key, float]:
     """The largest median change of the UAEs that a model was trained with, over its seeds."""
     found: dict[Key, float] = {}
     for r in records:
-        if (change := median_change(r)) is not None:
+        if (changed := change(r)) is not None:
             key = (r.experiment, r.variant, r.dataset, r.model, r.method)
-            found[key] = max(change, found.get(key, 0.0))
+            found[key] = max(changed, found.get(key, 0.0))
     return found
 
 

@@ -61,7 +61,7 @@ def run(
         "n_train": len(x),
     }
     for result in sets.values():  # after a second round, that of the UAEs that it added
-        metadata["median_change"] = result.median_change(x.cpu())
+        metadata["success_change"] = result.median_change(x.cpu())
     if published is not None:
         name = settings["checkpoint"]
         model, found = upstream.convert(

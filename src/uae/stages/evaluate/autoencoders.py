@@ -95,9 +95,9 @@ def _representation(model: Concrete, source: prepared.Prepared, seed: int) -> di
 
 
 def describe(result: AttackResult, x: torch.Tensor) -> dict[str, float]:
-    """The ASR, the set's median change, and the mean step, MI and perturbation of any successes."""
+    """The ASR, the median change of the successes, and their mean step, MI and perturbation."""
     means = result.means(x)
-    return {"asr": result.success_rate, "median_change": result.median_change(x)} | means
+    return {"asr": result.success_rate, "success_change": result.median_change(x)} | means
 
 
 def figure5(

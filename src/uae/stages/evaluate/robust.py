@@ -95,8 +95,8 @@ def robustness(
         "steps": run["steps"],
         "n_attacked": rates[0].count,
     } | more
-    if "median_change" in run:
-        metrics["median_change"] = run["median_change"]
+    if "success_change" in run:
+        metrics["success_change"] = run["success_change"]
     for rate in rates:
         at = f"@{rate.eps:.6g}"  # 8/255 is 0.0313725
         metrics |= {f"asr{at}": rate.value, f"asr_low{at}": rate.low, f"asr_high{at}": rate.high}
