@@ -58,7 +58,7 @@ class Contrastive(Block):
     epochs: Count
     retrain_epochs: Count
     compile: Flag  # by torch.compile, where it runs on a GPU
-    methods: Annotated[list[Literal["mine-uae", "matched"]], Unique]
+    methods: Annotated[list[Literal["mine-uae", "mine-uae-released", "matched"]], Unique]
     attack: ContrastiveAttack
     linear: LinearEvaluation
     neighbours: Count

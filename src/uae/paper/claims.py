@@ -225,18 +225,18 @@ def evaluate(
     """
     ours, out = measured(records), []
     for claim in read() if claims is None else claims:
-        if settings == "released" and _adapted(claim, settings).cells == claim.cells:
-            continue  # nor if other methods are only compared with UAEs
+        if settings == "released" and _adapted(claim, settings) == claim:
+            continue
         rows = _rows(claim, ours, printed(), settings)
         out.append(Verdict(claim, _decide(claim, [row.state for row in rows]), rows))
     return out
 
 
-_UAE = re.compile(r"\b(mine|l2)-uae\b(?!-released)")
+_UAE = re.compile(r"\b((?:mine|l2)-uae|alpha-[^-]+-beta-[^-]+)(?!-released|[^-])")
 
 
 def _release(method: str) -> str:
-    return _UAE.sub(r"\1-uae-released", method)
+    return _UAE.sub(r"\1-released", method)
 
 
 def _with(key: Key, settings: str) -> Key:
@@ -244,7 +244,7 @@ def _with(key: Key, settings: str) -> Key:
 
 
 def _without(key: Key, settings: str) -> Key:
-    return (*key[:3], key[3].replace("-uae-released", "-uae"), key[4]) if settings == "released" else key
+    return (*key[:3], key[3].replace("-released", ""), key[4]) if settings == "released" else key
 
 
 def _adapted(claim: Claim, settings: str) -> Claim:

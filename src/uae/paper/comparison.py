@@ -75,8 +75,8 @@ def resolution(
     left, differences: its `sides`.
     For several seeds it is the interval of the paired differences, by Student's t. For a single seed it is
     the interval of one difference, with the spread of other runs of the same data, model and metric. The
-    uncertainty within each run is added: KID's over its subsets, and, for a rate that is compared with a
-    number, that over its images. None if none of these is known.
+    uncertainty within each run is added: KID's over its subsets, and a rate's over its images, unless the
+    seeds of two rates show it. None if none of these is known.
     """
     cells = measured.cells[variant]
 
@@ -89,9 +89,11 @@ def resolution(
         improved = claim.base if claim.quantity == "improvement" else None
         unit = cells[differing(key, improved)].mean if improved else 1
         parts.append(student(freedom) * std / abs(unit) * math.sqrt(len(runs)))
-    if left.images and claim.quantity == "value" and not isinstance(claim.than, dict) and _is_rate(key):
-        low, high = wilson(round(left.mean * left.images), left.images)
-        parts.append((high - low) / 2)
+    if claim.quantity == "value" and _is_rate(key) and (len(runs) == 1 or len(differences) == 1):
+        for cell in runs:
+            if cell.images:
+                low, high = wilson(round(cell.mean * cell.images), cell.images)
+                parts.append((high - low) / 2)
     return math.hypot(*parts) if parts else None
 
 

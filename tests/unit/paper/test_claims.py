@@ -11,7 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from uae import records
+from uae import config, records
 from uae.cli import app
 from uae.errors import BadFile
 from uae.paper import claims, verdicts
@@ -224,9 +224,42 @@ def test_the_authors_settings_take_the_place_of_the_papers_words():
     released = verdict(loaded, "released", cells=cells)
     assert released.verdict == claims.REPRODUCED
     assert (released.rows[0].paper, released.rows[0].paper_other) == (0.00256, 0.00294)
-    about_others = claim(cells={"method": "ga-0.01"})
-    against_others = claim(cells={"method": "ga-0.01"}, than={"method": "mine-uae"})
-    assert claims.evaluate(loaded, [about_others, against_others], "released") == []
+    against = {"cells": cells | {"method": "original"}, "than": {"method": "mine-uae"}}
+    assert verdict(loaded, **against).verdict == claims.REPRODUCED
+    assert verdict(loaded, "released", **against).verdict == claims.NOT_REPRODUCED
+    assert claims.evaluate(loaded, [claim(cells={"method": "ga-0.01"})], "released") == []
+
+
+@pytest.mark.parametrize(
+    ("method", "released"),
+    [
+        ("mine-uae", "mine-uae-released"),
+        ("mine-uae-2", "mine-uae-released-2"),
+        ("l2-uae-released", "l2-uae-released"),
+        ("alpha-0.01-beta-0.5", "alpha-0.01-beta-0.5-released"),
+        ("alpha-0.01-beta-0.05-released", "alpha-0.01-beta-0.05-released"),
+        ("matched-2", "matched-2"),
+    ],
+)
+def test_every_uae_set_has_its_name_in_the_authors_settings(method, released):
+    assert claims._release(method) == released
+
+
+def test_released_methods_of_claims_are_those_of_the_configuration():
+    """Else a claim would wait for records that no run makes."""
+    cfg = config.load({"scale": "paper"})
+    for one in (claims._adapted(c, "released") for c in claims.read()):
+        named = [one.cells.method] if isinstance(one.cells.method, str) else one.cells.method
+        others = [
+            side["method"] for side in (one.base, one.than) if isinstance(side, dict) and "method" in side
+        ]
+        known = {
+            "reconstruction": {name for row in cfg.autoencoders for name in cfg.row_methods(row)},
+            "contrastive": set(cfg.contrastive.methods),
+            "robustness": {name for row in cfg.robust_rows for name in cfg.robust_model(row).methods},
+        }.get(one.cells.experiment)
+        if known is not None:
+            assert {name for name in [*named, *others] if "-released" in name} <= known, one.id
 
 
 def test_every_claim_follows_from_the_papers_own_cells():

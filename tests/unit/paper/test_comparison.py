@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from tests.unit.paper.test_claims import record, verdict
@@ -100,6 +102,16 @@ def test_a_mean_over_images_is_as_uncertain_as_its_standard_error():
     found = verdict(given, cells=cells, than=0, **{"is": "higher"})
     assert found.verdict == claims.INCONCLUSIVE
     assert found.rows[0].resolution == pytest.approx(1.96 * 0.1)
+
+
+def test_two_rates_of_one_seed_are_as_uncertain_as_their_images():
+    """Of 100 images 50 and 60: Wilson's intervals are 0.192 and 0.188 wide. Three seeds show their own."""
+    given = [record("mine-uae", asr=0.5, n_attacked=100.0), record("original", asr=0.6, n_attacked=100.0)]
+    row = verdict(given, cells={"metric": "asr"}).rows[0]
+    assert row.resolution == pytest.approx(math.hypot(0.192, 0.188) / 2, abs=1e-3)
+    assert row.state == "inconclusive"
+    more = [r.model_copy(update={"seed": seed}) for r in given for seed in (0, 1, 2)]
+    assert verdict(more, cells={"metric": "asr"}).rows[0].state == "holds"
 
 
 @pytest.mark.parametrize(("images", "expected"), [(1000, claims.REPRODUCED), (5, claims.INCONCLUSIVE)])

@@ -13,7 +13,12 @@ from uae.records import read
 
 WIDTH = ONE_COLUMN
 FULL_WIDTH = 64
-LABELS = {"original": "SimCLR", "mine-uae": "SimCLR-UAE", "matched": "Matched control"}
+LABELS = {
+    "original": "SimCLR",
+    "mine-uae": "SimCLR-UAE",
+    "mine-uae-released": "SimCLR-UAE (released)",
+    "matched": "Matched control",
+}
 
 
 def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
