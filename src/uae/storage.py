@@ -9,7 +9,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -141,6 +141,18 @@ def write_tensors(path: str | Path, arrays: dict[str, np.ndarray], metadata: dic
     text = {"metadata": _json(metadata)}
     with atomic(path) as file:
         file.write(_serialize(arrays, text))
+
+
+def check_progress(path: Path, metadata: Mapping[str, Any]) -> None:
+    """Raise ValueError if a file with these metadata may not be replaced by a run's progress.
+
+    A killed run may leave half a file, so anything is replaced that is named as such: `*.partial`.
+    """
+    if path.suffix != ".partial" and not {"tag", "seconds"} <= metadata.keys():
+        raise ValueError(
+            f"{path}: is not the progress of an earlier run, and a new run would replace it: give resume "
+            "another name, or delete the file"
+        )
 
 
 def read_tensors(path: str | Path, *required: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

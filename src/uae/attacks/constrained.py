@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from uae import storage
 from uae.attacks import batches, checks, probe, threads
 from uae.attacks.problem import Incumbents, Problem, part_of
 from uae.attacks.restore import left_as_found
@@ -61,7 +62,8 @@ class ConstrainedAttack(Settings):
             from that chunk's thread.
         trace: also record the course of the attack in the result's `trace` and `stationarity`.
         resume: a file that holds the finished chunks, in float32, while the attack runs. If it exists when
-            the attack starts, the attack resumes from it. The caller deletes it at the end.
+            the attack starts, the attack resumes from it. The caller deletes it at the end. Another file is
+            refused, unless its name ends in `.partial`.
         tag: identifies the model and everything else that the loss holds. The attack ignores a file that is
             truncated, or whose tag, images, indices, seed or settings differ.
         Raises ValueError naming the sample for values that are not finite or out of bounds, a loss
@@ -213,8 +215,10 @@ def _left(resume: Path, call: dict[str, str], loss: Loss, images: Tensor, size: 
     try:
         part = AttackResult.load(resume)
     except BadFile as error:
+        storage.check_progress(resume, {})
         log.warning("%s; the attack restarts", error)
         return None
+    storage.check_progress(resume, part.metadata)
     if any(part.metadata.get(key) != value for key, value in call.items()):
         return None
     tensors = {name: tensor.to(images.device) for name, tensor in part.tensors().items()}

@@ -29,7 +29,8 @@ class Options(TypedDict, total=False):
     seed: the seed of shuffling, dropout and similar operations.
     resume: a file that holds the state of the last epoch while the training runs. If it exists when the
         training starts, it continues from there and ends with the weights of an uninterrupted run.
-    tag: identifies data and settings. A state with another tag, or a truncated file, is ignored.
+    tag: identifies data and settings. A state with another tag, or a truncated file `*.partial`, is ignored.
+        Another file is refused.
     progress: called with (epochs done, loss of the epoch).
     patience: stop after this number of epochs in a row without a lower training loss; None: never.
     min_delta: what counts as an improvement, relative to the lowest loss so far.

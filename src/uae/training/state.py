@@ -52,15 +52,17 @@ def restore(path: Path | None, tag: str, model: nn.Module, optimizers: Optimizer
     """Restore the model and its optimisers from a file of `save`.
 
     Without a file, or if it is truncated or has another tag or none, it changes nothing and returns a new
-    State.
+    State. Raises ValueError if the file is something else and is not named `*.partial`.
     """
     if path is None or not path.exists():
         return State()
     try:
         arrays, metadata = storage.read_tensors(path)
     except BadFile as error:
+        storage.check_progress(path, {})
         log.warning("%s; training starts again", error)
         return State()
+    storage.check_progress(path, metadata)
     if metadata.get("tag") != tag:  # a file of another program may have no metadata
         return State()
     model.load_state_dict(_tensors("model", arrays))

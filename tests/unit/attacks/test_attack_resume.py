@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from uae import MINE, MinMaxAttack, locks, models, records, storage
 from uae.attacks import AttackResult, PenaltyAttack, constrained
@@ -127,6 +128,32 @@ def test_another_attack_or_half_a_file_is_not_taken(tmp_path, caplog):
         minmax(resume=path, tag="a", progress=until(7, seen))
     assert seen[4:] == [2, 4, 6, 7]
     assert "x.partial" in caplog.text and "restarts" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["tensors", "result", "text", "half", "folder"])
+def test_a_file_that_is_no_progress_is_refused_and_left_alone(kind, tmp_path):
+    path = tmp_path / "precious.safetensors"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "text":
+        path.write_text("buy milk")
+    else:
+        save_file({"precious": IMAGES}, path) if kind != "result" else minmax().save(path)
+        if kind == "half":
+            path.write_bytes(path.read_bytes()[:100])
+    before = path.is_dir() or path.read_bytes()
+    with pytest.raises(ValueError, match=r"precious\.safetensors: is not the progress"):
+        minmax(resume=path, tag="a")
+    assert (path.is_dir() or path.read_bytes()) == before
+
+
+@pytest.mark.parametrize("name", ["x.partial", "x.safetensors"])
+def test_progress_of_another_tag_is_replaced_under_any_name(name, tmp_path):
+    path = tmp_path / name
+    for tag in "ab":
+        with pytest.raises(Killed):
+            minmax(resume=path, tag=tag, progress=until(4, []))
+        assert AttackResult.load(path).metadata["tag"] == tag
 
 
 @pytest.mark.parametrize(

@@ -260,6 +260,19 @@ def test_a_state_of_other_settings_or_half_a_file_is_not_used(tmp_path, monkeypa
     assert epochs("b") == [1, 2, 3]
 
 
+@pytest.mark.parametrize("half", [False, True])
+def test_a_file_that_is_no_state_is_refused_and_left_alone(half, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_SAVES", -1)
+    path = tmp_path / "precious.safetensors"
+    save_file({"precious": np.zeros(2)}, path)
+    path.write_bytes(before := path.read_bytes()[: 20 if half else None])
+    with pytest.raises(ValueError, match=r"precious\.safetensors: is not the progress"):
+        autoencoder.fit(
+            models.build("dense", (1, 8, 8)), X, **RECIPES["dense"], epochs=1, seed=0, resume=path, tag="a"
+        )
+    assert path.read_bytes() == before
+
+
 def test_divergence_names_the_step_and_keeps_the_last_good_state(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_SAVES", -1)
     model, path = models.build("dense", (1, 8, 8)), tmp_path / "x.partial"
