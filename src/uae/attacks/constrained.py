@@ -87,7 +87,11 @@ class ConstrainedAttack(Settings):
             contexts = [(loss, features)]
             if at_once > 1:
                 contexts = [(own, self._features(own, images, seed)) for own in threads.copies(loss, at_once)]
-            call = {} if resume is None else {"tag": tag, "call": self._digest(images, index, seed, trace)}
+            call = (
+                {}
+                if resume is None
+                else {"tag": tag, "call": self._digest(images, index, seed, trace, features)}
+            )
             left = None if resume is None else _left(Path(resume), call, loss, images, size)
             parts = self._run(contexts, images, seed, index, size, progress, trace, resume, call, left)
         result = AttackResult.concatenate(parts, {"attack": self._settings(), "seed": seed})
@@ -140,20 +144,31 @@ class ConstrainedAttack(Settings):
     def _search(self, problem: Problem, kept: Incumbents) -> None:
         raise NotImplementedError
 
-    def _digest(self, images: Tensor, index: Tensor, seed: int, trace: bool) -> str:
+    def _digest(
+        self, images: Tensor, index: Tensor, seed: int, trace: bool, features: Features | None
+    ) -> str:
         """SHA-256 of everything except the loss that determines the result."""
         settings = self._settings() | {"batch_size": None}
         content = hashlib.sha256(f"{type(self).__name__} {settings} {seed} {trace}".encode())
-        for tensor in (images, index):
-            content.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        tensors = [images, index]
+        if features is not None and self._users_sampler() is not None:  # the settings have its name alone
+            ramp = torch.linspace(0, 1, images[0].numel()).to(images).view_as(images[:1])  # images have edges
+            with torch.no_grad():
+                tensors.append(features.compute((images[:1] + ramp) / 2, 0))
+        for tensor in tensors:
+            content.update(f"{tensor.dtype} {tuple(tensor.shape)} {tensor.device.type}".encode())
             content.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
         return content.hexdigest()
 
+    def _users_sampler(self) -> object:
+        samples = None if self.mi is None else self.mi.samples
+        return None if isinstance(samples, ConvolutionOutput | RandomSampling) else samples
+
     def _settings(self) -> dict[str, Any]:
         """The settings for the metadata; a user-defined sampler is represented by its name."""
-        if self.mi is None or isinstance(self.mi.samples, ConvolutionOutput | RandomSampling | None):
+        samples = self._users_sampler()
+        if self.mi is None or samples is None:
             return dataclasses.asdict(self)
-        samples = self.mi.samples
         settings = dataclasses.asdict(
             dataclasses.replace(self, mi=dataclasses.replace(self.mi, samples=None))
         )

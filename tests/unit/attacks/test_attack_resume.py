@@ -176,6 +176,46 @@ def test_one_tag_for_two_attacks_does_not_mix_them(change, tmp_path):
     assert torch.equal(found.adv, expected.adv) and (found.trace is None) == (expected.trace is None)
 
 
+def pixels(start: int):
+    """A sampler of 8 samples of 4 pixels each, from one pixel on; all of them have one name."""
+    return lambda x: x.flatten(1)[:, start : start + 32].unflatten(1, (8, 4))
+
+
+@pytest.mark.parametrize("images", [IMAGES, torch.zeros_like(IMAGES)], ids=["noise", "black"])
+def test_one_tag_for_two_samplers_does_not_mix_them(images, tmp_path):
+    """Also where the images do not tell the samplers apart, as at black edges."""
+
+    def call(start, **options):
+        mine = MINE(inner_steps=2, samples=pixels(start))
+        attack = MinMaxAttack(steps=3, mi=mine, batch_size=2)
+        return attack(Reconstruction(autoencoder()), images, seed=5, **options)
+
+    path, seen = tmp_path / "x.partial", []
+    with pytest.raises(Killed):
+        call(0, resume=path, tag="a", progress=until(4, []))
+    found, expected = call(32, resume=path, tag="a", progress=until(7, seen)), call(32)
+    assert seen == [2, 4, 6, 7] and torch.equal(found.adv, expected.adv)
+    with pytest.raises(Killed):
+        call(32, resume=path, tag="b", progress=until(4, []))
+    call(32, resume=path, tag="b", progress=until(7, seen))
+    assert seen[4:] == [6, 7]
+
+
+class Elsewhere(torch.Tensor):
+    """A tensor of the CPU that says that it is on a GPU."""
+
+    device = property(lambda self: torch.device("cuda", 0))
+
+
+def test_an_attack_is_not_resumed_on_another_device():
+    attack, index = MinMaxAttack(steps=3, mi=None), torch.arange(7)
+    here, same, there = (
+        attack._digest(x, index, 0, False, None)
+        for x in (IMAGES, IMAGES.clone(), IMAGES.as_subclass(Elsewhere))
+    )
+    assert here == same != there
+
+
 def held(target: Path, **environment: str) -> subprocess.Popen:
     """A process that makes `target`, until it gets a line."""
     process = subprocess.Popen(
