@@ -81,7 +81,9 @@ class ConstrainedAttack(Settings):
                 images = images.detach()
                 features = self._features(loss, images, seed)
                 at_once, size = self._batches(loss, images, features)
-                probe.probe_loss(part_of(loss, slice(0, size)), images[:size], index)
+                probe.probe_loss(
+                    part_of(loss, slice(0, size)), images[:size], index, of_rows=features is not None
+                )
                 if features is not None:
                     probe.probe_features(features, images[:size], index)
             contexts = [(loss, features)]

@@ -20,12 +20,18 @@ from uae.sampling import Features, fixed
 EPS = torch.finfo(torch.float32).eps
 FEATURE_SAMPLES = 4  # enough: features depend on a sample's values only
 
+HOLDS = (
+    "the loss cannot be called on one of the samples alone. If it holds a value per sample, give it a method "
+    "`subset(rows)` and a length, as uae.losses.Margin has for its labels"
+)
 
-def probe_loss(loss: Loss, x: Tensor, index: Tensor) -> None:
+
+def probe_loss(loss: Loss, x: Tensor, index: Tensor, of_rows: bool = False) -> None:
     """Raise ValueError naming the sample if the loss of a sample of x (N, ...) depends on anything else.
 
     x: an attack's first chunk, which fits the memory as a whole. The check calls the loss on all of it twice,
     on x with other samples in every second row, and on the first sample alone.
+    of_rows: whether the attack asks for the loss of any rows of a chunk, as it does with MINE.
     """
 
     def values(x_adv: Tensor, x: Tensor) -> Tensor:
@@ -36,8 +42,16 @@ def probe_loss(loss: Loss, x: Tensor, index: Tensor) -> None:
     point, found = _twice(values, x, index, "the loss")
     if len(x) == 1:
         return
-    alone = _spared(part_of(loss, slice(0, 1)), point[:1], x[:1])
-    if isinstance(alone, Tensor) and alone.shape == found.shape and not hasattr(loss, "subset"):
+    part = part_of(loss, slice(0, 1))
+    try:
+        alone = _spared(part, point[:1], x[:1])
+    except Exception as error:
+        if part is loss:
+            error.add_note(HOLDS)
+        raise
+    if isinstance(alone, Tensor) and alone.shape == found.shape and part is loss:
+        if of_rows:
+            raise ValueError(HOLDS)
         return  # it holds one value per sample, and this chunk has all samples
     checks.check_loss(alone, 1)
     _compare_alone(found, alone, x, index, "the loss")

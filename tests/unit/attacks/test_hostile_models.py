@@ -209,6 +209,18 @@ def test_values_that_hold_something_for_each_sample_may_fill_one_chunk():
     assert len(result) == 6
 
 
+def test_with_mine_values_that_hold_something_for_each_sample_need_a_subset():
+    """MINE's attack asks for the gradients of some rows only: it failed after some steps, with some seeds."""
+    weights, labels = torch.rand(6), torch.arange(6) % 3
+    attack = uae.MinMaxAttack(steps=2, mi=SAMPLING)
+    with pytest.raises(ValueError, match=r"a value per sample, give it a method `subset\(rows\)`"):
+        attack(lambda a, x: weights * a.flatten(1).norm(dim=1), images())
+    with pytest.raises(ValueError, match="batch_size") as error:
+        attack(lambda a, x: -F.cross_entropy(a.flatten(1), labels, reduction="none"), images())
+    assert "`subset(rows)`" in error.value.__notes__[0]
+    assert len(attack(lambda a, x: a.flatten(1).norm(dim=1), images())) == 6
+
+
 @pytest.mark.parametrize("of_images", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("of_loss", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("mi", [None, SAMPLING, uae.MINE(inner_steps=1)], ids=["L2", "projections", "layer"])
