@@ -8,7 +8,17 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # A type checker does not run `__getattr__` below.
+    from uae import losses, models
+    from uae.attacks import PGD, AttackResult, MinMaxAttack, PenaltyAttack
+    from uae.augmentation import Augmented, augment
+    from uae.mine import MINE
+    from uae.sampling import ConvolutionOutput, RandomSampling
+
+    __version__: str
 
 __all__ = [
     "MINE",

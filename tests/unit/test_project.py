@@ -1,5 +1,6 @@
 """What the project says of itself: pins, README."""
 
+import ast
 import re
 import shlex
 import subprocess
@@ -42,6 +43,15 @@ def test_requirements_are_exact_pins_within_the_ranges_with_hashes_and_name_no_a
     for wanted in DIRECT:
         for pin in by_name[wanted.name.lower()]:
             assert wanted.specifier.contains(str(pin.specifier)[2:]), f"{pin} is not in {wanted}"
+
+
+def test_a_type_checker_sees_the_names_that_are_loaded_on_first_use():
+    """It took each of them for Any, although the package carries its types."""
+    (block,) = (node for node in ast.parse(Path(uae.__file__).read_text()).body if isinstance(node, ast.If))
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    typed = {alias.name: node.module for node in imports for alias in node.names}
+    assert typed == uae._HOMES | {"losses": "uae", "models": "uae"}
+    assert set(typed) == set(uae.__all__)
 
 
 def test_the_conda_environment_has_the_same_pins():

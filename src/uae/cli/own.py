@@ -183,7 +183,7 @@ def _attacked(
     copies: int,
     preset: str,
     on_failure: str | None,
-    critic: str,
+    critic: Any,  # MINE refuses what is no critic
     inner_steps: int,
     seed: int,
     device: str,
@@ -193,7 +193,7 @@ def _attacked(
     from uae import MINE, MinMaxAttack, storage
     from uae.stages import own, use
 
-    presets = {"paper": MinMaxAttack, "released": MinMaxAttack.released}
+    presets: dict[str, Any] = {"paper": MinMaxAttack, "released": MinMaxAttack.released}
     if preset not in presets:
         raise InputError(f"--preset {preset!r} is not one of {', '.join(presets)}")
     use(device)
