@@ -19,12 +19,18 @@ def load_images(path: Path, array: str = "x") -> Tensor:
     """Load the samples in a file as float32 (N, ...). Bytes are divided by 255.
 
     array: the array's name if the file holds several. Raises InputError naming the file if its format is
-    unknown, it is damaged or lacks the array, or the array holds complex numbers, no numbers or no samples.
+    unknown, it is damaged or lacks the array, or the array holds complex numbers, no numbers, no samples or
+    the bytes 0 and 1 only, which would be divided, too.
     """
     values = _load(path, array)
     if values.ndim < 2 or not values.numel():
         raise InputError(
             f"--data {path}: {array!r} is of shape {tuple(values.shape)}, not (N, ...) with N samples"
+        )
+    if values.dtype == torch.uint8 and values.max() == 1:
+        raise InputError(
+            f"--data {path}: {array!r} holds the bytes 0 and 1 only, and bytes are divided by 255: save it "
+            "as floats, numpy.save(file, x.astype(numpy.float32))"
         )
     return values.float() / 255 if values.dtype == torch.uint8 else values.float()
 

@@ -248,6 +248,22 @@ def test_types_that_numpy_lacks_and_foreign_metadata_are_read(dtype):
         assert own.load_labels(Path("a.SafeTensors")).tolist() == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.safetensors"])
+def test_bytes_of_a_binarised_data_set_are_refused(name):
+    """Divided by 255, its white was 0.004."""
+    binary = X.round().astype(np.uint8)
+    for values in (binary, binary.astype(np.float32), binary.astype(bool), binary * 255, binary * 0):
+        if name == "a.npy":
+            np.save(name, values)
+        else:
+            np.savez(name, x=values) if name == "a.npz" else save_file({"x": torch.tensor(values)}, name)
+        if values is binary:
+            with pytest.raises(InputError, match=rf"{name}: 'x' holds the bytes 0 and 1 only.*float32"):
+                own.load_images(Path(name))
+        else:
+            np.testing.assert_array_equal(own.load_images(Path(name)).numpy(), values.astype(bool))
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", ">i4", "uint64"])
 def test_labels_of_every_type_of_integers_are_read(dtype):
     np.save("y.npy", np.arange(4).astype(dtype))
