@@ -100,6 +100,8 @@ def augment(
     >>> found.x.shape == found.control.shape
     True
     """
+    if isinstance(attack, type):
+        raise ValueError(f"attack is a class: give its settings, such as {attack.__name__}(steps=40)")
     loss = uae.losses.Reconstruction(model) if isinstance(model, nn.Module) else model
     # Through `uae`, as a user imports it: trainings use this module and must not depend on the attacks' code.
     result = (attack or uae.MinMaxAttack())(loss, x, **options)

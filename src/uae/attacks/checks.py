@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from numbers import Integral
 
@@ -46,6 +47,14 @@ def check_call(
     if torch.is_inference_mode_enabled():  # all gradients would silently be zero
         raise ValueError("an attack needs gradients: call it outside torch.inference_mode()")
     check_images(images, bounds)
+    if isinstance(loss, torch.nn.Module) and not fixed(loss):
+        try:
+            inspect.signature(loss.forward).bind(images, images)
+        except TypeError:
+            raise ValueError(
+                f"the {type(loss).__name__} is a model, not a loss of (x_adv, x): give "
+                "uae.losses.Reconstruction(model), or Margin(model, labels) of a classifier"
+            ) from None
     check_model(loss)
     seeding.check_seed(seed)
     index = torch.arange(len(images)) if index is None else torch.as_tensor(index)

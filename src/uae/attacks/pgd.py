@@ -75,7 +75,9 @@ class PGD:
         their failure says nothing about the model. Raises ValueError naming the sample.
         """
         if not isinstance(loss, Classification):
-            raise ValueError("PGD needs a classifier's loss: uae.losses.CrossEntropy or uae.losses.Margin")
+            raise ValueError(
+                "PGD needs a classifier's loss: uae.losses.CrossEntropy(model, labels), or Margin of the same"
+            )
         parts = []
         with left_as_found(loss):
             with probe.of_any_batch_size(loss):

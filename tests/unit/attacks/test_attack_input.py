@@ -71,6 +71,29 @@ def test_the_estimate_of_samples_that_want_a_gradient_carries_none():
     torch.testing.assert_close(*values)
 
 
+@pytest.mark.parametrize(
+    "net", [nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), nn.Linear(4, 4), models.build("dense", (4,))]
+)
+def test_a_model_is_no_loss(net):
+    x = torch.rand(3, 4)
+    for attack in (uae.MinMaxAttack(steps=1, mi=None), uae.PenaltyAttack(steps=1, mi=None), uae.PGD(0.1)):
+        with pytest.raises(ValueError, match=r"uae\.losses\.\w+\(model.* or Margin"):
+            attack(net.eval(), x)
+
+
+def test_a_module_that_takes_both_samples_is_a_loss():
+    class Distance(nn.Module):
+        def forward(self, x_adv, x):
+            return (x_adv / 2 - x).norm(dim=1)
+
+    assert len(uae.MinMaxAttack(steps=1, mi=None)(Distance().eval(), torch.rand(3, 4))) == 3
+
+
+def test_a_class_is_no_attack():
+    with pytest.raises(ValueError, match=r"attack is a class: give its settings, such as MinMaxAttack\("):
+        uae.augment(nn.Linear(4, 4).eval(), torch.rand(3, 4), uae.MinMaxAttack)
+
+
 @pytest.mark.parametrize("targeted", [False, True])
 def test_the_cross_entropy_is_no_criterion(targeted):
     """Its sign says nothing about success: all attacks failed or, targeted, all succeeded on no image."""
