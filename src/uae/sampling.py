@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from uae import memory
+from uae import limits, memory
 from uae.projections import Project, Projections
 
 log = logging.getLogger(__name__)
@@ -65,8 +65,10 @@ class RandomSampling:
     redraw: bool = False
 
     def __post_init__(self) -> None:
-        if self.count < 2 or self.dim < 1:
-            raise ValueError(f"random sampling needs count (K) >= 2 and dim >= 1: {self}")
+        limits.check_counts(self, "count", "dim")
+        limits.check_numbers(self, "power", zero=True)
+        if self.count < 2:
+            raise ValueError(f"random sampling needs count (K) >= 2: {self}")
 
     def bind(self, model: nn.Module | None, x: Tensor, seed: int) -> Features:
         if not self.redraw:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-from numbers import Integral
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from uae import seeding
 from uae.attacks.result import AttackResult
+from uae.limits import is_count
 from uae.losses import Classification
 from uae.sampling import fixed
 
@@ -23,18 +23,16 @@ IN_PLACE = (
 
 def check_settings(bounds: tuple[float, float], batch_size: int | None) -> None:
     """Raise ValueError if a setting that all attacks share is out of range."""
-    if not bounds[0] < bounds[1]:
-        raise ValueError(f"bounds must be (low, high), got {bounds}")
-    if batch_size is not None and not batch_size >= 1:
-        raise ValueError(f"batch_size must be at least 1 or None, got {batch_size}")
-
-
-def check_counts(settings: object, *names: str) -> None:
-    """Raise ValueError unless these settings are whole numbers from 1."""
-    for name in names:
-        value = getattr(settings, name)
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            raise ValueError(f"{name} must be a whole number from 1, got {value}")
+    try:
+        low, high = map(float, bounds)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not low < high:
+        raise ValueError(f"bounds must be (low, high), got {bounds!r}")
+    if batch_size is not None and not is_count(batch_size):
+        raise ValueError(
+            f"batch_size must be at least 1 or None, got {batch_size!r}, not a whole number from 1"
+        )
 
 
 def check_call(

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from uae import limits
 from uae.attacks.constrained import ConstrainedAttack
 from uae.attacks.problem import Incumbents, Problem
 
@@ -27,8 +28,7 @@ class MinMaxAttack(ConstrainedAttack):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.beta >= 0:
-            raise ValueError(f"beta must be at least 0, got {self.beta}")
+        limits.check_numbers(self, "beta", "decay_power", zero=True)
 
     @classmethod
     def released(cls, **changes: Any) -> MinMaxAttack:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from uae.attacks import checks
+from uae import limits
 from uae.attacks.constrained import ConstrainedAttack
 from uae.attacks.problem import Incumbents, Problem
 
@@ -36,7 +36,8 @@ class PenaltyAttack(ConstrainedAttack):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.check_counts(self, "searches")
+        limits.check_counts(self, "searches")
+        limits.check_numbers(self, "lower", "upper")
         if not 0 < self.lower <= self.c0 < self.upper:
             raise ValueError(f"need 0 < lower <= c0 < upper, got {self.lower}, {self.c0}, {self.upper}")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from uae import seeding
+from uae import limits, seeding
 from uae.attacks import batches, checks, probe
 from uae.attacks.restore import left_as_found
 from uae.attacks.result import AttackResult
@@ -45,11 +45,8 @@ class PGD:
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        checks.check_counts(self, "steps", "restarts")
-        if not self.eps > 0:
-            raise ValueError(f"eps must be above 0, got {self.eps}")
-        if self.step_size is not None and not self.step_size > 0:
-            raise ValueError(f"step_size must be above 0 or None, got {self.step_size}")
+        limits.check_counts(self, "steps", "restarts")
+        limits.check_numbers(self, "eps", *(() if self.step_size is None else ("step_size",)))
         if self.restarts > 1 and not self.random_start:
             raise ValueError(f"restarts = {self.restarts} without a random start repeat the same attack")
         checks.check_settings(self.bounds, self.batch_size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from uae import limits
 from uae.attacks import checks
 from uae.mine import MINE
 
@@ -46,13 +47,13 @@ class Settings:
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        checks.check_counts(self, "steps")
-        for name in ("eps", "alpha"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in ("kappa", "c0"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        limits.check_counts(self, "steps")
+        limits.check_numbers(self, "eps", "alpha")
+        limits.check_numbers(self, "kappa", "c0", zero=True)
+        if not isinstance(self.mi, MINE | None):
+            raise ValueError(
+                f"mi must be uae.MINE(...) or None, got {self.mi!r}; a sampler is MINE's: samples="
+            )
         for name, known in (
             ("init", ("zeros", "noise")),
             ("keep", ("best", "last")),

@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from uae import seeding
+from uae import limits, seeding
 from uae.mine import engines
 from uae.mine.critics import Critics, build_layers
 from uae.sampling import ConvolutionOutput, RandomSampling
@@ -56,10 +56,14 @@ class MINE:
     def __post_init__(self) -> None:
         if self.critic not in ("vanilla", "released"):
             raise ValueError(f"critic: {self.critic!r} is not one of 'vanilla', 'released'")
-        if self.inner_steps < 1 or self.hidden < 1 or not self.lr > 0:
-            raise ValueError(f"inner_steps and hidden must be at least 1 and lr above 0: {self}")
-        if self.warm_up is not None and self.warm_up < 1:
-            raise ValueError(f"warm_up must be at least 1 evaluation, or None; got {self.warm_up}")
+        if self.engine not in ("auto", "portable"):
+            raise ValueError(f"engine: {self.engine!r} is not one of 'auto', 'portable'")
+        limits.check_counts(self, "inner_steps", "hidden")
+        limits.check_numbers(self, "lr")
+        if self.warm_up is not None and not limits.is_count(self.warm_up):
+            raise ValueError(
+                f"warm_up must be at least 1 evaluation, a whole number, or None; got {self.warm_up!r}"
+            )
         if self.samples is not None and not hasattr(self.samples, "bind") and not callable(self.samples):
             raise ValueError(
                 f"samples: {self.samples!r} is not one of ConvolutionOutput('layer'), RandomSampling(), or a "

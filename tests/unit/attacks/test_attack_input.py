@@ -1,6 +1,7 @@
 """Bad input to the attack: an error that names the sample, and a model left as it was."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -205,6 +206,53 @@ def test_one_compressed_sample_is_refused(model):
 def test_settings_out_of_range(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         uae.MinMaxAttack(**settings)
+
+
+WRONG_SETTINGS = [
+    (kind, name, value)
+    for kinds, names, values in [
+        ((uae.MinMaxAttack, uae.PenaltyAttack), ("steps", "batch_size"), (4.0, "4", True, 0, math.nan)),
+        ((uae.PGD,), ("steps", "restarts", "batch_size"), (4.0, "4", True, 0)),
+        ((uae.PenaltyAttack,), ("searches",), (4.0, "4", True, 0)),
+        ((uae.MINE,), ("inner_steps", "hidden", "warm_up"), (2.0, "2", True, 0)),
+        ((uae.RandomSampling,), ("count", "dim"), (4.0, "4", True, 0)),
+        (
+            (uae.MinMaxAttack, uae.PenaltyAttack),
+            ("eps", "alpha"),
+            ("8/255", None, True, 0, math.nan, math.inf, torch.rand(2)),
+        ),
+        ((uae.MinMaxAttack,), ("kappa", "beta", "decay_power"), ("1", None, -1, math.nan, math.inf)),
+        ((uae.PenaltyAttack,), ("lower", "upper"), ("1", None, -1, math.nan, math.inf)),
+        ((uae.PGD,), ("eps", "step_size"), ("8/255", True, 0, math.nan, math.inf)),
+        ((uae.MINE,), ("lr",), ("1", None, True, 0, math.nan, math.inf)),
+        ((uae.MINE,), ("engine",), ("fast", None)),
+        ((uae.RandomSampling,), ("power",), ("1", None, -1, math.nan, math.inf)),
+        (
+            (uae.MinMaxAttack, uae.PGD),
+            ("bounds",),
+            (None, 1.0, (0.0,), (0, 1, 2), (1, 1), (0, math.nan), ("a", "b")),
+        ),
+        ((uae.MinMaxAttack, uae.PenaltyAttack), ("mi",), (True, uae.RandomSampling(), "vanilla")),
+    ]
+    for kind in kinds
+    for name in names
+    for value in values
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), WRONG_SETTINGS)
+def test_a_setting_that_is_wrong_is_named(kind, name, value):
+    needed = {"eps": 0.1} if kind is uae.PGD else {}
+    with pytest.raises(ValueError, match=rf"^{name}\b.*{re.escape(str(value))}"):
+        kind(**needed | {name: value})
+
+
+def test_numbers_of_other_libraries_are_settings():
+    attack = uae.MinMaxAttack(
+        eps=torch.tensor(0.5), alpha=np.float32(0.1), beta=0, batch_size=np.int64(2), bounds=[0, math.inf]
+    )
+    assert uae.PGD(eps=1, steps=np.int32(5), bounds=(-math.inf, math.inf)).step == 0.5
+    assert attack.mi == uae.MINE(lr=np.float64(1.5e-5), inner_steps=np.int16(20))
 
 
 @pytest.mark.parametrize(
