@@ -108,6 +108,11 @@ class Contrastive:
         images = self.augmentation(x.repeat_interleave(count, dim=0), views)
         with autocast(x.device, self.amp):
             z = self.model(images)
+        if not isinstance(z, Tensor) or z.ndim != 2 or len(z) != len(images):
+            got = tuple(z.shape) if isinstance(z, Tensor) else f"a {type(z).__name__}"
+            raise ValueError(
+                f"the model gives {got} for {len(images)} views: need their embeddings alone, (N, D)"
+            )
         z = z.to(x.dtype).unflatten(0, (len(x), self.copies, self.views))
         return nt_xent(z.transpose(1, 2), self.temperature)
 

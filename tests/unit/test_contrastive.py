@@ -169,3 +169,17 @@ def test_identical_views_make_the_criterion_a_constant(model):
     assert gradient.abs().max() < 1e-6 < 1e-4 < real.abs().max()
     other = torch.rand(IMAGES.shape, generator=torch.Generator().manual_seed(5))
     torch.testing.assert_close(constant(other, IMAGES), values, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "given"),
+    [
+        (lambda x: (x.flatten(1), x), "a tuple"),
+        (lambda x: {"z": x.flatten(1)}, "a dict"),
+        (lambda x: x, r"\(20, 3, 16, 16\)"),
+        (lambda x: x.flatten(1)[:10], r"\(10, 768\)"),
+    ],
+)
+def test_an_encoder_that_gives_no_embeddings_is_named(encoder, given):
+    with pytest.raises(ValueError, match=rf"the model gives {given} for 20 views: need their embeddings"):
+        Contrastive(encoder, copies=5)(IMAGES[:2], IMAGES[:2])

@@ -115,7 +115,8 @@ class Estimator:
         if self.count < 2:
             raise ValueError(
                 f"per-sample MINE needs K >= 2 compressed samples, got K = {self.count}: with one, "
-                "the marginal is the joint and the estimate is always 0"
+                "the marginal is the joint and the estimate is always 0. Take uae.RandomSampling() or "
+                "another layer, uae.ConvolutionOutput('name')"
             )
         self.mine, self.seed, self.index, self.calls = mine, seed, index, 0
         # Half precision is too coarse: Adam's second moments are below the smallest float16.

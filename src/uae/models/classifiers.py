@@ -24,6 +24,8 @@ class CarliniWagner(nn.Module):
         dropout: float = 0.5,
     ):
         super().__init__()
+        if len(shape) != 3:
+            raise ValueError(f"this classifier needs images (C, H, W), got samples of {shape}")
         channels, *size = shape
         outer, inner, units = widths
         height, width = (((side - 4) // 2 - 4) // 2 for side in size)

@@ -17,6 +17,8 @@ class MadryCNN(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], classes: int = 10, kernel: int = 5, hidden: int = 1024):
         super().__init__()
+        if len(shape) != 3:
+            raise ValueError(f"Madry's network needs images (C, H, W), got samples of {shape}")
         channels, height, width = shape
         if height % 4 or width % 4:
             raise ValueError(f"Madry's network needs multiples of 4, got {height}x{width}")

@@ -32,11 +32,13 @@ class WideResNet(nn.Module):
 
     depth: 6 n + 4 layers in three groups of n blocks.  widen: each group has `widen` times 16, 32 and 64
     channels.
-    Raises ValueError for a depth that is not 6 n + 4 with n >= 1.
+    Raises ValueError for samples that are no images, and for a depth that is not 6 n + 4 with n >= 1.
     """
 
     def __init__(self, shape: tuple[int, ...], depth: int = 34, widen: int = 10, classes: int = 10):
         super().__init__()
+        if len(shape) != 3:
+            raise ValueError(f"a wide ResNet needs images (C, H, W), got samples of {shape}")
         if depth < 10 or (depth - 4) % 6:
             raise ValueError(f"a wide ResNet has 6 n + 4 layers, such as 10, 28 or 34; got depth {depth}")
         count = (depth - 4) // 6

@@ -70,12 +70,17 @@ def test_weights_start_as_in_keras():
     assert len(layers) == 5 + 9 + 3 and all((layer.bias == 0).all() for layer in layers)
 
 
+IMAGES_ONLY = ("carlini-wagner", "madry", "wide-resnet")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("resnet", (1, 8, 8)), "no network 'resnet'"),
         (("convolutional", (1, 10, 8)), "multiples of 4"),
         (("convolutional", (77,)), r"needs images .* \(77,\)"),
+        *(((name, (20,)), r"needs images \(C, H, W\), got samples of \(20,\)") for name in IMAGES_ONLY),
+        *(((name, (28, 28)), r"needs images .* of \(28, 28\)") for name in IMAGES_ONLY),
         (("concrete", (7, 7)), "select 50 features of data that have 49"),
     ],
 )
