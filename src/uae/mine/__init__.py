@@ -78,10 +78,13 @@ class MINE:
         Raises ValueError for other shapes, for an index that is not (N,) integers, and for a seed that is not
         an integer.
         """
+        for samples in (x, z):
+            if not isinstance(samples, Tensor):
+                raise ValueError(f"compressed samples are a {type(samples).__name__}: need a torch.Tensor")
         if x.ndim != 3 or not x.is_floating_point():
             raise ValueError(f"compressed samples are floats (N, K, D); got {x.dtype}, {tuple(x.shape)}")
-        index = torch.arange(len(x), device=x.device) if index is None else index
-        return Estimator(self, x, None, seed, index).estimate(x, z)[0]
+        index = torch.arange(len(x)) if index is None else seeding.integers(index)
+        return Estimator(self, x, None, seed, index.to(x.device)).estimate(x, z)[0]
 
     def state_bytes(self, dim: int, map_shape: tuple[int, int] | None, itemsize: int) -> int:
         """The bytes of one sample's critic and its two moments."""

@@ -277,6 +277,29 @@ def test_compressed_samples_that_are_none(x):
         uae.MINE()(x, x)
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_compressed_samples_that_are_no_tensors(number):
+    pair = [torch.rand(3, 16, 64), torch.rand(3, 16, 64)]
+    pair[number] = pair[number].numpy()
+    with pytest.raises(ValueError, match="compressed samples are a ndarray: need a torch"):
+        uae.MINE()(*pair)
+
+
+def test_the_index_of_an_estimate_may_be_elsewhere():
+    """As that of an attack: it goes to the samples' device."""
+    moved = []
+
+    class Index(torch.Tensor):
+        def to(self, *arguments, **options):
+            moved.append(arguments)
+            return super().to(*arguments, **options)
+
+    x = torch.rand(3, 16, 64)
+    found = uae.MINE(inner_steps=1)(x, x, index=torch.tensor([4, 2, 9]).as_subclass(Index))
+    assert (x.device,) in moved
+    assert torch.equal(found.as_subclass(torch.Tensor), uae.MINE(inner_steps=1)(x, x, index=[4, 2, 9]))
+
+
 def test_the_first_convolution_is_the_one_that_runs_first():
     class Backwards(nn.Module):
         def __init__(self):
