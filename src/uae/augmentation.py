@@ -65,6 +65,7 @@ class Augmented:
     def save(self, path: str | Path, **more: Tensor) -> None:
         """Write a safetensors file with `x`, `control`, `source` and `is_uae`, whole or not at all.
 
+        Floats of any type become float32.
         more: additional tensors by name, such as labels.
         """
         tensors = {"x": self.x, "control": self.control, "source": self.source, "is_uae": self.is_uae} | more
@@ -115,7 +116,7 @@ def of_attack(x: Tensor, result: AttackResult, replicate: bool = False) -> Augme
     """
     if result.adv.shape != x.shape:
         raise ValueError(f"the attack has shape {tuple(result.adv.shape)}, the originals {tuple(x.shape)}")
-    success = result.success.to(x.device)
+    x, success = x.detach(), result.success.to(x.device)
     kept = torch.arange(len(x), device=x.device)
     added = kept if replicate else kept[success]
     source = torch.cat([kept, added])

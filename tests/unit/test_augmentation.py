@@ -89,6 +89,16 @@ def test_augment_attacks_the_reconstruction_of_a_model_by_default(tmp_path):
     assert torch.equal(saved["control"], x[saved["source"]]) and torch.equal(saved["x"], made.x)
 
 
+def test_a_set_of_originals_that_want_a_gradient_has_no_graph():
+    torch.manual_seed(0)
+    x = torch.rand(8, 4)
+    attack = uae.MinMaxAttack(steps=3, mi=None)
+    model = torch.nn.Linear(4, 4).eval()
+    found = uae.augment(model, x.clone().requires_grad_(), attack)
+    assert not any(tensor.requires_grad for tensor in (found.x, found.control, found.result.adv))
+    assert torch.equal(found.x, uae.augment(model, x, attack).x)
+
+
 def test_a_set_for_other_samples_is_refused():
     x = torch.rand(4, 3)
     with pytest.raises(ValueError, match=r"\(4, 3\), the originals \(2, 3\)"):

@@ -20,7 +20,8 @@ class AttackResult:
     adv: (N, *shape), in the attack's bounds: the kept iterate, or the original if none was kept. With
         `on_failure="best"` failures also keep an iterate.
     success: (N,) bool, whether an iterate was kept and f <= 0 at it.
-    mi: (N,) mutual information in nats at the kept iterate; NaN without one.
+    mi: (N,) mutual information in nats at the kept iterate; NaN without one, and for all samples of an attack
+        without MINE (`mi=None`, PGD).
     loss, loss_clean: (N,) the loss at `adv` and at the original.
     step: (N,) int64, the attack step of the kept iterate, from 1; 0 without one, and for the random start
         of PGD.
@@ -60,7 +61,7 @@ class AttackResult:
 
     def median_change(self, x: Tensor) -> float:
         """The median, over the successes, of the root-mean-square change of a feature from the originals x
-        (N, *shape). 0 without a success."""
+        (N, *shape). Of an even number it is the lower of the middle two. 0 without a success."""
         changes = (self.adv - x)[self.success].flatten(1).double().square().mean(dim=1).sqrt()
         return changes.median().item() if len(changes) else 0.0
 
@@ -88,7 +89,7 @@ class AttackResult:
         return cls(**tensors, metadata=metadata)
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file, whole or not at all."""
+        """Write a safetensors file, whole or not at all. Floats of any type become float32."""
         tensors = {name: tensor.cpu() for name, tensor in self.tensors().items()}
         arrays = {k: (t.float() if t.is_floating_point() else t).numpy() for k, t in tensors.items()}
         storage.write_tensors(path, arrays, self.metadata)
