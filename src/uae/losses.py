@@ -102,7 +102,7 @@ class Classification:
         """(N,) bool: the samples that the model classifies correctly. Only these can be attacked."""
         with torch.no_grad():
             logits = self._logits(x)
-        return _gap(logits, self._like(self.labels, logits)) > 0
+        return _gap(logits, self.labels) > 0
 
     def __call__(self, x_adv: Tensor, x: Tensor) -> Tensor:
         return self._loss(self._logits(x_adv))
@@ -124,11 +124,8 @@ class Classification:
 
     def _margin(self, logits: Tensor) -> Tensor:
         if self.targets is None:
-            return _gap(logits, self._like(self.labels, logits))
-        return -_gap(logits, self._like(self.targets, logits))
-
-    def _like(self, labels: Tensor, logits: Tensor) -> Tensor:
-        return labels.to(logits.device)
+            return _gap(logits, self.labels)
+        return -_gap(logits, self.targets)
 
     def _logits(self, x: Tensor) -> Tensor:
         logits = self.model(x)
@@ -144,6 +141,9 @@ class Classification:
             if self.check:
                 self._check_logits(logits.detach())
             self.looked = True
+        # They stay there: a copy at each evaluation would wait for the GPU.
+        self.labels = self.labels.to(logits.device)
+        self.targets = None if self.targets is None else self.targets.to(logits.device)
         return logits
 
     def _check_range(self, classes: int) -> None:
@@ -192,8 +192,8 @@ class CrossEntropy(Classification):
 
     def _loss(self, logits: Tensor) -> Tensor:
         if self.targets is None:
-            return F.cross_entropy(logits, self._like(self.labels, logits), reduction="none")
-        return -F.cross_entropy(logits, self._like(self.targets, logits), reduction="none")
+            return F.cross_entropy(logits, self.labels, reduction="none")
+        return -F.cross_entropy(logits, self.targets, reduction="none")
 
 
 def _rows(values: Tensor, rows: slice | Tensor) -> Tensor:

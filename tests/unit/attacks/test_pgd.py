@@ -245,6 +245,22 @@ def test_settings_out_of_range(settings, message):
         uae.PGD(**settings)
 
 
+@pytest.mark.parametrize("kind", [losses.Margin, losses.CrossEntropy])
+@pytest.mark.parametrize("targeted", [False, True])
+def test_labels_go_to_the_samples_once(kind, targeted):
+    """A copy from the CPU at each evaluation waits for the GPU. The device `meta` stands for one."""
+    labels = torch.tensor([0, 1, 2])
+    loss = kind(lambda x: 2 * x, labels, targeted, labels.flip(0) + 3 if targeted else None, check=False)
+    part, x = loss.subset(slice(1, 3)), torch.rand(2, 6, device="meta")
+    for evaluate in (part.eligible, lambda x: part(x, x), part.evaluate):
+        evaluate(x)
+        held = [part.labels, part.targets] if targeted else [part.labels]
+        assert all(tensor.device.type == "meta" for tensor in held)
+    assert loss.labels.tolist() == [0, 1, 2]  # of the whole set they stay
+    x = torch.rand(3, 6)
+    torch.testing.assert_close(loss.subset(slice(1, 3))(x[1:], x[1:]), loss(x, x)[1:])
+
+
 def test_a_loss_without_labels_is_refused(setting):
     with pytest.raises(ValueError, match="needs a classifier's loss"):
         uae.PGD(0.1)(losses.Reconstruction(setting[0]), setting[1])
