@@ -6,7 +6,8 @@ content: the SHA-256 of its arrays. A rebuild that gives the same numbers does n
 inputs: by place, the `content` of every file that it was made from, directly or not, and the hash of the
     settings that each was made with.
 
-Files elsewhere, such as those of `uae attack`, have no place and are not compared.
+Files elsewhere, such as those of `uae attack`, have no place and are not compared. Only files that are
+written below results/<scale> or data get an identity. One that has it is also compared in a moved folder.
 """
 
 from __future__ import annotations
@@ -36,6 +37,17 @@ def place(path: str | Path) -> str | None:
     """A file's path below results/<scale> or data; None for a file that does not belong to the workflow."""
     found = PLACE.search(Path(os.path.abspath(path)).as_posix())  # noqa: PTH100 (follows no links)
     return found and found[1]
+
+
+def at_home(path: str | Path) -> bool:
+    """Whether a file has a place and is in the workflow's own folders, results/<scale> or data.
+
+    Elsewhere a file of a user may have the same name: it gets no identity, and needs none to be read.
+    """
+    whole, found = Path(os.path.abspath(path)).as_posix(), place(path)  # noqa: PTH100 (follows no links)
+    return (
+        found is not None and re.search(r"/(?:results/[^/]+|data)/$", whole.removesuffix(found)) is not None
+    )
 
 
 class Names(NamedTuple):
@@ -88,7 +100,8 @@ def verify(path: str | Path, metadata: Mapping[str, Any]) -> None:
     if expected is None:
         return
     found = metadata.get("file")
-    if found is None and not expected.startswith("records/"):  # committed records are older than identities
+    committed = expected.startswith("records/")  # committed records are older than identities
+    if found is None and not committed and at_home(path):
         raise BadFile(f"{path}: does not say what it is; delete it to have it made again")
     if found not in (None, expected):
         raise BadFile(

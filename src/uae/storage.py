@@ -135,8 +135,8 @@ def write_tensors(path: str | Path, arrays: dict[str, np.ndarray], metadata: dic
     hold the file's identity (`uae.identity`).
     """
     arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
-    if place := identity.place(path):
-        metadata = metadata | {"file": place, "content": _checksum(arrays, {})}
+    if identity.at_home(path):
+        metadata = metadata | {"file": identity.place(path), "content": _checksum(arrays, {})}
     metadata = metadata | {CHECKSUM: _checksum(arrays, metadata)}
     text = {"metadata": _json(metadata)}
     with atomic(path) as file:
@@ -174,7 +174,7 @@ def read_tensors(path: str | Path, *required: str) -> tuple[dict[str, np.ndarray
     expected = metadata.pop(CHECKSUM, None)  # foreign files have none
     if expected is not None and expected != _checksum(arrays, metadata):
         raise BadFile(f"{path}: the content does not have the checksum in its metadata; delete it")
-    if expected is None and identity.place(path):
+    if expected is None and identity.at_home(path):
         raise BadFile(f"{path}: has no checksum; delete it to have it made again")
     identity.verify(path, metadata)
     missing = [key for key in required if key not in arrays]

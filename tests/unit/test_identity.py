@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tests.swaps import Tiny
 from uae import check, identity, plan, records, storage
@@ -323,6 +324,44 @@ def test_a_file_names_all_that_it_was_made_from(tiny):
 def test_only_the_workflows_files_have_a_place(path, place):
     found = identity.place(path)
     assert found is None if place is None else found == place + Path(path).name
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("uae/cifar/resnet/run1/seed0.safetensors", "uae/mnist/dense/run2/seed1.safetensors"),
+        ("prepared/foreign.safetensors", "prepared/another.safetensors"),
+    ],
+)
+def test_a_users_file_may_be_named_as_the_workflows(tmp_path, name, other):
+    """Its owner was told to delete it."""
+    path, copy = tmp_path / "project" / name, tmp_path / other
+    storage.write_tensors(path, {"x": np.zeros(2)}, {"seed": 0})
+    copy.parent.mkdir(parents=True)
+    shutil.copy(path, copy)
+    assert storage.read_tensors(copy)[1] == {"seed": 0}
+    save_file({"x": np.zeros(2)}, path)
+    assert storage.read_tensors(path)[1] == {}
+    for home in ("results/a", "data"):
+        target = tmp_path / home / name
+        target.parent.mkdir(parents=True)
+        shutil.copy(path, target)
+        with pytest.raises(BadFile, match="has no checksum; delete it"):
+            storage.read_tensors(target)
+        shutil.copy(copy, target)
+        with pytest.raises(BadFile, match="does not say what it is; delete it"):
+            storage.read_tensors(target)
+
+
+def test_a_workflows_file_is_compared_where_its_folder_is_moved(tmp_path):
+    first, other = (f"uae/mnist/dense/{attack}/seed0.safetensors" for attack in ("mine-uae", "l2-uae"))
+    storage.write_tensors(tmp_path / "results/a" / first, {"x": np.zeros(2)}, {})
+    (tmp_path / "results/a").rename(tmp_path / "kept")
+    storage.read_tensors(tmp_path / "kept" / first)
+    (tmp_path / "kept" / other).parent.mkdir()
+    (tmp_path / "kept" / first).rename(tmp_path / "kept" / other)
+    with pytest.raises(BadFile, match="is the UAE set of mnist/dense, method mine-uae, seed 0; expected"):
+        storage.read_tensors(tmp_path / "kept" / other)
 
 
 def test_a_user_may_move_what_an_attack_wrote(tmp_path):
