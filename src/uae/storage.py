@@ -160,6 +160,7 @@ def read_tensors(path: str | Path, *required: str) -> tuple[dict[str, np.ndarray
     path = Path(path)
     if not path.is_file():  # opening a pipe would wait for its writer
         raise BadFile(f"{path}: not a file" if path.exists() else f"{path}: no such file")
+    again = "; delete it to have it made again" if identity.at_home(path) else ""
     try:
         with safe_open(path, framework="numpy") as file:
             names = file.keys()
@@ -168,14 +169,12 @@ def read_tensors(path: str | Path, *required: str) -> tuple[dict[str, np.ndarray
         if not isinstance(metadata, dict):
             raise TypeError("its metadata are not a table")
     except Exception as error:  # from the header's parser, or for types that NumPy lacks
-        raise BadFile(
-            f"{path}: not a whole safetensors file ({error}); delete it to have it rebuilt"
-        ) from None
+        raise BadFile(f"{path}: not a whole safetensors file ({error}){again}") from None
     expected = metadata.pop(CHECKSUM, None)  # foreign files have none
     if expected is not None and expected != _checksum(arrays, metadata):
-        raise BadFile(f"{path}: the content does not have the checksum in its metadata; delete it")
-    if expected is None and identity.at_home(path):
-        raise BadFile(f"{path}: has no checksum; delete it to have it made again")
+        raise BadFile(f"{path}: the content does not have the checksum in its metadata{again}")
+    if expected is None and again:
+        raise BadFile(f"{path}: has no checksum{again}")
     identity.verify(path, metadata)
     missing = [key for key in required if key not in arrays]
     if missing:

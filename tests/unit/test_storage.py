@@ -141,6 +141,20 @@ def test_a_damaged_file_is_named(tmp_path, damage):
         storage.read_tensors(path)
 
 
+@pytest.mark.parametrize("end", [-1, 50])  # a flipped bit, and half a file
+def test_only_a_file_that_a_job_makes_again_is_to_be_deleted(tmp_path, end):
+    """A user's result cannot be made again by deleting it."""
+    name = "uae/mnist/dense/mine-uae/seed0.safetensors"
+    for path, made in ((tmp_path / "results/a" / name, True), (tmp_path / name, False)):
+        storage.write_tensors(path, {"a": np.arange(100.0)}, {"seed": 3})
+        content = path.read_bytes()
+        path.write_bytes(content[:end] + b"!" * (end == -1))
+        with pytest.raises(BadFile) as error:
+            storage.read_tensors(path)
+        assert ("delete it to have it made again" in str(error.value)) == made
+        assert "delete" not in str(error.value) or made
+
+
 def test_a_missing_array_is_named(tmp_path):
     path = tmp_path / "x.safetensors"
     storage.write_tensors(path, {"a": np.zeros(1)}, {})
