@@ -61,9 +61,9 @@ class AttackResult:
 
     def median_change(self, x: Tensor) -> float:
         """The median, over the successes, of the root-mean-square change of a feature from the originals x
-        (N, *shape). Of an even number it is the lower of the middle two. 0 without a success."""
+        (N, *shape). 0 without a success."""
         changes = (self.adv - x)[self.success].flatten(1).double().square().mean(dim=1).sqrt()
-        return changes.median().item() if len(changes) else 0.0
+        return changes.quantile(0.5).item() if len(changes) else 0.0
 
     def means(self, x: Tensor) -> dict[str, float]:
         """Means over the successes: the step, the L2 norm of the perturbation of the originals x (N, *shape),
