@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import graphlib
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -98,26 +99,42 @@ def made(planned: dict[str, Job], outputs: Iterable[str]) -> dict[str, str]:
 
 
 FULLY_CONNECTED = ("sparse", "dense", "adversarial", "concrete")
+# The jobs of a group are one argument of `uae run`. Linux allows 128 KiB for it, and 100 jobs have about 60.
+MOST_TOGETHER = 100
 
 
 def together(planned: dict[str, Job]) -> dict[str, list[Job]]:
     """The jobs in groups, by name. Within a group, a file is made before it is read.
 
     A group has a model and a data set with its variants (svhn, svhn-noise), or all fully connected
-    autoencoders of a data set, or all its robust models, which are compared with each other.
+    autoencoders of a data set, or all its robust models, which are compared with each other. It has as many
+    seeds as give at most `MOST_TOGETHER` jobs; those that remain are groups named after their first seed.
     """
+    counts = Counter((_family(output), seed_of(output)) for output in planned)
+    sizes: Counter[str] = Counter()
+    last: dict[str, str] = {}  # by family, the name of its last group
+    names = {}
+    for (family, seed), count in counts.items():
+        if sizes[last.setdefault(family, family)] + count > MOST_TOGETHER and sizes[family]:
+            last[family] = f"{family}_seed{seed}"
+        names[family, seed] = last[family]
+        sizes[last[family]] += count
     groups: dict[str, list[Job]] = {}
     order = graphlib.TopologicalSorter({job.output: job.files for job in planned.values()}).static_order()
     for output in order:
-        if output not in planned:
-            continue
-        kind, *rest = output.split("/")[2:-1]
-        first = rest.pop(0) if kind == "records" else ""
-        robust = "robustness" in (first, rest[0]) or first == "figure6"
-        dataset, model = [part for part in rest if part != "robustness"][:2]
-        models = "robust" if robust else "fully-connected" if model in FULLY_CONNECTED else model
-        groups.setdefault(f"{dataset.partition('-')[0]}_{models}", []).append(planned[output])
+        if output in planned:
+            groups.setdefault(names[_family(output), seed_of(output)], []).append(planned[output])
     return groups
+
+
+def _family(output: str) -> str:
+    """The name of the groups that make a file."""
+    kind, *rest = output.split("/")[2:-1]
+    first = rest.pop(0) if kind == "records" else ""
+    robust = "robustness" in (first, rest[0]) or first == "figure6"
+    dataset, model = [part for part in rest if part != "robustness"][:2]
+    models = "robust" if robust else "fully-connected" if model in FULLY_CONNECTED else model
+    return f"{dataset.partition('-')[0]}_{models}"
 
 
 def _folder(output: str) -> str:

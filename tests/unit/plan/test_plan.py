@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,12 @@ def test_every_job_reads_planned_files_and_writes_a_place(scale):
         assert folders.count(("data", "raw")) == ("published" in job.inputs)
 
 
-@pytest.mark.parametrize("scale", ["preview", "paper"])
-def test_together_are_all_jobs_and_a_file_is_made_before_it_is_read(scale):
-    jobs, made, done = planned(scale), [], set()
+SEEDS = {"seeds": list(range(6)), "robustness": {"seeds": list(range(15))}}
+
+
+@pytest.mark.parametrize(("scale", "over"), [("preview", {}), ("preview", SEEDS), ("paper", {})])
+def test_together_are_all_jobs_and_a_file_is_made_before_it_is_read(scale, over):
+    jobs, made, done = planned(scale, **over), [], set()
     for group in plan.together(jobs).values():
         inside = {job.output for job in group}
         for job in group:
@@ -39,8 +43,22 @@ def test_together_are_all_jobs_and_a_file_is_made_before_it_is_read(scale):
     assert sorted(made) == sorted(jobs)
 
 
-def test_groups_do_not_wait_for_each_other_in_a_circle():
-    groups = plan.together(planned("preview"))
+def test_a_group_is_short_enough_for_an_argument_with_any_number_of_seeds():
+    """Linux allows 128 KiB. A longer setting moves no file to another group, so it reruns no other."""
+    jobs = planned("preview", **SEEDS)
+    groups = plan.together(jobs)
+    for group in groups.values():
+        assert len(json.dumps([job._asdict() for job in group])) < 2**16
+    other = plan.together(planned("preview", **SEEDS, attack={"steps": 123456}))
+    assert {name: [job.output for job in group] for name, group in groups.items()} == {
+        name: [job.output for job in group] for name, group in other.items()
+    }
+    assert not any("_seed" in name for name in plan.together(planned("preview")))
+
+
+@pytest.mark.parametrize("over", [{}, SEEDS])
+def test_groups_do_not_wait_for_each_other_in_a_circle(over):
+    groups = plan.together(planned("preview", **over))
     where = {job.output: name for name, group in groups.items() for job in group}
     reads = {
         name: {where[path] for job in group for path in job.files if path in where} - {name}
