@@ -82,16 +82,18 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def pack(live: Path, packed: Path, scale: str) -> None:
-    """Write Snakemake's metadata of a scale's outputs to one file, if there are any."""
+    """Write Snakemake's metadata of a scale's outputs to one file, if there are any and `unpack` reads it."""
     kept = {}
     for path in sorted(p for p in live.rglob("*") if p.is_file()):
         name = path.relative_to(live).as_posix()
         if of_scale(output_of(name), scale) and (content := _read(path)) is not None:
             kept[name] = content
-    if not kept:  # the run only fetched raw data; the file would block `dvc pull`
+    text = json.dumps({"metadata": kept}, sort_keys=True).encode()
+    # A run that only fetched raw data has none, and the file would block `dvc pull`. `unpack` refuses more.
+    if not kept or len(text) > LARGEST:
         return
     with atomic(packed) as file, gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as stream:
-        stream.write(json.dumps({"metadata": kept}, sort_keys=True).encode())
+        stream.write(text)
 
 
 def unpack(packed: Path, live: Path, scale: str) -> None:
