@@ -56,6 +56,14 @@ def test_frozen_and_live_rendering_take_the_same_records_of_another_scale(folder
         assert alone.returncode and "table1: this configuration" in alone.stdout + alone.stderr
 
 
+def test_a_scale_is_rendered_without_the_records_that_would_replace_missing_ones(folder):
+    """As after `rm -rf results`: the scale named by `fill` has no records."""
+    (folder.folder / "config/scales/alone.yaml").write_text("extends: paper\nfill: preview\n")
+    shutil.copytree(ROOT / "results/reduced/records/table1", folder.folder / "results/alone/records/table1")
+    frozen = ("--cores", "1", "--config", "scale=alone", "records=frozen")
+    folder.run("snakemake", "table1", "results/alone/metrics.json", "results/alone/report.html", *frozen)
+
+
 def test_a_mistyped_target_is_answered_with_the_one_that_was_meant(folder):
     run = folder.run("snakemake", "-n", "tabel4", "--cores", "1", check=False)
     said = run.stdout + run.stderr

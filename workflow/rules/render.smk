@@ -1,3 +1,7 @@
+# Without records of the scale that replaces missing ones nothing is replaced. `--fill` refuses its name as a mistake.
+FILL = cfg.fill if cfg.fill and Path(f"results/{cfg.fill}/records").is_dir() else "none"
+
+
 rule render_table:
     """Render a table, ours beside the paper's: CSV, LaTeX and Markdown."""
     input:
@@ -23,7 +27,7 @@ rule render_table:
     conda:
         "../../environment.yml"
     params:
-        fill=cfg.fill or "none",
+        fill=FILL,
         folder=lambda wildcards, output: Path(output[0]).parent,
         caption=lambda wildcards: caption(wildcards.table),
     message:
@@ -104,7 +108,7 @@ rule headline:
         "../../environment.yml"
     params:
         folder=lambda wildcards, output: Path(output[0]).parent,
-        fill=cfg.fill or "none",
+        fill=FILL,
     message:
         "Write the headline numbers: {output}"
     shell:
@@ -130,7 +134,7 @@ rule report:
         "../../environment.yml"
     params:
         folder=lambda wildcards, output: Path(output[0]).parent,
-        fill=cfg.fill or "none",
+        fill=FILL,
     message:
         "Write the report: {output}"
     shell:

@@ -76,18 +76,28 @@ Fill = Annotated[
 Out = Annotated[Path, typer.Option(help="The file to write.", dir_okay=False)]
 
 
-def filling_scale(results: Path, given: str | None) -> str | None:
-    """The scale whose records replace those that results/<scale> lacks: `given` or the configured one."""
-    if given is None:
-        from uae import config
+def configured_fill(scale: str) -> str | None:
+    """The scale whose records replace missing ones, according to a scale's configuration."""
+    from uae import config
 
-        known = results.name in config.files.scales()
-        return config.load({"scale": results.name}).fill if known else None
+    return config.load({"scale": scale}).fill if scale in config.files.scales() else None
+
+
+def filling_scale(results: Path, given: str | None) -> str | None:
+    """The scale whose records replace those that results/<scale> lacks: `given` or the configured one.
+
+    None, with a line for the user, if the configured one has no records.
+    """
     if given == "none":
         return None
-    if not (results.parent / given / "records").is_dir():
+    found = configured_fill(results.name) if given is None else given
+    if found is None or (results.parent / found / "records").is_dir():
+        return found
+    if given is not None:
         raise InputError(f"--fill {given}: no records under {results.parent / given}")
-    return given
+    text = f"no records under {results.parent / found}: missing ones are not replaced"
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    return None
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from uae.cli.common import filling_scale
+from uae.cli.common import configured_fill, filling_scale
 from uae.errors import InputError
 
 LARGEST_FIRST = ("paper", "reduced", "preview")
@@ -23,7 +23,7 @@ def chosen(results: Path, given: str | None, fill: str | None = None) -> tuple[s
         return given, filler, _said(given, filler, [])
     there = {path.name for path in results.glob("*") if (path / "records").is_dir()}
     order = [*LARGEST_FIRST, *sorted(there - set(LARGEST_FIRST))]
-    found = [name for name in order if name in there or filling_scale(results / name, None) in there]
+    found = [name for name in order if name in there or configured_fill(name) in there]
     if not found:
         raise InputError(
             f"{results}: no scale has records here; run `make`, or name the scale's folder with --results"

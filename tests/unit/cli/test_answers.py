@@ -39,11 +39,7 @@ def here(tmp_path, monkeypatch):
     ("there", "scale", "said"),
     [
         (["preview"], "preview", "scale preview"),
-        (
-            ["preview", "paper"],
-            "paper",
-            "scale paper, missing records from reduced (others with records: preview)",
-        ),
+        (["preview", "paper"], "paper", "scale paper (others with records: preview)"),
         (["preview", "reduced"], "paper", "from reduced (others with records: reduced, preview)"),
         (["mine"], "mine", "scale mine"),
     ],
@@ -57,6 +53,19 @@ def test_the_default_scale_is_the_largest_that_has_records(here, there, scale, s
     assert answered.exit_code == 0 and "table4.csv, table4.md, table4.tex in out" in answered.stdout
     assert f"scale {scale}" in answered.stdout
     assert f"scale {scale}" in run("verify").output
+
+
+def test_a_scale_whose_replacements_are_gone_stands_alone_and_says_so(here):
+    results = save("paper")
+    report = ("report", results, "--out", "r.html")
+    metrics = ("metrics", results, "--out", "m.json")
+    for command in (("render", "table4"), ("render", "all"), ("verify",), report, metrics):
+        answered = run(*command)
+        assert answered.exit_code == 0, command
+        assert "results/reduced: missing ones are not replaced" in answered.stderr
+        assert "missing records from" not in answered.output
+    save("reduced")
+    assert "missing records from reduced" in run(*report).output
 
 
 def test_without_records_one_is_told_what_to_do(here):
