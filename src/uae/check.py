@@ -99,7 +99,9 @@ def _inputs(report: Report, read: Mapping[str, Mapping[str, Any]], results: Path
 def _settings(report: Report, read: Mapping[str, Mapping[str, Any]], plan: Plan | None) -> None:
     """Compare the settings of files and their inputs with the configuration."""
     if plan is None:
-        report.unchecked.append("the settings of the files: there is no configuration of this scale")
+        report.unchecked.append(
+            "the settings of the files: there is no configuration of this scale; --scale takes its file, too"
+        )
         return
     for place, content in read.items():
         made = {place: identity.made_with(content)}
@@ -228,15 +230,12 @@ def deletable(path: Path, folders: list[Path]) -> bool:
 
 
 def plan_of(scale: str) -> Plan | None:
-    """The plan of a scale's configuration; None if the scale has no configuration."""
+    """The plan of the configuration of a scale or its file; None if the scale has no configuration."""
     from uae import config, plan
-    from uae.errors import ConfigError
 
-    try:
-        cfg = config.load({"scale": scale})
-    except ConfigError:
+    if scale not in config.files.scales() and not scale.endswith((".yaml", ".yml")):
         return None
-    return plan.settings(plan.plan(cfg))
+    return plan.settings(plan.plan(config.load({"scale": scale})))
 
 
 def lines(report: Report, most: int = 10) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from uae.cli.common import USERS, app, console, examples
+from uae.cli.common import USERS, app, console, examples, name_of
 from uae.errors import InputError
 
 
@@ -17,7 +17,9 @@ from uae.errors import InputError
     epilog=examples("uae check", "uae check --scale paper", "uae check --scale reduced --delete"),
 )
 def check(
-    scale: Annotated[str, typer.Option(help="The scale, whose files are in results/<scale>.")] = "preview",
+    scale: Annotated[
+        str, typer.Option(help="The scale, or its file. Its results are in results/<scale>.")
+    ] = "preview",
     results: Annotated[Path, typer.Option(help="The folder of all scales.")] = Path("results"),
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete damaged files; the next run makes them again.")
@@ -30,8 +32,9 @@ def check(
     """
     from uae import check as checks
 
-    folder, data = results / scale, Path("data")
-    if not folder.is_dir() or Path(scale).name != scale or scale == "..":
+    name, data = name_of(scale), Path("data")
+    folder = results / name
+    if not folder.is_dir() or Path(name).name != name or name == "..":
         raise InputError(f"{folder}: no such folder; run the experiments, or give --scale or --results")
     report = checks.check(folder, data, checks.plan_of(scale))
     deleted, left = [], []

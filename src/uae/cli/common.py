@@ -76,21 +76,27 @@ Fill = Annotated[
 Out = Annotated[Path, typer.Option(help="The file to write.", dir_okay=False)]
 
 
+def name_of(scale: str) -> str:
+    """The name of a scale that is given by name or by its file."""
+    return Path(scale).stem if scale.endswith((".yaml", ".yml")) else scale
+
+
 def configured_fill(scale: str) -> str | None:
-    """The scale whose records replace missing ones, according to a scale's configuration."""
+    """The scale whose records replace missing ones, according to the configuration of a scale or its file."""
     from uae import config
 
-    return config.load({"scale": scale}).fill if scale in config.files.scales() else None
+    known = name_of(scale) != scale or scale in config.files.scales()
+    return config.load({"scale": scale}).fill if known else None
 
 
-def filling_scale(results: Path, given: str | None) -> str | None:
+def filling_scale(results: Path, given: str | None, scale: str | None = None) -> str | None:
     """The scale whose records replace those that results/<scale> lacks: `given` or the configured one.
 
-    None, with a line for the user, if the configured one has no records.
+    None, with a line for the user, if the configured one has no records.  scale: the file of a user's scale.
     """
     if given == "none":
         return None
-    found = configured_fill(results.name) if given is None else given
+    found = configured_fill(scale or results.name) if given is None else given
     if found is None or (results.parent / found / "records").is_dir():
         return found
     if given is not None:

@@ -17,7 +17,7 @@ from uae.errors import InputError
 
 Scale = Annotated[
     str | None,
-    typer.Option(help="The scale of the records. Default: the largest scale that has records."),
+    typer.Option(help="The scale of the records, or its file. Default: the largest scale that has records."),
 ]
 
 

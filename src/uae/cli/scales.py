@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from uae.cli.common import configured_fill, filling_scale
+from uae.cli.common import configured_fill, filling_scale, name_of
 from uae.errors import InputError
 
 LARGEST_FIRST = ("paper", "reduced", "preview")
@@ -14,13 +14,14 @@ LARGEST_FIRST = ("paper", "reduced", "preview")
 def chosen(results: Path, given: str | None, fill: str | None = None) -> tuple[str, str | None, str]:
     """The scale, the scale that replaces its missing records, and both in words for the answer.
 
-    The scale is `given`, or else the largest one with records, be they its own or the replacing scale's.
-    Raises `InputError` if there are none.
+    The scale is `given`, by name or by its file, or else the largest one with records, be they its own or the
+    replacing scale's. Raises `InputError` if there are none.
     """
     if given is not None:
-        _there(results, given)
-        filler = filling_scale(results / given, fill)
-        return given, filler, _said(given, filler, [])
+        name = name_of(given)
+        _there(results, name)
+        filler = filling_scale(results / name, fill, given)
+        return name, filler, _said(name, filler, [])
     there = {path.name for path in results.glob("*") if (path / "records").is_dir()}
     order = [*LARGEST_FIRST, *sorted(there - set(LARGEST_FIRST))]
     found = [name for name in order if name in there or configured_fill(name) in there]

@@ -68,6 +68,24 @@ def test_a_scale_whose_replacements_are_gone_stands_alone_and_says_so(here):
     assert "missing records from reduced" in run(*report).output
 
 
+def test_a_scale_of_ones_own_is_given_by_its_file(here):
+    """As the workflow, `uae` then takes the file's settings, and the records of the scale that it names."""
+    Path("own").mkdir()
+    Path("own/mine.yaml").write_text("extends: paper\n")
+    save("mine")
+    save("reduced")
+    for command in (("render", "table4"), ("render", "all", "--out", "out"), ("verify",)):
+        answered = run(*command, "--scale", "own/mine.yaml")
+        assert answered.exit_code == 0 and "scale mine, missing records from reduced" in answered.output
+        alone = run(*command, "--scale", "own/mine.yaml", "--fill", "none")
+        assert alone.exit_code == 0 and "missing" not in alone.output
+        assert "no-scale.yaml" in str(run(*command, "--scale", "no-scale.yaml").exception)
+    answered = run("check", "--scale", "own/mine.yaml")
+    assert answered.exit_code == 0 and "the settings of the files" not in answered.output
+    assert "not checked: the settings of the files" in run("check", "--scale", "mine").output
+    assert "no-scale" in str(run("check", "--scale", "no-scale.yaml").exception)
+
+
 def test_without_records_one_is_told_what_to_do(here):
     assert "no scale has records here; run `make`" in str(run("verify").exception)
 
