@@ -80,6 +80,18 @@ def test_a_run_ends_with_where_its_output_is(folder):
     assert "results/end: done" in run.stdout + run.stderr
 
 
+def test_a_forced_download_that_fails_leaves_the_raw_file(folder, monkeypatch):
+    """The user may have put it there, and it may be gone upstream."""
+    path = folder.folder / "data/raw/isolet/isolet.zip"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"of the user")
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setitem(folder.environment, name, "http://127.0.0.1:9")
+    forced = ("raw_isolet", "--forceall", "--cores", "1", "--retries", "0", "--config", "scale=paper")
+    assert folder.run("snakemake", *forced, check=False).returncode
+    assert path.read_bytes() == b"of the user"
+
+
 def test_the_raw_files_of_a_data_set_are_those_that_it_is_prepared_from(folder):
     """Two data sets can be read from one folder."""
     run = folder.run("snakemake", "-n", "raw_coil-20-nearest", "--cores", "1")

@@ -7,7 +7,7 @@ os.environ.update(UAE_DATA_MIRROR=cfg.mirror or "")
 rule download:
     """Download a raw file of a data set or a published model, from the mirror or from its publisher, and check it."""
     output:
-        "data/raw/{folder}/{file}",
+        update("data/raw/{folder}/{file}"),  # the file of a user stays if a forced download fails
     log:
         "logs/download/{folder}/{file}.log",
     benchmark:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import re
@@ -27,12 +28,16 @@ def fetch(data: str, name: str, target: Path, mirror: str | None = None) -> None
     """Write the raw file `name` of a data set or published model to `target`, once it is whole and checked.
 
     mirror: a folder or URL that holds `<data>/<file>` (or `<mirror_folder>/<file>` if the entry has one). It
-    is tried before the upstream addresses.
+    is tried before the upstream addresses. A file at `target` that passes the check is kept.
     Raises DataError naming the file, every address tried with its failure, and what to do.
     """
     entry, folder = catalogue.raw(data)
     if name not in entry.files:
         raise DataError(f"{folder} has no file {name!r}; its files: {', '.join(entry.files) or 'none'}")
+    if target.is_file():
+        with contextlib.suppress(DataError):
+            verify(target, entry.files[name], entry)
+            return
     places = [url.rstrip("/") for url in entry.urls]
     if mirror:
         places.insert(0, f"{mirror.rstrip('/')}/{entry.mirror_folder or folder}")

@@ -55,9 +55,22 @@ def get(mirror, target, name=NAMES[0]):
 
 def test_from_a_mirror_folder_and_file_address(published, tmp_path):
     mirror, _ = published
-    for address in (mirror, mirror.as_uri()):
-        get(address, tmp_path / "out.gz")
-        assert (tmp_path / "out.gz").read_bytes() == (mirror / "small" / NAMES[0]).read_bytes()
+    for number, address in enumerate((mirror, mirror.as_uri())):
+        get(address, tmp_path / f"{number}.gz")
+        assert (tmp_path / f"{number}.gz").read_bytes() == (mirror / "small" / NAMES[0]).read_bytes()
+
+
+def test_a_file_that_passes_the_check_is_kept_and_another_is_fetched(published, tmp_path):
+    """A user put it there, or it may be gone upstream."""
+    good = (published[0] / "small" / NAMES[0]).read_bytes()
+    (tmp_path / "out.gz").write_bytes(good)
+    get(None, tmp_path / "out.gz")  # no address answers
+    get(published[0], tmp_path / "out.gz")
+    (tmp_path / "out.gz").write_bytes(good[:-9])
+    with pytest.raises(DataError, match="could not be fetched"):
+        get(None, tmp_path / "out.gz")
+    get(published[0], tmp_path / "out.gz")
+    assert (tmp_path / "out.gz").read_bytes() == good
 
 
 def test_from_a_mirror_on_the_web(published, tmp_path):
