@@ -64,6 +64,26 @@ def test_a_scale_is_rendered_without_the_records_that_would_replace_missing_ones
     folder.run("snakemake", "table1", "results/alone/metrics.json", "results/alone/report.html", *frozen)
 
 
+def test_a_rendering_that_fails_leaves_what_was_there_and_its_digest(folder):
+    scale = folder.folder / "results/torn"
+    (folder.folder / "config/scales/torn.yaml").write_text("extends: paper\nfill: null\n")
+    for kind in ("table1", "bounds"):
+        shutil.copytree(ROOT / "results/reduced/records" / kind, scale / "records" / kind)
+    shutil.copytree(ROOT / "results/reduced/records/figure3", scale / "records/figure3")
+    targets = ("table1", "figure3", "results/torn/metrics.json", "results/torn/report.html")
+    command = ("snakemake", *targets, "-k", "--cores", "1", "--config", "scale=torn", "records=frozen")
+    folder.run(*command)
+    before = folder.files("results/torn")
+    assert {"tables/table1.md", "figures/figure3.png", "metrics.json", "report.html"} <= before.keys()
+    for kind in ("table1", "bounds"):
+        record = next((scale / "records" / kind).rglob("*.json"))
+        record.write_bytes(record.read_bytes()[:100])
+        before.pop(str(record.relative_to(scale)))
+    assert folder.run(*command, check=False).returncode
+    after = folder.files("results/torn")
+    assert {name: after.get(name) for name in before} == before
+
+
 def test_a_mistyped_target_is_answered_with_the_one_that_was_meant(folder):
     run = folder.run("snakemake", "-n", "tabel4", "--cores", "1", check=False)
     said = run.stdout + run.stderr

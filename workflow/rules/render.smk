@@ -9,13 +9,13 @@ rule render_table:
         code=sources("uae.paper.formats"),
     output:
         report(
-            "results/{scale}/tables/{table}.csv",
+            update("results/{scale}/tables/{table}.csv"),
             caption="../report/item.rst",
             category="Tables",
             labels={"table": "{table}"},
         ),
-        "results/{scale}/tables/{table}.tex",
-        "results/{scale}/tables/{table}.md",
+        update("results/{scale}/tables/{table}.tex"),
+        update("results/{scale}/tables/{table}.md"),
     log:
         "logs/{scale}/render/{table}.log",
     benchmark:
@@ -43,13 +43,13 @@ rule render_figure:
         code=lambda wildcards: sources(f"uae.paper.figures.{wildcards.figure}"),
     output:
         report(
-            "results/{scale}/figures/{figure}.pdf",
+            update("results/{scale}/figures/{figure}.pdf"),
             caption="../report/item.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),
-        "results/{scale}/figures/{figure}.png",
-        "results/{scale}/figures/{figure}.csv",
+        update("results/{scale}/figures/{figure}.png"),
+        update("results/{scale}/figures/{figure}.csv"),
     log:
         "logs/{scale}/render/{figure}.log",
     benchmark:
@@ -73,13 +73,13 @@ use rule render_figure as render_grid with:
     # """Render a grid of images, with the images: PDF, PNG and safetensors."""
     output:
         report(
-            "results/{scale}/figures/{figure}.pdf",
+            update("results/{scale}/figures/{figure}.pdf"),
             caption="../report/item.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),
-        "results/{scale}/figures/{figure}.png",
-        "results/{scale}/figures/{figure}.safetensors",
+        update("results/{scale}/figures/{figure}.png"),
+        update("results/{scale}/figures/{figure}.safetensors"),
     wildcard_constraints:
         figure="|".join(GRIDS) or "none",
 
@@ -98,7 +98,7 @@ rule headline:
         records=CLAIMED,
         code=sources("uae.paper.metrics"),
     output:
-        f"{RESULTS}/metrics.json",
+        update(f"{RESULTS}/metrics.json"),
     log:
         f"logs/{cfg.name}/render/metrics.log",
     benchmark:
@@ -124,7 +124,7 @@ rule report:
         captions=sorted(map(str, Path("workflow/report").glob("*.rst"))),
         code=sources("uae.paper.report"),
     output:
-        f"{RESULTS}/report.html",
+        update(f"{RESULTS}/report.html"),
     log:
         f"logs/{cfg.name}/render/report.log",
     benchmark:
