@@ -84,6 +84,14 @@ def test_a_rendering_that_fails_leaves_what_was_there_and_its_digest(folder):
     assert {name: after.get(name) for name in before} == before
 
 
+def test_every_character_of_a_scale_s_name_is_its_own(folder):
+    (folder.folder / "config/scales/a+b.c@d-e.yaml").write_text("extends: paper\nfill: null\n")
+    records = folder.folder / "results/a+b.c@d-e/records/table1"
+    shutil.copytree(ROOT / "results/reduced/records/table1", records)
+    folder.run("snakemake", "table1", "--cores", "1", "--config", "scale=a+b.c@d-e", "records=frozen")
+    assert (records.parents[1] / "tables/table1.csv").exists()
+
+
 def test_a_mistyped_target_is_answered_with_the_one_that_was_meant(folder):
     run = folder.run("snakemake", "-n", "tabel4", "--cores", "1", check=False)
     said = run.stdout + run.stderr

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -40,7 +41,7 @@ THREADS = max(1, (workflow.cores or 1) // 4) if not GPU else 1
 
 
 wildcard_constraints:
-    scale=cfg.name.replace(".", r"\."),
+    scale=re.escape(cfg.name),
     dataset="(robustness/)?[^/]+",  # robust models have a separate folder
     experiment="[^/]+",
     model="[^/]+",
@@ -63,7 +64,7 @@ RUN = "uae run {params.jobs:q} --made {params.made:q} --device {resources.device
 
 
 def job_of(output):
-    """The job that makes a file. A named seed is planned even if the configuration does not have it."""
+    """The job that makes a file. A named seed is planned even if not configured, but not with `together: true`."""
     if output not in PLAN and (seed := plan.seed_of(output)) is not None:
         PLAN.update(plan.plan(cfg, seed) | PLAN)
     if output not in PLAN:

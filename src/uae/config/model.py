@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -107,7 +108,7 @@ class Config(Block):
     @property
     def name(self) -> str:
         """The scale's name, which is its folder under results/."""
-        return Path(self.scale).stem
+        return re.sub(r"\.ya?ml$", "", Path(self.scale).name)
 
     def limited(self, data: str, limit: int | None = None) -> str:
         """A data name with its limit of training samples. A name without a number gets the scale's limit."""
