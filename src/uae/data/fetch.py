@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import logging
 import re
@@ -42,18 +43,22 @@ def fetch(data: str, name: str, target: Path, mirror: str | None = None) -> None
     if mirror:
         places.insert(0, f"{mirror.rstrip('/')}/{entry.mirror_folder or folder}")
     failures = [] if places else ["  it has no upstream address and no mirror is set"]
-    with tempfile.TemporaryDirectory() as scratch:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as scratch:  # TMPDIR may be small
         for number, place in enumerate(places):
             try:
                 # One folder per source, so that a file from one source does not pass for that of the next.
                 found = _get(f"{place}/{name}", Path(scratch) / str(number))
                 verify(found, entry.files[name], entry)
-                with storage.atomic(target) as file, found.open("rb") as source:
-                    shutil.copyfileobj(source, file)
-                return
-            except (DataError, requests.RequestException, ValueError) as error:
+            except (DataError, OSError, ValueError) as error:  # also those of `requests` and of a stale mount
+                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise OSError(error.errno, f"cannot write {target}: {error.strerror}") from error
                 failures.append(f"  {without_secrets(f'{place}/{name}: {error}')}")
                 log.warning("%s", failures[-1].strip())
+                continue
+            with storage.atomic(target) as file, found.open("rb") as source:
+                shutil.copyfileobj(source, file)
+            return
     raise DataError(
         f"{folder}/{name} could not be fetched:\n"
         + "\n".join(failures)

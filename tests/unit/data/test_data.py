@@ -1,11 +1,14 @@
 """The data stage: catalogue, downloads from mirrors, damaged files, prepared files."""
 
+import errno
 import functools
 import gzip
 import hashlib
 import http.server
+import os
 import re
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,6 +125,41 @@ def test_a_bad_file_in_the_mirror_is_refused(published, tmp_path, damage, messag
         get(published[0], tmp_path / "out.gz")
     assert (tmp_path / "out.gz").read_bytes() == b"earlier"
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("code", [errno.ENAMETOOLONG, errno.ESTALE, errno.EACCES])
+def test_a_mirror_that_the_system_refuses_is_a_place_that_fails(published, tmp_path, monkeypatch, code):
+    """A name that is too long, a stale mount, no permission: the publisher is asked next."""
+    catalogue.entries()["small"].urls[:] = [(published[0] / "small").as_uri()]
+    is_file = Path.is_file
+
+    def refused(path):
+        if path.is_relative_to(tmp_path / "gone"):
+            raise OSError(code, os.strerror(code), str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    get(tmp_path / "gone", tmp_path / "out.gz")
+    assert (tmp_path / "out.gz").read_bytes() == (published[0] / "small" / NAMES[0]).read_bytes()
+    catalogue.entries()["small"].urls.clear()
+    (tmp_path / "out.gz").unlink()
+    with pytest.raises(DataError, match=os.strerror(code)):
+        get(tmp_path / "gone", tmp_path / "out.gz")
+
+
+def test_a_download_is_kept_beside_its_target_and_a_full_disk_is_named(published, tmp_path, monkeypatch):
+    """TMPDIR may be smaller than a raw file."""
+    seen = []
+
+    def full(address, scratch):
+        seen.append(scratch)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(fetch, "_get", full)
+    with pytest.raises(OSError, match=f"cannot write {tmp_path / 'raw' / 'out.gz'}: No space left"):
+        get(published[0], tmp_path / "raw" / "out.gz")
+    assert len(seen) == 1 and seen[0].is_relative_to(tmp_path / "raw")
+    assert not list((tmp_path / "raw").iterdir())
 
 
 def test_without_mirror_and_network_the_error_says_what_to_do(published, tmp_path):
