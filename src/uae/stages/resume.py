@@ -99,15 +99,15 @@ def _claim(target: Path) -> None:
             if locks.there(descriptor, path):
                 break
             os.close(descriptor)  # its previous holder deleted it
+        _claims[target] = descriptor, made  # the disk may be full: the lock file is then deleted at the end
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     except OSError as error:
         raise OSError(error.errno, f"cannot write {target}: {error.strerror}") from error
     if held is None:
         logging.getLogger(__name__).warning(
             "%s: its file system has no locks; do not start two runs that write it", target
         )
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-    _claims[target] = descriptor, made
 
 
 def _lock_file(target: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -94,6 +95,20 @@ def test_a_package_without_its_repository_has_the_same_tag(tmp_path):
     )
     here = [tag(tmp_path, code).split()[0] for code in (resume.ATTACK, resume.TRAINING)]
     assert done.stdout.split() == here
+
+
+@pytest.mark.parametrize("call", ["ftruncate", "pwrite"])
+def test_a_full_disk_is_named_and_leaves_no_lock_file(tmp_path, monkeypatch, call):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    target = tmp_path / "made" / "x.safetensors"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, full)
+        with pytest.raises(OSError, match=f"cannot write {target}: No space left on device"):
+            resume.resuming(target, resume.TRAINING, records.Clock())
+    resume._release(target)  # as at the end of the process
+    assert not target.parent.exists()
 
 
 def test_the_record_names_the_threads_of_all_processes_that_did_the_work(tmp_path, monkeypatch):
