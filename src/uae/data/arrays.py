@@ -40,6 +40,8 @@ def load_labels(path: Path, array: str = "y") -> Tensor:
     values = _load(path, array)
     if values.is_floating_point() or values.dtype == torch.bool or values.ndim != 1:
         kind = f"{str(values.dtype).removeprefix('torch.')} of shape {tuple(values.shape)}"
+        if path.suffix.lower() == ".npy":  # they are the samples
+            raise InputError(f"--data {path}: has one array, {kind}; give a .npz with samples x and labels y")
         raise InputError(f"--data {path}: {array!r} is {kind}; it must be a row of integers, the labels")
     labels = values.long()
     if (labels < 0).any():  # also uint64 values from 2^63 on

@@ -211,6 +211,14 @@ def test_labels_that_are_none(values, message):
     refuses(lambda: own.load_labels(Path("d.npz")), "d.npz", message)
 
 
+def test_samples_without_labels_are_not_named_labels():
+    """`--data` names the file of both, and a .npy has no names."""
+    np.save("d.npy", X)
+    refuses(
+        lambda: own.load_labels(Path("d.npy")), "d.npy", r"has one array, float32 .* \.npz with samples x"
+    )
+
+
 @pytest.mark.parametrize(
     "values",
     [
