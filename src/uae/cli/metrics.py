@@ -19,4 +19,5 @@ def metrics(
     """Write the headline numbers, which `dvc metrics` compares: errors, success rates, verdicts."""
     from uae.paper import metrics as rendering
 
+    results = results.absolute()  # the name of `.` is empty
     rendering.write(results, out, filling_scale(results, fill))

@@ -68,6 +68,17 @@ def test_a_scale_whose_replacements_are_gone_stands_alone_and_says_so(here):
     assert "missing records from reduced" in run(*report).output
 
 
+def test_a_folder_s_headline_numbers_do_not_depend_on_the_working_directory(here, monkeypatch):
+    """Its name says which scale it is, and which other scale's records replace missing ones."""
+    save("reduced")
+    results = save("paper")
+    shutil.rmtree(results / "records")
+    run("metrics", results, "--out", "from-above.json")
+    monkeypatch.chdir(results)
+    assert run("metrics", ".", "--out", here / "from-inside.json").exit_code == 0
+    assert Path(here, "from-inside.json").read_bytes() == Path(here, "from-above.json").read_bytes()
+
+
 def test_a_scale_of_ones_own_is_given_by_its_file(here):
     """As the workflow, `uae` then takes the file's settings, and the records of the scale that it names."""
     Path("own").mkdir()
