@@ -32,6 +32,10 @@ def load(overrides: dict[str, Any] | None = None, files: Iterable[str | Path] = 
     """
     overrides = overrides or {}
     own = {path: read_yaml(path) for path in own_files(files)}
+    if not BASE.exists():
+        raise ConfigError(
+            "the package has no configuration: this needs a checkout, installed by pip install -e ."
+        )
     base = read_yaml(BASE)
     scale = scale_layers(scale_file(overrides.get("scale", base.get("scale"))))
     layers = own | scale | {BASE: base}

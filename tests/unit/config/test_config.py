@@ -28,6 +28,14 @@ TINY = config.ROOT / "tests" / "tiny.yaml"
 SCALES = ("preview", "reduced", "paper", str(TINY))
 
 
+def test_without_a_checkout_one_is_asked_for(tmp_path, monkeypatch):
+    """As where the package was installed by pip."""
+    monkeypatch.setattr(config, "BASE", tmp_path / "config.yaml")
+    for command in ("config", "plan"):
+        error = CliRunner().invoke(app, [command, "--scale", "paper"]).exception
+        assert isinstance(error, ConfigError) and "needs a checkout" in str(error)
+
+
 @pytest.mark.parametrize("scale", SCALES)
 def test_the_scales_fit_the_schema(scale):
     loaded = config.load({"scale": scale})
