@@ -17,7 +17,7 @@ def use(device: str) -> None:
     """Set up PyTorch for `cpu` or `cuda`. Every stage calls it before it computes.
 
     GPUs compute in full float32: the criterion compares losses that differ in the sixth digit, and TF32
-    convolutions keep three. Raises InputError for a device that does not exist.
+    keeps three. Raises InputError for a device that does not exist.
     """
     import torch
 
@@ -29,6 +29,7 @@ def use(device: str) -> None:
         )
     gc.enable()  # the command disabled it during imports
     if device == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = False  # TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1 turns it on
         torch.backends.cudnn.allow_tf32 = False
     else:
         _keep_memory()
