@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import torch
 
 CGROUPS = Path("/sys/fs/cgroup")
+SHARE = "UAE_GPU_SHARE"  # the jobs on a GPU, of `uae.gpus`, which must not import PyTorch
+
+
+def free(device: torch.device) -> int | None:
+    """The bytes of a GPU that this process may still take; None for another device.
+
+    What PyTorch keeps of freed tensors counts as free. Jobs that share a GPU have equal parts of its memory.
+    """
+    if device.type != "cuda":
+        return None
+    unused, total = torch.cuda.mem_get_info(device)
+    allocated = torch.cuda.memory_allocated(device)
+    kept = torch.cuda.memory_reserved(device) - allocated
+    return max(0, min(unused + kept, total // int(os.environ.get(SHARE) or 1) - allocated))
 
 
 def available(device: torch.device) -> float:
     """The bytes that a tensor may take on a device; infinity if unknown.
 
-    On a GPU it is the free memory. On a CPU it is the smallest of the machine's free memory, this process's
+    On a GPU it is that of `free`. On a CPU it is the smallest of the machine's free memory, this process's
     limit of addresses (ulimit -v) and the limits of its control groups (a container or a cluster job).
     """
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+    if (of_gpu := free(device)) is not None:
+        return of_gpu
     return max(0.0, min(_of_machine(), _of_addresses(), _of_control_groups()))
 
 

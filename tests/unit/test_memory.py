@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from uae import memory
+from uae import gpus, memory
 
 
 def test_the_memory_that_is_available():
@@ -42,3 +42,42 @@ def test_the_memory_of_a_control_group_is_the_least_of_it_and_its_parents(tmp_pa
     monkeypatch.setattr(memory, "CGROUPS", tmp_path)
     monkeypatch.setattr(memory, "Path", lambda path: groups if path == "/proc/self/cgroup" else read(path))
     assert memory._of_control_groups() == 1000 - 300 + 50
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("share", "unused", "reserved", "allocated", "expected"),
+    [
+        (None, 70, 0, 0, 70),
+        (None, 1, 60, 2, 59),  # after a training: PyTorch keeps what it freed
+        ("1", 10, 0, 0, 10),
+        ("4", 78, 0, 0, 20),  # all jobs start at once: each has a quarter of the device
+        ("4", 60, 18, 15, 5),
+        ("4", 3, 0, 0, 3),
+        ("4", 60, 30, 25, 0),
+    ],
+)
+def test_the_memory_of_a_gpu(share, unused, reserved, allocated, expected, monkeypatch):
+    """GiB on a device of 80."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (unused * GIB, 80 * GIB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: reserved * GIB)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: allocated * GIB)
+    monkeypatch.delenv(gpus.SHARE, raising=False)
+    if share is not None:
+        monkeypatch.setenv(gpus.SHARE, share)
+    device = torch.device("cuda")
+    assert memory.free(device) == memory.available(device) == expected * GIB
+    assert memory.free(torch.device("cpu")) is None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_what_was_freed_on_a_gpu_is_free():
+    device = torch.device("cuda", torch.cuda.current_device())
+    before = memory.free(device)
+    kept = torch.empty(2**28, dtype=torch.uint8, device=device)
+    taken = memory.free(device)
+    del kept
+    assert before - taken == pytest.approx(2**28, rel=0.1)
+    assert memory.free(device) == pytest.approx(before, abs=2**26)

@@ -10,18 +10,14 @@ from torch import Tensor, nn
 
 from uae.attacks.problem import part_of
 from uae.attacks.threads import Loss
+from uae.memory import free as free  # None where memory does not limit a batch
 from uae.sampling import uncompiled
-
-
-def free(device: torch.device) -> int | None:
-    """The free bytes of a GPU; None for another device, whose memory does not limit a batch."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
 
 
 def fitting(sample: int, memory: int) -> int:
     """The samples of `sample` bytes in a batch: as many as fit a third of the free memory, 8 GiB at most.
 
-    A larger batch would not use a GPU better, and jobs can share one.
+    A larger batch would not use a GPU better.
 
     >>> fitting(sample=2**20, memory=3 * 2**30)
     1024
