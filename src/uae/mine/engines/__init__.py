@@ -24,6 +24,6 @@ def choose(critics: Critics, device: torch.device, count: int, standardize: bool
     if device.type == "cuda" and critics.out.dtype == torch.float32 and find_spec("triton"):
         from uae.mine.engines import triton
 
-        if triton.Engine.takes(critics, count):
+        if triton.Engine.takes(critics, count, device):
             return triton.Engine(critics, standardize)
     return portable.Engine(critics, standardize)

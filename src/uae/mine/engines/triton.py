@@ -13,6 +13,8 @@ The arithmetic is that of `portable.py`, in full float32 (no TF32). No call sync
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import triton
 import triton.language as tl
@@ -23,8 +25,11 @@ from uae.mine.critics import Critics, Linear, ascend
 from uae.mine.engines import portable
 
 BETA1, BETA2, EPS = tl.constexpr(adam.BETA1), tl.constexpr(adam.BETA2), tl.constexpr(adam.EPS)
-# Of what `train` and `update` take: more would not fit a multiprocessor's shared memory
+# The most that `train` and `update` take: the tests compile no larger kernels
 MAX_ROWS, MAX_HIDDEN = 512, 64
+# Stages of a loop over tiles. With 3, loads are two tiles ahead. With 1, tiles take the least shared memory.
+STAGES = (3, 1)
+TILE_IN, TILE_OUT = 128, 16  # of `update`
 
 
 @triton.jit
@@ -179,6 +184,50 @@ def _power(size: int) -> int:
     return max(16, triton.next_power_of_2(size))
 
 
+def _tile(rows: int) -> int:
+    return 32 if rows <= 64 else 16
+
+
+@functools.cache
+def room(device: torch.device) -> int:
+    """The bytes of shared memory that a program may take on a GPU, with which Triton compares a launch."""
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return triton.runtime.driver.active.utils.get_device_properties(index)["max_shared_mem"]
+
+
+def of_train(rows: int, hidden: int, tile: int, stages: int) -> int:
+    """The bytes of shared memory that a program of `train` takes, at most; all sizes are powers of two."""
+    samples, weights = (4, 13) if stages > 1 else (1, 1)  # tiles that are there at a time
+    return 4 * (2 * rows * hidden + tile * (samples * rows + weights * hidden))
+
+
+def of_update(rows: int, stages: int) -> int:
+    """The same of `update`."""
+    units, weights = (4, 7) if stages > 1 else (1, 1)
+    return 4 * (rows * TILE_IN + TILE_OUT * (units * rows + weights * TILE_IN))
+
+
+def stages(vanilla: bool, count: int, hidden: int, room: float) -> int | None:
+    """The stages of `train` (of vanilla critics) or `update` that fit the room; None where none do.
+
+    count: K.  hidden: the critics' hidden units.  room: bytes of shared memory.
+    """
+    rows, units = _power(count), _power(hidden)
+    if units > MAX_HIDDEN or (vanilla and rows > MAX_ROWS):
+        return None
+    for number in STAGES:
+        need = of_train(rows, units, _tile(rows), number) if vanilla else of_update(units, number)
+        if need <= room:
+            return number
+    return None
+
+
+def _options(vanilla: bool, count: int, hidden: int, device: torch.device) -> dict[str, int]:
+    """The compiler's options on a device. A launch that does not fit raises Triton's own error."""
+    fitting = stages(vanilla, count, hidden, room(device)) if device.type == "cuda" else None
+    return {"num_stages": fitting or STAGES[-1]}
+
+
 def train(
     critics: Critics,
     x: Tensor,
@@ -199,7 +248,6 @@ def train(
     t = torch.arange(critics.steps + 1, critics.steps + steps + 1, device=x.device, dtype=torch.float64)
     rates = critics.lr / (1 - adam.BETA1**t), (1 - adam.BETA2**t).rsqrt()
     schedule = torch.stack(rates, 1).to(x.dtype)
-    critics.steps += steps
     value, grad_z = x.new_empty(len(x)), torch.empty_like(z, memory_format=torch.contiguous_format)
     rows = _power(count)
     _train[(len(x),)](
@@ -215,9 +263,11 @@ def train(
         grad_z,
         *(len(x), steps),
         **{"K": count, "D": dim, "H": hidden},
-        **{"ROWS": rows, "HIDDEN": _power(hidden), "TILE": tile or (32 if rows <= 64 else 16)},
+        **{"ROWS": rows, "HIDDEN": _power(hidden), "TILE": tile or _tile(rows)},
+        **_options(True, count, hidden, x.device),
         num_warps=warps or (4 if rows <= 64 else 16),
     )
+    critics.steps += steps
     return value, grad_z
 
 
@@ -238,12 +288,12 @@ def update(
     hidden, size = rows.shape[-2:]
     units = weight.shape[-2]
     out = torch.empty_like(rows, memory_format=torch.contiguous_format)
-    tile = 128
-    _update[(rows.shape[0] * rows.shape[1], triton.cdiv(size, tile))](
+    _update[(rows.shape[0] * rows.shape[1], triton.cdiv(size, TILE_IN))](
         *(rows.contiguous(), before.contiguous(), after.contiguous(), weight, first, second, out),
         *(rate, root),
         **{"H": hidden, "IN": size, "OUT": units},
-        **{"ROWS": _power(hidden), "TILE_IN": tile, "TILE_OUT": 16},
+        **{"ROWS": _power(hidden), "TILE_IN": TILE_IN, "TILE_OUT": TILE_OUT},
+        **_options(False, 0, hidden, rows.device),
         num_warps=4,
     )
     return out
@@ -253,10 +303,9 @@ class Engine(portable.Engine):
     """Trains float32 critics on a GPU."""
 
     @staticmethod
-    def takes(critics: Critics, count: int) -> bool:
-        """Whether K = `count` samples and the critics' hidden units fit the kernels."""
-        vanilla = len(critics.layers) == 1
-        return critics.out.shape[1] <= MAX_HIDDEN and (not vanilla or count <= MAX_ROWS)
+    def takes(critics: Critics, count: int, device: torch.device) -> bool:
+        """Whether K = `count` samples and the critics' hidden units fit the kernels on a GPU."""
+        return stages(len(critics.layers) == 1, count, critics.out.shape[1], room(device)) is not None
 
     def _train(self, x: Tensor, z: Tensor, perms: Tensor) -> tuple[Tensor, Tensor]:
         if len(self.layers) == 1:

@@ -1,4 +1,4 @@
-"""The GPU's kernels: run by Triton's interpreter where there is no GPU, and compiled for an H100.
+"""The GPU's kernels: run by Triton's interpreter where there is no GPU, and compiled for four GPUs.
 
 They are compared with the portable path, which the parity tests compare with the naive reference,
 and one attack with that reference itself.
@@ -51,7 +51,7 @@ def close(ours, theirs):
     torch.testing.assert_close(ours, theirs, rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize(("count", "dim", "hidden"), [(16, 32, 10), (7, 37, 3), (20, 130, 17)])
+@pytest.mark.parametrize(("count", "dim", "hidden"), [(16, 32, 10), (7, 37, 3), (20, 130, 17), (500, 40, 10)])
 def test_the_vanilla_critic_trains_as_on_the_portable_path(count, dim, hidden):
     """Sizes that fill their tiles and sizes that don't; the state carries over to a second call."""
     x, z = samples(count, dim)
@@ -114,40 +114,99 @@ def test_an_attack_agrees_with_the_naive_reference(monkeypatch):
         ("cpu", torch.float64, "released", 4, 65, numba),
     ],
 )
-def test_the_engine_of_a_device(device, dtype, critic, count, hidden, chosen):
+def test_the_engine_of_a_device(device, dtype, critic, count, hidden, chosen, monkeypatch):
+    monkeypatch.setattr(triton, "room", lambda device: ROOM[90])
+    assert type(engine_of(device, dtype, critic, count, hidden)) is chosen.Engine
+
+
+def engine_of(device, dtype, critic, count, hidden):
     state = Critics(build_layers(critic, 9, None, hidden), hidden, 1e-3, 5, torch.arange(2), dtype)
-    assert type(engines.choose(state, torch.device(device), count)) is chosen.Engine
+    return engines.choose(state, torch.device(device), count)
+
+
+# Bytes of shared memory that a program may take, by compute capability: T4, A100, RTX 4090, H100
+ROOM = {75: 64 * 1024, 80: 163 * 1024, 89: 99 * 1024, 90: 227 * 1024}
+
+
+@pytest.mark.parametrize(
+    ("critic", "count", "hidden", "expected"),
+    [
+        ("vanilla", 16, 10, {75: 3, 80: 3, 89: 3, 90: 3}),
+        ("vanilla", 64, 64, {75: 1, 80: 1, 89: 1, 90: 3}),
+        ("vanilla", 200, 10, {75: 1, 80: 3, 89: 1, 90: 3}),
+        ("vanilla", 500, 10, {75: None, 80: 1, 89: 1, 90: 3}),
+        ("vanilla", 500, 17, {75: None, 80: 1, 89: None, 90: 1}),
+        ("vanilla", 500, 64, {75: None, 80: None, 89: None, 90: None}),
+        ("released", 500, 10, {75: 1, 80: 3, 89: 3, 90: 3}),
+        ("released", 500, 64, {75: 1, 80: 3, 89: 1, 90: 3}),
+    ],
+)
+def test_a_kernel_that_does_not_fit_gives_way(critic, count, hidden, expected, monkeypatch):
+    """To one with fewer tiles in shared memory, then to the portable path."""
+    for capability, stages in expected.items():
+        assert triton.stages(critic == "vanilla", count, hidden, ROOM[capability]) == stages
+        monkeypatch.setattr(triton, "room", lambda device, c=capability: ROOM[c])
+        chosen = type(engine_of("cuda", torch.float32, critic, count, hidden))
+        assert chosen is (portable if stages is None else triton).Engine
 
 
 COMPILE = """
-import triton
+import sys
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from uae.mine.engines.triton import _train, _update
+import triton
+from uae.mine.engines import triton as ours
 
-def compile(kernel, warps, **sizes):
+CAPABILITY, ROOM = int(sys.argv[1]), int(sys.argv[2])
+
+def compile(kernel, warps, stages, expected, **sizes):
     kinds = {"perms": "*i32", "inverses": "*i32", "samples": "i32", "steps": "i32"}
     kinds |= {"rate": "fp32", "root": "fp32"}
-    if kernel is _update:
+    if kernel is ours._update:
         del kinds["samples"]
     kinds |= dict.fromkeys(sizes, "constexpr")
     signature = {name: kinds.get(name, "*fp32") for name in kernel.arg_names}
     constants = {(kernel.arg_names.index(name),): value for name, value in sizes.items()}
-    source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
-    made = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps})
-    assert made.asm["cubin"] and made.metadata.shared <= 227 * 1024, made.metadata.shared
+    # As at a launch: PyTorch's tensors are aligned.
+    aligned = [i for i, name in enumerate(kernel.arg_names) if signature[name].startswith("*")]
+    attributes = {(i,): [["tt.divisibility", 16]] for i in aligned}
+    source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=attributes)
+    options = {"num_warps": warps, "num_stages": stages}
+    made = triton.compile(source, target=GPUTarget("cuda", CAPABILITY, 32), options=options)
+    assert made.asm["cubin"] and made.metadata.shared <= expected <= ROOM, (sizes, made.metadata.shared)
 
-compile(_train, 4, K=16, D=784, H=10, ROWS=16, HIDDEN=16, TILE=32)
-for hidden, rows in ((10, 16), (64, 64)):
-    sizes = {"H": hidden, "IN": 11664, "OUT": 512, "ROWS": rows, "TILE_IN": 128, "TILE_OUT": 16}
-    compile(_update, 4, **sizes)
+for text in sys.argv[3:]:
+    rows, hidden, dim = map(int, text.split(","))
+    stages = ours.stages(True, rows, hidden, ROOM)
+    if stages is not None:
+        tile, warps = ours._tile(rows), 4 if rows <= 64 else 16
+        sizes = {"K": rows, "D": dim, "H": hidden, "ROWS": rows, "HIDDEN": hidden, "TILE": tile}
+        compile(ours._train, warps, stages, ours.of_train(rows, hidden, tile, stages), **sizes)
+for rows in (16, 64):
+    stages = ours.stages(False, 0, rows, ROOM)
+    sizes = {"H": rows, "IN": 11664, "OUT": 512, "ROWS": rows}
+    sizes |= {"TILE_IN": ours.TILE_IN, "TILE_OUT": ours.TILE_OUT}
+    compile(ours._update, 4, stages, ours.of_update(rows, stages), **sizes)
 """
+EVERY = [(rows, hidden, 784) for rows in (16, 32, 64, 128, 256, 512) for hidden in (16, 32, 64)]
+CORNERS = [(16, 16, 784), (16, 16, 37), (64, 64, 784), (256, 64, 784), (512, 16, 128)]
 
 
-def test_the_kernels_compile_for_an_h100():
-    """Triton's compiler needs no GPU: types, layouts and shared memory are checked here."""
+@pytest.mark.parametrize(
+    ("capability", "classes"), [(80, EVERY), (75, CORNERS), (89, CORNERS), (90, CORNERS)]
+)
+def test_the_kernels_compile_and_take_no_more_memory_than_was_counted(capability, classes):
+    """Triton's compiler needs no GPU: types, layouts and shared memory are checked here.
+
+    An A100 has every class of sizes, and the others the smallest and the largest.
+    """
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    sizes = [",".join(map(str, size)) for size in classes]
     done = subprocess.run(
-        [sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", COMPILE, str(capability), str(ROOM[capability]), *sizes],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
