@@ -5,11 +5,12 @@
 ARG BASE=python:3.12-slim
 FROM ${BASE} AS tools
 
-# A C compiler is for Triton's kernels. The versions are those of the base, and what is echoed are two packages or none.
+# Triton compiles its driver: with a C compiler, and the headers of a Python that apt installs (Python's own images have them).
+# The versions are those of the base, and what is echoed are three packages or none.
 # hadolint ignore=DL3008,SC2046
 RUN apt-get update \
     && apt-get install -y --no-install-recommends gcc git libc6-dev make \
-        $(command -v python3 > /dev/null || echo python3 python3-venv) \
+        $(command -v python3 > /dev/null || echo python3 python3-dev python3-venv) \
     && rm -rf /var/lib/apt/lists/*
 
 FROM tools

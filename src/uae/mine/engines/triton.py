@@ -14,6 +14,7 @@ The arithmetic is that of `portable.py`, in full float32 (no TF32). No call sync
 from __future__ import annotations
 
 import functools
+import logging
 
 import torch
 import triton
@@ -30,6 +31,8 @@ MAX_ROWS, MAX_HIDDEN = 512, 64
 # Stages of a loop over tiles. With 3, loads are two tiles ahead. With 1, tiles take the least shared memory.
 STAGES = (3, 1)
 TILE_IN, TILE_OUT = 128, 16  # of `update`
+
+log = logging.getLogger(__name__)
 
 
 @triton.jit
@@ -190,9 +193,18 @@ def _tile(rows: int) -> int:
 
 @functools.cache
 def room(device: torch.device) -> int:
-    """The bytes of shared memory that a program may take on a GPU, with which Triton compares a launch."""
+    """The bytes of shared memory that a program may take on a GPU; 0 where Triton does not start."""
     index = torch.cuda.current_device() if device.index is None else device.index
-    return triton.runtime.driver.active.utils.get_device_properties(index)["max_shared_mem"]
+    try:
+        # Triton compiles its driver at the first use, and compares a launch with this number.
+        return triton.runtime.driver.active.utils.get_device_properties(index)["max_shared_mem"]
+    except Exception as error:  # whatever a compiler that is missing or fails raises
+        log.warning(
+            "Triton does not start, so critics train on the slower portable engine. It needs a C compiler "
+            "and Python's headers (the package python3-dev): %s",
+            error,
+        )
+        return 0
 
 
 def of_train(rows: int, hidden: int, tile: int, stages: int) -> int:

@@ -150,6 +150,23 @@ def test_a_kernel_that_does_not_fit_gives_way(critic, count, hidden, expected, m
         assert chosen is (portable if stages is None else triton).Engine
 
 
+def test_without_a_compiler_the_critics_train_on_the_portable_path(monkeypatch, caplog):
+    class Broken:
+        @property
+        def active(self):
+            raise RuntimeError("Failed to find C compiler")
+
+    monkeypatch.setattr(triton.triton.runtime, "driver", Broken())
+    triton.room.cache_clear()
+    try:
+        for _ in range(2):
+            chosen = engine_of("cuda:0", torch.float32, "vanilla", 4, 10)
+            assert type(chosen) is portable.Engine
+    finally:
+        triton.room.cache_clear()
+    assert len(caplog.records) == 1 and "Failed to find C compiler" in caplog.text
+
+
 COMPILE = """
 import sys
 from triton.backends.compiler import GPUTarget
