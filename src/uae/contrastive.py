@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from uae import seeding
+from uae import memory, seeding
 from uae.views import Augmentation
 
-VIEWS_AT_A_TIME = {"cpu": 500, "cuda": 8000}
+CPU_VIEWS = 500  # at a time
 
 
 def nt_xent(z: Tensor, temperature: float = 0.5) -> Tensor:
@@ -72,6 +73,7 @@ class Contrastive:
         self.amp = amp
         self.augmentation = augmentation or Augmentation()
         self._start = 0
+        self._at_once: int | None = None
 
     def subset(self, rows: slice | Tensor) -> Contrastive:
         """The loss for some rows of the batch, with the views of their indices."""
@@ -116,6 +118,22 @@ class Contrastive:
         z = z.to(x.dtype).unflatten(0, (len(x), self.copies, self.views))
         return nt_xent(z.transpose(1, 2), self.temperature)
 
+    def at_once(self, x: Tensor, index: Tensor) -> int:
+        """The samples whose views the model sees at a time. On a GPU memory decides, at the first batch."""
+
+        def saved(count: int) -> int:
+            return memory.saved(lambda: self._loss(x[:count].requires_grad_(), index[:count]))
+
+        if len(x) == 1:
+            return 1
+        if self._at_once is None:
+            self._at_once = max(1, CPU_VIEWS // (self.copies * self.views))
+            if (free := memory.free(x.device)) is not None:
+                with contextlib.suppress(AssertionError, RuntimeError):  # PyTorch cannot say
+                    # The weights are saved once for any number of samples.
+                    self._at_once = memory.fitting(max(1, saved(2) - saved(1)), free)
+        return self._at_once
+
 
 def autocast(device: torch.device, enabled: bool = True) -> torch.autocast:
     """Autocast to bfloat16 if it is enabled and the device is a GPU with native bfloat16."""
@@ -128,7 +146,7 @@ class _PerSample(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, index: Tensor, loss: Contrastive) -> Tensor:
-        size = max(1, VIEWS_AT_A_TIME[x.device.type] // (loss.copies * loss.views))
+        size = loss.at_once(x.detach(), index)
         values, gradients = [], []
         for part, rows in zip(x.detach().split(size), index.split(size), strict=True):
             with torch.set_grad_enabled(ctx.needs_input_grad[0]):

@@ -1,12 +1,15 @@
-"""The memory that is free for a large tensor, before it is allocated."""
+"""The memory that is free for a large tensor or a batch, before it is allocated."""
 
 from __future__ import annotations
 
 import math
 import os
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 CGROUPS = Path("/sys/fs/cgroup")
 SHARE = "UAE_GPU_SHARE"  # the jobs on a GPU, of `uae.gpus`, which must not import PyTorch
@@ -23,6 +26,41 @@ def free(device: torch.device) -> int | None:
     allocated = torch.cuda.memory_allocated(device)
     kept = torch.cuda.memory_reserved(device) - allocated
     return max(0, min(unused + kept, total // int(os.environ.get(SHARE) or 1) - allocated))
+
+
+def fitting(sample: int, memory: int) -> int:
+    """The samples of `sample` bytes in a batch: as many as fit a third of the free memory, 8 GiB at most.
+
+    A larger batch would not use a GPU better.
+
+    >>> fitting(sample=2**20, memory=3 * 2**30)
+    1024
+    """
+    return max(1, min(memory // 3, 2**33) // sample)
+
+
+class _Kept:
+    """A tensor that waits for a backward pass."""
+
+    def __init__(self, tensor: Tensor):
+        self.tensor = tensor.detach()
+
+
+def saved(compute: Callable[[], Tensor]) -> int:
+    """The bytes that a result keeps for its gradient, once it is computed."""
+    kept: weakref.WeakSet[_Kept] = weakref.WeakSet()  # a loss may compute gradients within, and free them
+
+    def pack(tensor: Tensor) -> _Kept:
+        kept.add(found := _Kept(tensor))
+        return found
+
+    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda found: found.tensor)
+    with torch.enable_grad(), hooks:
+        value = compute()
+    storages = [found.tensor.untyped_storage() for found in kept]
+    sizes = {storage.data_ptr(): storage.nbytes() for storage in storages}
+    del value  # it keeps what is saved until here
+    return sum(sizes.values())
 
 
 def available(device: torch.device) -> float:

@@ -11,7 +11,7 @@ os.environ.setdefault("LIGHTLY_DID_VERSION_CHECK", "True")  # it would ask its s
 from lightly.loss import NTXentLoss
 
 import uae
-from uae import models
+from uae import memory, models
 from uae.contrastive import Contrastive, nt_xent
 
 Z = torch.randn(2, 16, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -106,7 +106,8 @@ def test_gradient_is_autograds_and_chunks_change_nothing(model, monkeypatch):
     (found,) = torch.autograd.grad((weight * values).sum(), x)
     expected = torch.autograd.grad((weight * loss._loss(x, torch.arange(5))).sum(), x)[0]
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
-    monkeypatch.setattr("uae.contrastive.VIEWS_AT_A_TIME", {"cpu": 16})
+    monkeypatch.setattr("uae.contrastive.CPU_VIEWS", 16)
+    loss = Contrastive(model, copies=4)
     again = loss(x, IMAGES)
     torch.testing.assert_close(again, values, atol=1e-5, rtol=0)
     torch.testing.assert_close(torch.autograd.grad((weight * again).sum(), x)[0], found, atol=1e-6, rtol=1e-4)
@@ -154,6 +155,25 @@ class Still:
 
     def __call__(self, images, views):
         return images
+
+
+def test_views_at_a_time_fit_a_gpu_s_memory(monkeypatch):
+    """Two samples of six views, for which the layers save 768 and 5,000 numbers each."""
+    torch.manual_seed(0)
+    wide = torch.nn.Linear(768, 5000), torch.nn.Tanh(), torch.nn.Linear(5000, 4)
+    encoder = torch.nn.Sequential(torch.nn.Flatten(), *wide).eval()
+    expected = Contrastive(encoder, copies=3, augmentation=Still())(IMAGES, IMAGES)
+    monkeypatch.setattr(memory, "free", lambda device: 3 * int(2.9 * 6 * 4 * (768 + 5000)))
+    seen = []
+    encoder.register_forward_hook(lambda module, args, out: seen.append(len(out)))
+    loss, x = Contrastive(encoder, copies=3, augmentation=Still()), IMAGES.clone().requires_grad_()
+    found = loss(x, IMAGES)
+    assert seen[-3:] == [12, 12, 6]
+    torch.testing.assert_close(found, expected)
+    torch.autograd.grad(found.sum(), x)
+    seen.clear()
+    loss.subset(slice(0, 2))(IMAGES[:2], IMAGES[:2])
+    assert seen == [12]  # it is measured once
 
 
 def test_identical_views_make_the_criterion_a_constant(model):
