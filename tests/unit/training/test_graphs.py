@@ -49,8 +49,8 @@ def trained(case: str, epochs: int = 4, **options):
     network, arguments, fit, settings = CASES[case]
     torch.manual_seed(0)
     model = models.build(network, X.shape[1:], **arguments).cuda()
-    if "y" in getattr(fit, "keywords", {}):
-        fit = partial(fit.func, y=Y.cuda())
+    if "target" in getattr(fit, "keywords", {}):
+        fit = partial(fit.func, target=Y.cuda())
     history = fit(model, X.cuda(), batch_size=50, epochs=epochs, seed=0, **settings, **options)
     return torch.tensor(history), torch.cat([w.detach().flatten() for w in model.parameters()])
 
