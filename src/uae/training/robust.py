@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from uae import seeding
+from uae.contrastive import autocast
 from uae.training import loop
 from uae.training.graphs import Graphed, rate, set_rate
 from uae.training.optimizers import SGD, Adam
@@ -143,8 +144,8 @@ def fit(
     augmentation: `none` or `crop-flip`.
     warmup: epochs over which eps and the step size grow from 0 to the adversary's. The published settings
         have none, but without it small networks and short trainings stay at a constant output.
-    On a GPU with bfloat16 the networks run in it (its range needs no scaling of the loss); weights, losses
-    and steps stay float32.
+    On a GPU with native bfloat16 the networks run in it (its range needs no scaling of the loss); weights,
+    losses and steps stay float32.
     Raises ValueError if the numbers of labels and samples differ, and Diverged, naming epoch and step, if the
     loss is not finite. The last good state stays in `resume`.
     """
@@ -154,17 +155,15 @@ def fit(
     (loss_of, noise), augment = OBJECTIVES[objective], AUGMENTATIONS[augmentation]
     stepper = OPTIMIZERS[optimizer](model.parameters(), rate(lr, x.device), momentum, weight_decay)
     layout = torch.channels_last if x.ndim == 4 else torch.contiguous_format
-    device, seed = x.device.type, options["seed"]
+    seed = options["seed"]
     per_epoch = loop.steps_per_epoch(len(x), options["batch_size"])
-
-    mixed = device == "cuda" and torch.cuda.is_bf16_supported()
 
     @Graphed
     def update(
         batch: Tensor, labels: Tensor, start: Tensor, share: float | Tensor, current: float | Tensor
     ) -> Tensor:
         set_rate(stepper, current)
-        with torch.autocast(device, torch.bfloat16, enabled=mixed):
+        with autocast(x.device):
             value = loss_of(model, batch, labels, adversary.grown(share), start)
         stepper.zero_grad(set_to_none=True)
         value.backward()

@@ -1,6 +1,7 @@
 """Adversarial training: the inner maximisation, the objectives, the loop."""
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -153,6 +154,20 @@ def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(objective, t
     assert found == history
     for name, weight in unbroken.state_dict().items():
         assert torch.equal(weight, resumed.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(("capability", "native"), [((7, 5), False), ((8, 0), True)])
+def test_only_native_bfloat16_is_used(capability, native, monkeypatch):
+    """A GPU before Ampere emulates it: that is slower than float32, and as coarse."""
+    asked = []
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    with monkeypatch.context() as patched:
+        patched.setattr(robust, "autocast", lambda device: asked.append(device) or nullcontext())
+        fit(net(), epochs=1)
+    assert set(asked) == {X.device}
+    monkeypatch.setattr(torch, "autocast", lambda device, dtype, enabled: enabled)
+    assert robust.autocast(torch.device("cuda")) is native
 
 
 def test_training_leaves_the_callers_random_numbers_alone():
