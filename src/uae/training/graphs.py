@@ -33,6 +33,10 @@ class Graphed:
         device = batch.device
         if device.type != "cuda":
             return self.update(batch, *others)
+        with torch.cuda.device(device):  # a capture and the current stream are those of the current device
+            return self._on_gpu(device, batch, *others)
+
+    def _on_gpu(self, device: torch.device, batch: Tensor, *others: Input) -> Tensor:
         tensors = [i if isinstance(i, Tensor) else torch.full((), i, device=device) for i in (batch, *others)]
         if not self.inputs:
             self.stream, self.inputs = torch.cuda.Stream(device), [t.clone() for t in tensors]

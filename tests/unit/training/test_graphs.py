@@ -98,3 +98,13 @@ def test_a_graph_is_replayed_and_a_smaller_batch_runs_beside_it():
     assert seen == [4] * 4 + [3]
     totals = [1 + sum(4 * k for k in range(i + 1)) for i in range(8)]
     assert [loss.item() for loss in losses] == [*totals, totals[-1] + 24, totals[-1] + 24 + 36]
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="no second GPU")
+def test_a_graph_is_captured_on_the_device_of_its_batch():
+    device = torch.device("cuda", 1)
+    update = graphs.Graphed(lambda batch: 2 * batch.sum())
+    assert [update(torch.full((3,), float(i), device=device)).item() for i in range(6)] == [
+        6 * i for i in range(6)
+    ]
+    assert update.stream.device == device
