@@ -261,6 +261,9 @@ class Clock:
     def __init__(self) -> None:
         self.start = time.perf_counter()
         self.threads: set[int] = set()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_initialized():  # by an earlier job of this process
+            torch.cuda.reset_peak_memory_stats()
         commit()  # taken now, because a new commit may come while the job runs
 
     def provenance(self, settings: dict[str, Any], device: str) -> Provenance:

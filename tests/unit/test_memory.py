@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from uae import gpus, memory
+from uae import gpus, memory, records
 
 
 def test_the_memory_that_is_available():
@@ -81,3 +81,18 @@ def test_what_was_freed_on_a_gpu_is_free():
     del kept
     assert before - taken == pytest.approx(2**28, rel=0.1)
     assert memory.free(device) == pytest.approx(before, abs=2**26)
+
+
+def test_a_job_s_peak_is_not_that_of_an_earlier_job_of_its_process(monkeypatch):
+    peak = 100.0 * 2**20
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: peak)
+
+    def reset():
+        nonlocal peak
+        peak = 0.0
+
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset)
+    clock = records.Clock()
+    peak = max(peak, 5.0 * 2**20)
+    assert clock.provenance({}, "a GPU").peak_memory_mib == 5
