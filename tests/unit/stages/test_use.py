@@ -1,11 +1,19 @@
-"""What `uae.stages.use` sets, in a separate process: PyTorch's flags are global."""
+"""A job computes on its device, in full float32."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
+import torch
+
+from uae.stages.evaluate import classifiers
+
+# In a separate process: PyTorch's flags are global.
 FLAGS = """
 import torch
 torch.cuda.is_available = lambda: True
@@ -20,3 +28,28 @@ def test_a_gpu_computes_without_tf32_whatever_the_environment_says():
     assert (
         subprocess.check_output([sys.executable, "-c", FLAGS], env=environment, text=True) == "False False\n"
     )
+
+
+def test_the_information_of_table_1_is_estimated_on_the_job_s_device(monkeypatch):
+    """Without a GPU, on the device `meta`, whose tensors hold no numbers."""
+
+    class Result(SimpleNamespace):
+        def __len__(self):
+            return 4
+
+    x, seen = torch.rand(4, 2), []
+    result = Result(adv=x, success=torch.ones(4) > 0, success_rate=1.0, loss=x, loss_clean=x, metadata={})
+
+    def information(pairs, x, *others):
+        seen.extend([x, *pairs.values()])
+        raise StopIteration
+
+    attacked = SimpleNamespace(results=[result], originals=lambda result: x, seed=0)
+    monkeypatch.setattr(classifiers, "Attacked", lambda *arguments: attacked)
+    monkeypatch.setattr(classifiers, "_information", information)
+    settings = {"estimator": {"images": 3, "random_sampling": {}}}
+    with contextlib.suppress(StopIteration):
+        files = dict.fromkeys(("data", "checkpoint", "uae"), Path("x"))
+        classifiers.table1(Path("x"), **files, settings=settings, device="meta")
+    assert [tensor.device.type for tensor in seen] == ["meta"] * 4
+    assert [len(tensor) for tensor in seen] == [3] * 4

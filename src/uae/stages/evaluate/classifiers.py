@@ -48,7 +48,7 @@ def table1(
     attacked = Attacked(target, data, checkpoint, [uae], device, part)
     (result,), asked = attacked.results, settings["estimator"]
     rows = _successes(result, asked["images"])
-    x, adv = attacked.originals(result)[rows], result.adv[rows]
+    x, adv = (t[rows].to(device) for t in (attacked.originals(result), result.adv))
     samples = RandomSampling(**asked["random_sampling"])
     pairs = _scale(x) | {"mi_adv": adv}
     information = _information(pairs, x, samples, None, attacked.seed, asked)
@@ -65,12 +65,12 @@ def table1(
     metrics = attacked.accuracy() | attacked.metrics(result) | {"n_attacked": len(result)} | information
     if len(rows):
         loss = CrossEntropy(attacked.model, attacked.labels()[result.index[rows].to(device)])
-        clean, moved = (robustness.logits(attacked.model, t.to(device)) for t in (x, adv))
+        clean, moved = (robustness.logits(attacked.model, t) for t in (x, adv))
         with torch.no_grad():
             metrics |= {
                 "prediction_changed": (clean.argmax(1) != moved.argmax(1)).double().mean().item(),
-                "loss_clean": loss(x.to(device), x).mean().item(),
-                "loss_adv": loss(adv.to(device), x).mean().item(),
+                "loss_clean": loss(x, x).mean().item(),
+                "loss_adv": loss(adv, x).mean().item(),
             }
     attacked.save(metrics, {"attack": result.metadata["settings"], **settings}, [result])
 
