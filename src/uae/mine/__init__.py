@@ -144,6 +144,7 @@ class Estimator:
         call, steps = (self.mine.warm_up, 0) if frozen else (self.calls, self.mine.inner_steps)
         perms = self.engine.permutations(self.seed, self.index, f"permutation/{call}", steps + 1, self.count)
         self.calls += 1
-        with torch.cuda.device_of(z):  # Triton launches on the current device
+        # Triton launches on the current device; critics train in their own precision, not in autocast's.
+        with torch.cuda.device_of(z), torch.autocast(z.device.type, enabled=False):
             value, grad = self.engine.train(x.detach().to(self.dtype), z.detach().to(self.dtype), perms)
         return value.to(x.dtype), grad.to(x.dtype)

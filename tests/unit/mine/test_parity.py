@@ -121,6 +121,19 @@ def test_a_black_image_survives_standardising(setting):
     assert result.adv.isfinite().all()
 
 
+@pytest.mark.parametrize("engine", ["auto", "portable"])
+@pytest.mark.parametrize("critic", ["vanilla", "released"])
+def test_autocast_leaves_the_critics_in_full_precision(critic, engine):
+    x, z = torch.rand(2, 3, 6, 20, generator=torch.Generator().manual_seed(0))
+    mine = uae.MINE(critic, inner_steps=3, lr=1e-2, engine=engine)
+    expected = mine(x, z)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(mine(x, z), expected)
+        loss = losses.Reconstruction(models.build("convolutional", (1, 4, 4), widths=(6, 4)).eval())
+        result = uae.MinMaxAttack(steps=2, mi=mine)(loss, torch.rand(2, 1, 4, 4))
+    assert result.adv.isfinite().all()
+
+
 @settings(max_examples=10, deadline=None)
 @given(
     order=st.permutations(range(6)),
