@@ -27,7 +27,7 @@ class PGD:
     random_start: begin at a uniform point of the ball instead of at the sample.
     restarts: the number of starts. A sample that one start fooled takes no part in the next.
     batch_size: samples at a time; None is 250 on a CPU, and 1000 elsewhere or what a GPU's memory holds. It
-        changes no result.
+        changes results by rounding alone.
 
     PGD keeps a sample's success with the largest loss (with `Margin`, the smallest). Without a success it
     keeps the iterate with the largest loss. A later step never replaces a success by a failure.

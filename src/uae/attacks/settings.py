@@ -26,7 +26,8 @@ class Settings:
         smallest f (the released code): altered, although it is no example.
     mi_floor: an iterate with an MI at or below it does not count as the best (the released code: 0).
     bounds: the range of the data. Examples keep it and eps to within the rounding of their dtype.
-    batch_size: samples at a time; None fits them to the device. Results do not depend on it.
+    batch_size: samples at a time; None fits them to the device. Results depend on it by
+        the rounding of the device alone.
 
     On a CPU each of PyTorch's threads attacks another batch, with a deep copy of the loss, if the loss is
     `threaded` (`uae.losses`).

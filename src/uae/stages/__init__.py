@@ -31,6 +31,7 @@ def use(device: str) -> None:
     if device == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = False  # TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1 turns it on
         torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.deterministic = True  # a run repeats another one as far as PyTorch allows it
     else:
         _keep_memory()
 
