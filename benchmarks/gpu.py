@@ -24,8 +24,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import gpu_pack
@@ -45,6 +43,8 @@ TO_STOP = 20  # seconds that a run has to stop in
 
 def entries(path: Path) -> list[dict[str, Any]]:
     """The list, each entry whole."""
+    import yaml  # on a bare machine from the pack, once `Run` has installed it
+
     known = {"name", "rows", "methods", "seeds", "experiment", "settings", "data"}
     read = yaml.safe_load(path.read_text(encoding="utf-8"))
     for entry in read:
@@ -98,6 +98,7 @@ class Run:
         self.out.mkdir(parents=True, exist_ok=True)
         self.results = ROOT / "results" / Path(given.scale).stem
         self.environment = gpu_pack.environment(given.pack)
+        sys.path.append(str(given.pack / "site"))
         gpu_pack.restore(given.pack, self.results)
         self.done: list[dict[str, Any]] = []
 
@@ -123,7 +124,7 @@ class Run:
 
     def tests(self) -> None:
         # Kernels for other GPUs compile for minutes, and on any machine.
-        command = [sys.executable, "-m", "pytest", "-q", "-k", "not compile", "-n", "0", *self.given.tests]
+        command = [sys.executable, "-m", "pytest", "-q", "-k", "not compile", *self.given.tests]
         self.call("GPU tests", command, "tests.log", share=0.2)
 
     def speed(self) -> None:
@@ -133,6 +134,8 @@ class Run:
         self.call("speed", command, "speed.log", share=0.2)
 
     def entry(self, number: int, entry: dict[str, Any]) -> None:
+        import yaml
+
         given, wanted = self.given, records(entry)
         file = self.out / f"{number}.yaml"
         file.write_text(yaml.safe_dump(settings(entry), sort_keys=False), encoding="utf-8")

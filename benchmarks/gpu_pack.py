@@ -84,7 +84,7 @@ def _wheels(folder: Path, python: str) -> None:
     """Download what Snakemake and this package need and such a machine lacks, in the versions here."""
     from packaging.requirements import Requirement
 
-    names, waiting = set(), ["snakemake", "uae-repro", "mlxtend", "pooch", "pytest"]
+    names, waiting = set(), ["snakemake", "uae-repro", "mlxtend", "pooch", "pytest", "hypothesis"]
     waiting += ["pydantic", "pyyaml", "rich", "typer"]  # of the extra `cli`
     while waiting:
         name = waiting.pop().lower().replace("_", "-")
@@ -128,9 +128,12 @@ def environment(pack: Path) -> dict[str, str]:
     if util.find_spec("snakemake") and _installed("uae-repro"):
         return out
     site, wheels = pack / "site", sorted((pack / "wheels").glob("*.whl"))
-    if wheels and not site.is_dir():
+    names, installed = "\n".join(wheel.name for wheel in wheels), site / "wheels.txt"
+    if wheels and not (installed.is_file() and installed.read_text(encoding="utf-8") == names):
+        shutil.rmtree(site, ignore_errors=True)  # what an installation that was stopped left
         pip = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--target", str(site)]
         subprocess.run([*pip, *map(str, wheels)], check=True)
+        installed.write_text(names, encoding="utf-8")
     _register(site)
     paths = [str(ROOT / "src"), str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
     binaries = [str(site / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]

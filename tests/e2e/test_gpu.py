@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
+import subprocess
+import sys
 import tarfile
+import zipfile
 
 import pytest
 import yaml
@@ -155,6 +159,64 @@ def test_the_summary_counts_a_shared_training_once(tmp_path):
         (tmp_path / f"{name}.json").write_text(text)
     rows = gpu._rows(tmp_path, ["a.json", "missing.json", "b.json"])
     assert [row["seconds"] for row in rows] == [62.0, 3.0]
+
+
+BARE = """
+import importlib.util, sys
+sys.path.insert(0, {root!r})
+found = importlib.util.find_spec  # as where neither Snakemake nor this package nor PyYAML is installed
+importlib.util.find_spec = lambda name: None if name == "snakemake" else found(name)
+sys.modules["yaml"] = None
+from pathlib import Path
+from types import SimpleNamespace
+from benchmarks import gpu
+del sys.modules["yaml"]
+sys.path = [path for path in sys.path if "site-packages" not in path]
+given = SimpleNamespace(out=Path("out"), scale="preview", pack=Path("pack").resolve())
+gpu.Run(given)
+print(gpu.entries(Path("list.yaml")))
+"""
+
+
+def wheel(folder, name, source):
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(folder / f"{name}-1-py3-none-any.whl", "w") as file:
+        file.writestr(f"{name}.py", source)
+        about = f"{name}-1.dist-info"
+        file.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+        file.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{about}/RECORD", "")
+
+
+def test_a_bare_machine_takes_the_pack_s_packages(tmp_path):
+    """Also where a call without them came before, or the pack was filled again."""
+    program = BARE.format(root=str(ROOT))
+
+    def call():
+        command = [sys.executable, "-c", program]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    (tmp_path / "list.yaml").touch()
+    assert "No module named 'yaml'" in call().stderr  # there are no wheels yet
+    for text in ("one", "two"):
+        wheel(tmp_path / "pack" / "wheels", "yaml", f"def safe_load(text): return [{{'name': {text!r}}}]")
+        wheel(tmp_path / "pack" / "wheels", f"other_{text}", "")
+        found = call()
+        assert f"'name': '{text}'" in found.stdout, found.stderr
+
+
+def test_the_wheels_have_what_the_gpu_tests_import(tmp_path, monkeypatch):
+    commands = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **options: commands.append(command))
+    gpu_pack._wheels(tmp_path / "wheels", "3.12")
+    carried = {str(word).partition("==")[0].replace("-", "_") for command in commands for word in command}
+    there = gpu_pack.THERE | {"uae", "tests", *sys.stdlib_module_names}
+    for name in [*gpu.TESTS, "tests/conftest.py", "tests/naive.py", "benchmarks/gpu.py"]:
+        for node in ast.walk(ast.parse((ROOT / name).read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                module = getattr(node, "module", None) or node.names[0].name
+                top = {"yaml": "pyyaml", "benchmarks": "uae"}.get(module.split(".")[0], module.split(".")[0])
+                assert top in carried | there, f"{name} imports {module}"
 
 
 def test_an_unknown_key_of_the_list_is_named(tmp_path):
