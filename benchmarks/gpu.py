@@ -6,9 +6,10 @@
 
 Needs one CUDA device, PyTorch 2.11 or later and no network. A run asks Snakemake for records by their paths,
 as many jobs on the device at a time as --jobs says, and takes the next entry of the list where it has time
-left. What is done is kept: the same command goes on, also in a copy of the project with its `gpu-pack`. After
-each entry the summary and the archives in --out are written anew, so that a run that is killed leaves what it
-has.
+left. A record that was there before the first call is not measured again. What is done is kept: the same
+command goes on, also in a copy of the project with its `gpu-pack`. After each entry the summary and the
+archives in --out are written anew, so that a run that is killed leaves what it has. Summary and archives have
+what was made since the first call; each archive takes 16 MiB of files at most, in the list's order.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from benchmarks import gpu_pack
 
 ROOT = Path(__file__).parents[1]
 LIST = ROOT / "benchmarks" / "gpu.yaml"
-MOST_FILE = 16 * 2**20  # bytes of an archive that comes back
+MOST_FILE = 16 * 2**20  # bytes of the files of an archive that comes back
 TESTS = [
     "tests/unit/mine/engines/test_triton.py",
     "tests/unit/training/test_graphs.py",
@@ -38,6 +39,13 @@ TESTS = [
     "tests/unit/attacks/test_attack_gpu.py",
     "tests/unit/test_memory.py",
 ]
+PACK_METADATA = """
+import sys
+from pathlib import Path
+from uae import metadata
+results = Path(sys.argv[1])
+metadata.pack(Path(".snakemake/metadata"), results / "metadata.json.gz", results.name)
+"""
 TO_STOP = 20  # seconds that a run has to stop in
 
 
@@ -96,6 +104,10 @@ class Run:
     def __init__(self, given: argparse.Namespace):
         self.given, self.out, self.start = given, given.out.resolve(), time.monotonic()
         self.out.mkdir(parents=True, exist_ok=True)
+        began = self.out / "began"  # the time of the first call, for the calls that go on
+        if not began.exists():
+            began.touch()
+        self.began = began.stat().st_mtime
         self.results = ROOT / "results" / Path(given.scale).stem
         self.environment = gpu_pack.environment(given.pack)
         sys.path.append(str(given.pack / "site"))
@@ -104,6 +116,10 @@ class Run:
 
     def left(self) -> float:
         return 60 * self.given.minutes - (time.monotonic() - self.start)
+
+    def made(self, path: Path) -> bool:
+        """Whether a file was made here: a checkout's and a pack's are older than the first call."""
+        return path.is_file() and path.stat().st_mtime >= self.began
 
     def call(self, name: str, command: list[str], log: str, share: float = 1.0) -> str:
         """Run a command with a log in --out, for a share of all time at most; how it ended."""
@@ -136,7 +152,11 @@ class Run:
     def entry(self, number: int, entry: dict[str, Any]) -> None:
         import yaml
 
-        given, wanted = self.given, records(entry)
+        given, all_of_it = self.given, {path: self.results / path for path in records(entry)}
+        wanted = [path for path, file in all_of_it.items() if not file.exists() or self.made(file)]
+        if not wanted:
+            self.done.append({"what": entry["name"], "ended": "there already", "seconds": 0.0})
+            return
         file = self.out / f"{number}.yaml"
         file.write_text(yaml.safe_dump(settings(entry), sort_keys=False), encoding="utf-8")
         command = [sys.executable, "-m", "snakemake", "--cores", str(given.cores)]
@@ -155,21 +175,34 @@ class Run:
         if not all((ROOT / path).exists() for path in data):
             self.call(f"{entry['name']}: data", [*command, "--", *data], f"{number}.log")
         targets = [str((self.results / path).relative_to(ROOT)) for path in wanted]
-        self.call(entry["name"], [*command, "--", *targets], f"{number}.log")
+        ended = self.call(entry["name"], [*command, "--", *targets], f"{number}.log")
         there = [path for path in wanted if (self.results / path).exists()]
         self.done[-1] |= {"records": len(there), "of": len(wanted)}
+        if ended != "done":  # a run that ends well packs its metadata itself
+            pack = [sys.executable, "-c", PACK_METADATA, str(self.results)]
+            subprocess.run(pack, cwd=ROOT, env=self.environment, check=False)
 
     def summary(self, wanted: list[str]) -> None:
         """summary.json, summary.md, and the archives of what was made."""
-        rows = _rows(self.results, wanted)
-        speed = self.out / "speed.log"
-        text = json.dumps({"steps": self.done, "speed": _json(speed), "records": rows}, indent=1)
-        (self.out / "summary.json").write_text(text + "\n", encoding="utf-8")
-        (self.out / "summary.md").write_text(_markdown(self.done, rows, _json(speed)), encoding="utf-8")
-        for kind in ("records", "checkpoints"):
-            files = sorted(path for path in (self.results / kind).rglob("*") if path.is_file())
-            _archive(self.out / f"{kind}.tar.gz", files)
+        rows = _rows(self.results, [path for path in wanted if self.made(self.results / path)])
+        order = {_run(Path(path)): number for number, path in reversed(list(enumerate(wanted)))}
+        left = []
+        for kind in ("records", "checkpoints", "uae"):
+            files = [path for path in (self.results / kind).rglob("*") if self.made(path)]
+            files.sort(key=lambda path: (order.get(_run(path), len(wanted)), path))
+            if kind == "records" and self.made(metadata := self.results / "metadata.json.gz"):
+                files.insert(0, metadata)
+            left += _archive(self.out / f"{kind}.tar.gz", files)
         _archive(self.out / "logs.tar.gz", sorted(self.out.glob("*.log")))
+        speed = _json(self.out / "speed.log")
+        text = json.dumps({"steps": self.done, "speed": speed, "left out": left, "records": rows}, indent=1)
+        (self.out / "summary.json").write_text(text + "\n", encoding="utf-8")
+        (self.out / "summary.md").write_text(_markdown(self.done, rows, speed, left), encoding="utf-8")
+
+
+def _run(path: Path) -> str:
+    """The run that a file is of, such as mnist/dense/matched/seed0: of its record, checkpoint and UAE set."""
+    return "/".join(path.with_suffix("").parts[-4:])
 
 
 def _rows(results: Path, wanted: list[str]) -> list[dict[str, Any]]:
@@ -211,7 +244,7 @@ def _json(log: Path) -> Any:
         return None
 
 
-def _markdown(steps: list[dict[str, Any]], rows: list[dict[str, Any]], speed: Any) -> str:
+def _markdown(steps: list[dict[str, Any]], rows: list[dict[str, Any]], speed: Any, left: list[str]) -> str:
     lines = ["| step | ended | seconds | records |", "|---|---|---|---|"]
     for s in steps:
         count = f"{s['records']} of {s['of']}" if "of" in s else ""
@@ -228,22 +261,30 @@ def _markdown(steps: list[dict[str, Any]], rows: list[dict[str, Any]], speed: An
         error, rate = (row["metrics"].get(key) for key in ("test_error", "asr"))
         cells = [row["record"], *("" if v is None else f"{v:.4g}" for v in (error, rate)), row["seconds"]]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
+    if left:
+        lines += [
+            "",
+            "These files do not fit into the archives. Delete older ones at home, of which the records",
+        ]
+        lines += ["were not made:", "", *(f"- {name}" for name in left)]
     return "\n".join(lines) + "\n"
 
 
-def _archive(target: Path, files: list[Path]) -> None:
-    """A .tar.gz of files with their paths below the project, as many as fit."""
-    part, size = target.with_suffix(".part"), 0
+def _archive(target: Path, files: list[Path]) -> list[str]:
+    """A .tar.gz of files with their paths below the project, as many as fit; the paths of the others."""
+    part, size, left = target.with_suffix(".part"), 0, []
     with tarfile.open(part, "w:gz", compresslevel=3) as archive:
         for path in files:
+            name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else Path(path.name)
+            if size + path.stat().st_size > MOST_FILE:
+                left.append(name.as_posix())
+                continue
             size += path.stat().st_size
-            if size > MOST_FILE:
-                print(
-                    f"{target.name}: {path.name} and later ones do not fit into {MOST_FILE / 2**20:.0f} MiB"
-                )
-                break
-            archive.add(path, path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name)
+            archive.add(path, name)
     part.replace(target)
+    if left:
+        print(f"{target.name}: {len(left)} of {len(files)} files do not fit into {MOST_FILE // 2**20} MiB")
+    return left
 
 
 def main() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
+import gzip
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +18,7 @@ import yaml
 
 from benchmarks import gpu, gpu_pack
 from tests.workflow.conftest import ROOT, Workspace, copy
-from uae import config
+from uae import config, metadata
 
 METHODS = ["original", "mine-uae-released"]
 TINY = [
@@ -159,6 +162,92 @@ def test_the_summary_counts_a_shared_training_once(tmp_path):
         (tmp_path / f"{name}.json").write_text(text)
     rows = gpu._rows(tmp_path, ["a.json", "missing.json", "b.json"])
     assert [row["seconds"] for row in rows] == [62.0, 3.0]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A call in a checkout with one record, of which a pack has the checkpoint."""
+    monkeypatch.setattr(gpu, "ROOT", tmp_path)
+    monkeypatch.setattr(gpu, "MOST_FILE", 5000)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    monkeypatch.setattr(gpu_pack, "environment", lambda pack: environment)
+    results, pack = tmp_path / "results" / "paper", tmp_path / "pack"
+    for path in (results / RECORDS[0], pack / "results" / CHECKPOINTS[0]):
+        write(path, 100)
+        os.utime(path, (1, 1))
+    given = {"out": tmp_path / "out", "pack": pack, "scale": "paper", "cores": 1, "jobs": 1, "device": "cpu"}
+    return gpu.Run(argparse.Namespace(**given, minutes=1))
+
+
+ENTRY = {"name": "x", "rows": ["mnist/sparse", "coil-20/concrete"], "methods": ["original", "matched"]}
+ENTRY |= {"seeds": [0], "experiment": "reconstruction", "settings": {}, "data": []}
+RECORDS = gpu.records(ENTRY)
+CHECKPOINTS = [
+    path.replace("records/reconstruction", "checkpoints").replace(".json", ".safetensors") for path in RECORDS
+]
+
+
+def write(path, size):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    provenance = {"evaluation": {"seconds": 1.0}}
+    content = {"dataset": "d", "model": "m", "provenance": provenance, "metrics": {}}
+    path.write_text(json.dumps(content) + " " * size)
+
+
+def test_the_archives_have_what_was_made_in_the_lists_order(run, tmp_path):
+    results = tmp_path / "results" / "paper"
+    assert (results / CHECKPOINTS[0]).exists()  # from the pack
+    sizes = dict(zip(CHECKPOINTS[1:], (3000, 4000, 1000), strict=True))
+    for path, size in [*sizes.items(), (RECORDS[1], 10), (CHECKPOINTS[1].replace("checkpoints", "uae"), 10)]:
+        write(results / path, size)
+    (results / "metadata.json.gz").write_bytes(b"x")
+    run.summary(RECORDS)
+    found = {}
+    for kind in ("records", "checkpoints", "uae"):
+        with tarfile.open(tmp_path / "out" / f"{kind}.tar.gz") as archive:
+            found[kind] = [name.removeprefix("results/paper/") for name in archive.getnames()]
+    assert found["records"] == ["metadata.json.gz", RECORDS[1]]
+    assert found["checkpoints"] == [CHECKPOINTS[1], CHECKPOINTS[3]]  # the second does not fit
+    assert len(found["uae"]) == 1
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["left out"] == [f"results/paper/{CHECKPOINTS[2]}"]
+    assert [row["record"] for row in summary["records"]] == [RECORDS[1]]  # not the committed one
+    assert summary["left out"][0] in (tmp_path / "out" / "summary.md").read_text()
+
+
+def test_a_committed_record_is_neither_made_nor_counted(run, tmp_path, monkeypatch):
+    results, asked = tmp_path / "results" / "paper", []
+
+    def call(name, command, log):
+        asked.append([word.removeprefix("results/paper/") for word in command[command.index("--") + 1 :]])
+        write(results / RECORDS[1], 10)
+        run.done.append({})
+        return "done"
+
+    monkeypatch.setattr(run, "call", call)
+    run.entry(1, ENTRY)
+    assert asked == [RECORDS[1:]] and run.done[-1] == {"records": 1, "of": 3}
+    run.entry(2, ENTRY)  # what an earlier call made is asked for again: Snakemake knows whether it is whole
+    assert asked[1] == RECORDS[1:]
+    run.entry(3, ENTRY | {"rows": ["mnist/sparse"], "methods": ["original"]})
+    assert len(asked) == 2 and run.done[-1]["ended"] == "there already"
+
+
+def test_a_run_that_was_stopped_packs_its_metadata(run, tmp_path, monkeypatch):
+    def call(name, command, log):
+        live = tmp_path / ".snakemake" / "metadata"
+        live.mkdir(parents=True)
+        path = metadata.path_of(f"results/paper/{RECORDS[1]}", live)
+        known = {"rule": "x", "input": [], "params": [], "input_checksums": {}, "record_format_version": 6}
+        path.write_text(json.dumps(known))
+        run.done.append({})
+        return "stopped, out of time"
+
+    monkeypatch.setattr(run, "call", call)
+    run.entry(1, ENTRY)
+    packed = json.loads(gzip.decompress((run.results / "metadata.json.gz").read_bytes()))["metadata"]
+    assert [metadata.output_of(name) for name in packed] == [f"results/paper/{RECORDS[1]}"]
 
 
 BARE = """

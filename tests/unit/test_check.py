@@ -233,6 +233,17 @@ def test_what_is_missing_or_was_not_looked_at_is_said(results):
     assert "not checked: " in said and "every file" not in said
 
 
+def test_a_record_whose_inputs_stayed_elsewhere_is_whole(results):
+    """As after `make gpu`, whose archives have no room for all. Another file in an input's place is found."""
+    made = record("original", model="dense", test_error=0.5)
+    inputs = {SET: {"content": "0" * 64, "settings": None}}
+    made.model_copy(update={"inputs": inputs}).save(results / RECORD)
+    assert list(check.check(results).damaged) == [results / RECORD]
+    (results / SET).unlink()
+    report = check.check(results)
+    assert not report.damaged and str(results / SET) in report.missing
+
+
 def test_a_table_that_is_gone_is_found(results):
     (results / TABLE).unlink()
     assert check.check(results).damaged == {results / TABLE: "was rendered, and is missing"}
