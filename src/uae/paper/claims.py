@@ -90,7 +90,8 @@ class Row:
     """One comparison. `state` is holds, fails, inconclusive, no perturbation or not run.
 
     spread: the combined standard deviation of both sides over the runs.
-    resolution: the smallest difference that the runs could have seen; None if nothing was run twice.
+    resolution: the smallest difference that the runs could have seen; None if it is unknown.
+    repeated: whether the spread of runs is in the resolution. If not, it has only the spread within one run.
     """
 
     label: str
@@ -105,6 +106,7 @@ class Row:
     images: int | None = None
     images_other: int | None = None
     resolution: float | None = None
+    repeated: bool = False
 
     @property
     def pair(self) -> tuple[float, float]:
@@ -145,7 +147,7 @@ class Verdict:
         """Weaknesses of the verdict: rows that decide it rest on few images or on runs of unknown spread."""
         deciding = [row for row in self.rows if row.state in ("holds", "fails")]
         few = [f"fewer than {FEW} images"] * any(row.few for row in deciding)
-        return few + ["spread unknown"] * any(row.resolution is None for row in deciding)
+        return few + ["spread unknown"] * any(not row.repeated for row in deciding)
 
     def as_dict(self) -> dict[str, Any]:
         claim = self.claim.model_dump(exclude={"cells", "base", "than", "paper"})
@@ -186,13 +188,13 @@ def _rows(claim: Claim, ours: Measured, paper: Measured, settings: str) -> list[
             for variant, (left, right, differences) in variants.items():
                 if comparison.saturated(compared, key, left, right):
                     continue
-                seen = comparison.resolution(compared, key, ours, variant, left, differences)
+                seen, known = comparison.resolution(compared, key, ours, variant, differences)
                 state = comparison.state(compared, left, right, seen)
                 if any(ours.tests_nothing(cell, variant) for cell in comparison.compared(compared, key)):
                     state = NO_PERTURBATION
                 runs = min(left.runs, right.runs) if isinstance(claim.than, dict) else left.runs
                 numbers = left.mean, right.mean, comparison.spread(left, right), runs, theirs, other
-                rows.append(Row(label, variant, state, *numbers, left.images, right.images, seen))
+                rows.append(Row(label, variant, state, *numbers, left.images, right.images, seen, known))
     return rows
 
 

@@ -68,11 +68,12 @@ def sides(claim: Claim, key: Key, cells: dict[Key, Cell]) -> tuple[Cell, Cell, l
 
 
 def resolution(
-    claim: Claim, key: Key, measured: Measured, variant: str, left: Cell, differences: list[float]
-) -> float | None:
-    """The smallest difference that a row's runs could have seen: half of a 95 % interval.
+    claim: Claim, key: Key, measured: Measured, variant: str, differences: list[float]
+) -> tuple[float | None, bool]:
+    """The smallest difference that a row's runs could have seen, half of a 95 % interval, and whether the
+    spread of runs is in it.
 
-    left, differences: its `sides`.
+    differences: of its `sides`.
     For several seeds it is the interval of the paired differences, by Student's t. For a single seed it is
     the interval of one difference, with the spread of other runs of the same data, model and metric. The
     uncertainty within each run is added: KID's over its subsets, and a rate's over its images, unless the
@@ -82,19 +83,21 @@ def resolution(
 
     runs = [cells[name] for name in compared(claim, key)]
     parts = [1.96 * cell.within for cell in runs if cell.within is not None]
+    usual = measured.usual_spread(key, variant)
     if len(differences) > 1:
         parts.append(half_width(differences))
-    elif usual := measured.usual_spread(key, variant):
+    elif usual:
         std, freedom = usual
         improved = claim.base if claim.quantity == "improvement" else None
         unit = cells[differing(key, improved)].mean if improved else 1
         parts.append(student(freedom) * std / abs(unit) * math.sqrt(len(runs)))
+    known = len(differences) > 1 or usual is not None
     if claim.quantity == "value" and _is_rate(key) and (len(runs) == 1 or len(differences) == 1):
         for cell in runs:
             if cell.images:
                 low, high = wilson(round(cell.mean * cell.images), cell.images)
                 parts.append((high - low) / 2)
-    return math.hypot(*parts) if parts else None
+    return math.hypot(*parts) if parts else None, known
 
 
 def _is_rate(key: Key) -> bool:

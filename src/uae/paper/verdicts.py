@@ -20,8 +20,8 @@ LEGEND = (
     "the median change of the UAEs that the model was trained with is below one grey level, so the "
     "comparison tests nothing; ±: the standard deviation of both sides together, over runs (KID: and over "
     "its subsets); sees: the smallest difference that the runs could have seen, half of the 95 % interval, "
-    "by a paired t over seeds, or for one seed from the spread of other methods' runs. Partly: some rows "
-    "hold, or not all were run."
+    "by a paired t over seeds, or for one seed from the spread of other methods' runs; spread unknown: "
+    "nothing was run twice, and what it sees is within one run. Partly: some rows hold, or not all were run."
 )
 
 
@@ -36,12 +36,13 @@ def row_text(claim: Claim, row: Row) -> str:
         return f"{MARKS[row.state]} {row.label}: not run"
     if row.state == NO_PERTURBATION:
         return f"{MARKS[row.state]} {row.label}: {NO_PERTURBATION} ({row.basis})"
-    spread = [f"± {row.spread:.2g}"] if row.spread is not None else []
-    seen = "spread unknown" if row.resolution is None else f"sees {row.resolution:.2g}"
+    seen = [f"± {row.spread:.2g}"] if row.spread is not None else []
+    seen += [f"sees {row.resolution:.2g}"] if row.resolution is not None else []
+    seen += ["spread unknown"] * (not row.repeated)
     sign = (FAILED if row.state == "fails" else SIGNS)[claim.direction]
     compared = f" {sign} ".join(map(shown, row.pair))
     few = ": few" if row.few else ""
-    return f"{MARKS[row.state]} {row.label}: {compared} ({', '.join([*spread, seen])}) ({row.basis}{few})"
+    return f"{MARKS[row.state]} {row.label}: {compared} ({', '.join(seen)}) ({row.basis}{few})"
 
 
 def paper_texts(claim: Claim, rows: list[Row]) -> list[str]:

@@ -274,7 +274,7 @@ def test_every_claim_follows_from_the_papers_own_cells():
 
 def test_how_verdicts_read():
     """The same words in the report and in `uae verify`; our own claims are not among the paper's."""
-    row = claims.Row("mnist/dense", "mnist@500", "holds", 0.9, 0.8, 0.05, 3, 0.7, 0.6, 20, 1000, 0.02)
+    row = claims.Row("mnist/dense", "mnist@500", "holds", 0.9, 0.8, 0.05, 3, 0.7, 0.6, 20, 1000, 0.02, True)
     missing = claims.Row("svhn/dense", "", claims.NOT_RUN, paper=0.5, paper_other=0.4)
     one = claim(**{"is": "at least"}, tolerance=0.1)
     assert verdicts.row_text(one, row) == (
@@ -291,7 +291,7 @@ def test_how_verdicts_read():
     assert "tolerance 0.1" in verdicts.where(one)
     found = [
         claims.Verdict(one, claims.REPRODUCED, [row]),
-        claims.Verdict(one, claims.REPRODUCED, [replace(row, images=None, resolution=None)]),
+        claims.Verdict(one, claims.REPRODUCED, [replace(row, images=None, repeated=False)]),
         claims.Verdict(one, claims.NOT_RUN, [missing]),
         claims.Verdict(one.model_copy(update={"ours": True}), claims.REPRODUCED, [row]),
     ]

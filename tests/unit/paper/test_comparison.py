@@ -109,7 +109,9 @@ def test_two_rates_of_one_seed_are_as_uncertain_as_their_images():
     given = [record("mine-uae", asr=0.5, n_attacked=100.0), record("original", asr=0.6, n_attacked=100.0)]
     row = verdict(given, cells={"metric": "asr"}).rows[0]
     assert row.resolution == pytest.approx(math.hypot(0.192, 0.188) / 2, abs=1e-3)
-    assert row.state == "inconclusive"
+    assert row.state == "inconclusive" and not row.repeated
+    far = [given[0], given[1].model_copy(update={"metrics": given[1].metrics | {"asr": 0.9}})]
+    assert verdict(far, cells={"metric": "asr"}).caveats == ["spread unknown"]  # of trainings
     more = [r.model_copy(update={"seed": seed}) for r in given for seed in (0, 1, 2)]
     assert verdict(more, cells={"metric": "asr"}).rows[0].state == "holds"
 
