@@ -158,7 +158,7 @@ def test_figure_10b_spans_the_intervals_of_the_seeds(run, tmp_path):
     [
         ("warmup", 99, "warmup: 99 epochs, must be fewer than the 4 epochs"),
         ("width", 12, "contrastive.width: .*multiple of 8"),
-        ("methods", ["l2-uae"], r"contrastive.methods.0: .*'mine-uae' or 'matched'"),
+        ("methods", ["l2-uae"], r"contrastive.methods.0: .*'mine-uae', 'mine-uae-released' or 'matched'"),
         ("data", "cifar", "no data set 'cifar'"),
     ],
 )
