@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import logging
 import os
 import time
 import zlib
@@ -17,6 +18,8 @@ from typing import Any
 
 from uae.errors import BadFile
 from uae.storage import atomic
+
+log = logging.getLogger(__name__)
 
 LARGEST = 256 * 2**20  # the most unpacked bytes
 # The types of the fields of Snakemake's MetadataRecord that a run fills in
@@ -89,8 +92,14 @@ def pack(live: Path, packed: Path, scale: str) -> None:
         if of_scale(output_of(name), scale) and (content := _read(path)) is not None:
             kept[name] = content
     text = json.dumps({"metadata": kept}, sort_keys=True).encode()
-    # A run that only fetched raw data has none, and the file would block `dvc pull`. `unpack` refuses more.
-    if not kept or len(text) > LARGEST:
+    if not kept:  # the run only fetched raw data; the file would block `dvc pull`
+        return
+    if len(text) > LARGEST:
+        log.warning(
+            "%s is not written: more than %d MiB. A clone that pulls these results runs them again",
+            packed,
+            LARGEST // 2**20,
+        )
         return
     with atomic(packed) as file, gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as stream:
         stream.write(text)

@@ -74,12 +74,13 @@ def test_nothing_known_is_packed_as_nothing(live, tmp_path):
     assert not (tmp_path / "metadata.json.gz").exists()
 
 
-def test_what_the_next_run_would_refuse_is_not_packed(live, tmp_path, monkeypatch):
+def test_what_the_next_run_would_refuse_is_not_packed(live, tmp_path, monkeypatch, caplog):
     live.mkdir(parents=True)
     (live / encoded(OUTPUT)).write_text(json.dumps(RECORD))
     monkeypatch.setattr(metadata, "LARGEST", 100)
     metadata.pack(live, tmp_path / "metadata.json.gz", "paper")
     assert not (tmp_path / "metadata.json.gz").exists()
+    assert "metadata.json.gz is not written" in caplog.text
 
 
 def test_what_a_run_here_left_is_kept_and_what_a_kill_cut_is_mended(live, tmp_path):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from uae.cli.common import USERS, app, console, examples, name_of
+from uae.cli.common import USERS, app, console, examples
 from uae.errors import InputError
 
 
@@ -31,8 +31,9 @@ def check(
     complete run, raw data with the catalogue, and settings with the configuration.
     """
     from uae import check as checks
+    from uae.config.files import scale_name
 
-    name, data = name_of(scale), Path("data")
+    name, data = scale_name(scale), Path("data")
     folder = results / name
     if not folder.is_dir() or Path(name).name != name or name == "..":
         raise InputError(f"{folder}: no such folder; run the experiments, or give --scale or --results")

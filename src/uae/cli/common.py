@@ -76,16 +76,11 @@ Fill = Annotated[
 Out = Annotated[Path, typer.Option(help="The file to write.", dir_okay=False)]
 
 
-def name_of(scale: str) -> str:
-    """The name of a scale that is given by name or by its file."""
-    return Path(scale).stem if scale.endswith((".yaml", ".yml")) else scale
-
-
 def configured_fill(scale: str) -> str | None:
     """The scale whose records replace missing ones, according to the configuration of a scale or its file."""
     from uae import config
 
-    known = name_of(scale) != scale or scale in config.files.scales()
+    known = config.files.scale_name(scale) != scale or scale in config.files.scales()
     return config.load({"scale": scale}).fill if known else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from uae.cli.common import configured_fill, filling_scale, name_of
+from uae.cli.common import configured_fill, filling_scale
 from uae.errors import InputError
 
 LARGEST_FIRST = ("paper", "reduced", "preview")
@@ -18,7 +18,9 @@ def chosen(results: Path, given: str | None, fill: str | None = None) -> tuple[s
     replacing scale's. Raises `InputError` if there are none.
     """
     if given is not None:
-        name = name_of(given)
+        from uae.config.files import scale_name
+
+        name = scale_name(given)
         _there(results, name)
         filler = filling_scale(results / name, fill, given)
         return name, filler, _said(name, filler, [])

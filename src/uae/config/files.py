@@ -36,6 +36,11 @@ def scale_file(scale: Any) -> Path:
     return path
 
 
+def scale_name(scale: str) -> str:
+    """The name of a scale that is given by name or by its file: its folder under results/."""
+    return Path(scale).stem if scale.endswith((".yaml", ".yml")) else scale
+
+
 def _exists(path: Path) -> bool:
     try:
         return path.exists()

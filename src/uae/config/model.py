@@ -8,14 +8,12 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import os
-import re
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
 
 from uae.config.blocks import Block, Placed, Row, Run
-from uae.config.files import scales
+from uae.config.files import scale_name, scales
 from uae.config.reconstruction import (
     Attack,
     Budget,
@@ -108,7 +106,7 @@ class Config(Block):
     @property
     def name(self) -> str:
         """The scale's name, which is its folder under results/."""
-        return re.sub(r"\.ya?ml$", "", Path(self.scale).name)
+        return scale_name(self.scale)
 
     def limited(self, data: str, limit: int | None = None) -> str:
         """A data name with its limit of training samples. A name without a number gets the scale's limit."""

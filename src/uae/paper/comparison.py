@@ -80,7 +80,6 @@ def resolution(
     seeds of two rates show it. None if none of these is known.
     """
     cells = measured.cells[variant]
-
     runs = [cells[name] for name in compared(claim, key)]
     parts = [1.96 * cell.within for cell in runs if cell.within is not None]
     usual = measured.usual_spread(key, variant)
