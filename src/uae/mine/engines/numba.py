@@ -29,16 +29,20 @@ from uae.mine.engines.shuffle import permutations
 from uae.mine.engines.simd import (
     WIDTH,
     add,
+    exp,
     fma,
     lanes,
     load,
     multiply,
     prefetch,
     reciprocal,
+    relu,
     spread,
     sqrt,
     store,
+    total,
     totals,
+    where_positive,
 )
 
 ROWS, UNITS = 2, 5  # a block: ten sums, two or five operands and one more fill the 16 registers
@@ -79,21 +83,24 @@ def _project(samples, weights, out):
 
 @inlined()
 def _mix(samples, weights, d, h):
-    """Units h..h + 4 of weights (K, H).T @ samples (K, D), two registers of each from element d on."""
+    """Units h..h + 4 of weights (K, H).T @ samples (K, D), two registers of each from element d on.
+
+    Indices are unsigned: a signed one may count from the end, and its test takes registers from the sums.
+    """
     count, dim = samples.shape
     step = lanes(samples)
     a0 = a1 = a2 = a3 = a4 = b0 = b1 = b2 = b3 = b4 = spread(samples.dtype.type(0))
     for k in range(count):
         xa, xb = load(samples, k * dim + d), load(samples, k * dim + d + step)
-        unit = spread(weights[k, h])
+        unit = spread(weights[np.uintp(k), np.uintp(h)])
         a0, b0 = fma(xa, unit, a0), fma(xb, unit, b0)
-        unit = spread(weights[k, h + 1])
+        unit = spread(weights[np.uintp(k), np.uintp(h + 1)])
         a1, b1 = fma(xa, unit, a1), fma(xb, unit, b1)
-        unit = spread(weights[k, h + 2])
+        unit = spread(weights[np.uintp(k), np.uintp(h + 2)])
         a2, b2 = fma(xa, unit, a2), fma(xb, unit, b2)
-        unit = spread(weights[k, h + 3])
+        unit = spread(weights[np.uintp(k), np.uintp(h + 3)])
         a3, b3 = fma(xa, unit, a3), fma(xb, unit, b3)
-        unit = spread(weights[k, h + 4])
+        unit = spread(weights[np.uintp(k), np.uintp(h + 4)])
         a4, b4 = fma(xa, unit, a4), fma(xb, unit, b4)
     return a0, b0, a1, b1, a2, b2, a3, b3, a4, b4
 
@@ -104,7 +111,7 @@ def _adam(grad, param, first, second, offset, hyper, ahead):
 
     ahead: how far from here to ask for memory, in elements; 0 where all is in the cache.
     """
-    keep1, new1, keep2, new2, eps, rate, root = hyper
+    keep1, new1, keep2, new2, root, eps = hyper
     if ahead:
         prefetch(param, offset + ahead)
         prefetch(first, offset + ahead)
@@ -116,7 +123,7 @@ def _adam(grad, param, first, second, offset, hyper, ahead):
     v = fma(keep2, v, multiply(multiply(new2, grad), grad))
     store(first, offset, m)
     store(second, offset, v)
-    store(param, offset, fma(multiply(rate, m), reciprocal(fma(sqrt(v), root, eps)), p))
+    store(param, offset, fma(m, reciprocal(fma(sqrt(v), root, eps)), p))
 
 
 @inlined()
@@ -130,7 +137,6 @@ def _ascend(samples, grad, weights, first, second, hyper, ahead):
         spread(hyper[3]),
         spread(hyper[4]),
         spread(hyper[5]),
-        spread(hyper[6]),
     )
     for d in range(0, dim, 2 * step):
         for h in range(0, weights.shape[0], UNITS):
@@ -154,70 +160,78 @@ def _ascend_small(param, grad, first, second, hyper):
     for h in range(len(param)):
         first[h] = hyper[0] * first[h] + hyper[1] * grad[h]
         second[h] = hyper[2] * second[h] + hyper[3] * grad[h] * grad[h]
-        param[h] += hyper[5] * first[h] / (math.sqrt(second[h]) * hyper[6] + hyper[4])
+        param[h] += first[h] / (math.sqrt(second[h]) * hyper[4] + hyper[5])
 
 
 @inlined()
-def _bound(proj, perm, bias, out_weight, inverse, scores, marginal, pulled, grad, grad_small):
+def _bound(proj, perm, bias, out_weight, units, scores, grad, grad_small):
     """The Donsker-Varadhan bound of one critic, and its gradients.
 
-    Fills `grad` (2, H, K), with respect to the projections of both sides, and `grad_small`
-    (2, H), with respect to the hidden bias and the output weights. Only `proj` and `grad` are padded.
-    The inner loops are over the samples, so that they vectorise. Indices are unsigned, because a signed one
-    may count from the end, and nothing is written in the permutation's order.
-    Scratch: `marginal` (H, K), and `inverse`, `scores` and `pulled` (K,).
+    A register holds units of one sample, so that the permutation moves registers and not numbers. Fills
+    `grad` (2, K, H), with respect to the projections `proj` of both sides, and `grad_small` (2, H), with
+    respect to the hidden bias and the output weights. H is padded to whole registers in all but `bias` and
+    `out_weight`, K to whole registers in `scores`. Scratch: `units` (2, H) and `scores` (K,).
     """
-    count, hidden = len(perm), len(out_weight)
-    zero, one = proj.dtype.type(0), proj.dtype.type(1)
-    joint, top = zero, proj.dtype.type(-np.inf)
+    count, wide, step = len(perm), proj.shape[2], lanes(proj)
+    zero, one, other = proj.dtype.type(0), proj.dtype.type(1), proj[0].size
+    for h in range(len(out_weight)):
+        units[0, h], units[1, h] = bias[0, h] + bias[1, h], out_weight[h]
+    joint, top, share = zero, proj.dtype.type(-np.inf), one / proj.dtype.type(count)
     scores[:] = 0
-    for k in range(count):
-        inverse[perm[k]] = k
-    for h in range(hidden):
-        x, z, weight, shift = proj[0, h], proj[1, h], out_weight[h], bias[0, h] + bias[1, h]
-        active, positive = marginal[h], zero
+    for h in range(0, wide, step):
+        shift, weight, of_out = load(units, h), load(units, wide + h), spread(zero)
         for k in range(count):
-            active[k] = z[perm[k]]
-        for k in range(count):
-            active[k] += x[k] + shift
-            scores[k] += max(active[k], zero) * weight
-        for k in range(count):
-            positive += max(x[k] + z[k] + shift, zero)
-        joint += positive * weight
+            at, moved = k * wide + h, other + np.intp(perm[k]) * wide + h
+            x = add(load(proj, at), shift)
+            active = add(x, load(proj, other + at))
+            of_out = fma(relu(active), spread(share), of_out)
+            pulled = where_positive(active, multiply(weight, spread(share)))
+            store(grad, at, pulled)
+            store(grad, other + at, pulled)
+            scores[k] += total(multiply(relu(add(x, load(proj, moved))), weight))
+        joint += total(multiply(of_out, weight))
+        store(grad_small, wide + h, of_out)
     for k in range(count):
         top = max(top, scores[k])
-    total = zero
+    for k in range(0, count, step):
+        store(scores, k, exp(add(load(scores, k), spread(-top))))
+    partition = zero
     for k in range(count):
-        scores[k] = math.exp(scores[k] - top)
-        total += scores[k]
-    share, scale = one / proj.dtype.type(count), one / total
-    for h in range(hidden):
-        x, z, weight, shift = proj[0, h], proj[1, h], out_weight[h], bias[0, h] + bias[1, h]
-        gx, gz, active = grad[0, h], grad[1, h], marginal[h]
-        of_bias = of_out = zero
+        partition += scores[k]
+    scale = one / partition
+    for h in range(0, wide, step):
+        shift, weight, of_bias = load(units, h), load(units, wide + h), spread(zero)
+        of_out = load(grad_small, wide + h)
         for k in range(count):
-            aj, am, soft = x[k] + z[k] + shift, active[k], scores[k] * scale
-            gz[k] = share * weight if aj > 0 else zero
-            pulled[k] = -soft * weight if am > 0 else zero
-            gx[k] = gz[k] + pulled[k]
-            of_bias += gx[k]
-            of_out += share * max(aj, zero) - soft * max(am, zero)
-        for k in range(count):
-            gz[k] += pulled[inverse[k]]
-        grad_small[0, h], grad_small[1, h] = of_bias, of_out
-    return joint * share - (top + math.log(total) + math.log(share))
+            at, moved = k * wide + h, other + np.intp(perm[k]) * wide + h
+            active = add(add(load(proj, at), shift), load(proj, moved))
+            soft = spread(-scores[k] * scale)
+            pulled = where_positive(active, multiply(weight, soft))
+            whole = add(load(grad, at), pulled)
+            store(grad, at, whole)
+            store(grad, moved, add(load(grad, moved), pulled))
+            of_bias, of_out = add(of_bias, whole), fma(relu(active), soft, of_out)
+        store(grad_small, h, of_bias)
+        store(grad_small, wide + h, of_out)
+    return joint - (top + math.log(partition) + math.log(share))
 
 
 @inlined()
 def _pull(weights, grad, out):
-    """out (K, D) = grad (H, K).T @ weights (H, D)."""
-    hidden, dim = weights.shape
-    for k in range(len(out)):
-        for d in range(0, dim, lanes(weights)):
+    """out (K, D) = grad (K, H) @ weights (H, D), of which only `out` is not padded."""
+    hidden, padded = weights.shape
+    count, dim = out.shape
+    whole = dim - dim % lanes(weights)
+    for k in range(count):
+        for d in range(0, whole, lanes(weights)):
             a = spread(weights.dtype.type(0))
             for h in range(hidden):
-                a = fma(load(weights, h * dim + d), spread(grad[h, k]), a)
+                a = fma(load(weights, h * padded + d), spread(grad[k, h]), a)
             store(out, k * dim + d, a)
+        for d in range(whole, dim):
+            out[k, d] = 0
+            for h in range(hidden):
+                out[k, d] += weights[h, d] * grad[k, h]
 
 
 @inlined()
@@ -237,15 +251,23 @@ def _standardize(sample):
 
 
 @inlined()
-def _unstandardize(sample, spread, grad, out):
-    """From the gradient by a standardised sample (D,), that by what it was."""
+def _unstandardize(sample, spread, grad):
+    """From the gradient by a standardised sample (D,), that by what it was, in place."""
     mean = along = sample.dtype.type(0)
     for d in range(len(sample)):
         mean += grad[d]
         along += grad[d] * sample[d]
     mean, along = mean / sample.dtype.type(len(sample)), along / sample.dtype.type(len(sample))
     for d in range(len(sample)):
-        out[d] = (grad[d] - mean - sample[d] * along) / spread
+        grad[d] = (grad[d] - mean - sample[d] * along) / spread
+
+
+@inlined()
+def _copy(source, out):
+    """The top left of `out` = source, row by row: an assignment of slices is one number at a time."""
+    for k in range(source.shape[0]):
+        for d in range(source.shape[1]):
+            out[k, d] = source[k, d]
 
 
 @compiled()
@@ -254,26 +276,27 @@ def _train(
 ):
     """Train and evaluate the critics of samples start..stop - 1; the shapes are those of `Engine.train`.
 
-    `first` and `second` hold Adam's moments of (weight, bias, out); `hyper` (steps, 7) what Adam
+    `first` and `second` hold Adam's moments of (weight, bias, out); `hyper` (steps, 6) what Adam
     needs at each step; `scratch` is the caller's, because each np.zeros here adds to the compile time.
     """
     count, dim = x.shape[1:]
-    xs, zs, proj, grad, grad_small, inverse, scores, marginal, pulled, spread = scratch
+    xs, zs, proj, grad, grad_small, units, scores, deviation = scratch
+    shape, hidden = xs.shape, weight.shape[2]
     (m_weight, m_bias, m_out), (v_weight, v_bias, v_out) = first, second
     for i in range(start, stop):
-        xs[:count, :dim] = x[i]
-        zs[:] = 0  # `_pull` has left a gradient there, whose padding is not zero where that is NaN
-        zs[:count, :dim] = z[i]
+        if x.shape[1:] == shape and not standardize:
+            xs, zs = x[i], z[i]
+        else:
+            _copy(x[i], xs)
+            _copy(z[i], zs)
         if standardize:
             for k in range(count):
                 _standardize(xs[k, :dim])
-                spread[k] = _standardize(zs[k, :dim])
+                deviation[k] = _standardize(zs[k, :dim])
         for s in range(len(hyper) + 1):
-            _project(xs, weight[0, i], proj[0])
-            _project(zs, weight[1, i], proj[1])
-            value[i] = _bound(
-                proj, perms[i, s], bias[:, i], out[i], inverse, scores, marginal, pulled, grad, grad_small
-            )
+            _project(xs, weight[0, i], proj[0, :, :hidden].T)
+            _project(zs, weight[1, i], proj[1, :, :hidden].T)
+            value[i] = _bound(proj, perms[i, s], bias[:, i], out[i], units, scores, grad, grad_small)
             if s == len(hyper):
                 break
             _ascend_small(out[i], grad_small[1], m_out[i], v_out[i], hyper[s])
@@ -281,15 +304,11 @@ def _train(
                 samples = xs if side == 0 else zs
                 m, v = m_weight[side, i], v_weight[side, i]
                 _ascend_small(bias[side, i], grad_small[0], m_bias[side, i], v_bias[side, i], hyper[s])
-                _ascend(samples, grad[side].T, weight[side, i], m, v, hyper[s], 0)
+                _ascend(samples, grad[side], weight[side, i], m, v, hyper[s], 0)
+        _pull(weight[1, i], grad[1], grad_z[i])
         if standardize:
-            _pull(weight[1, i], grad[1], xs)
             for k in range(count):
-                _unstandardize(zs[k, :dim], spread[k], xs[k, :dim], grad_z[i, k])
-            xs[:] = 0
-        else:
-            _pull(weight[1, i], grad[1], zs)
-            grad_z[i] = zs[:count, :dim]
+                _unstandardize(zs[k, :dim], deviation[k], grad_z[i, k])
 
 
 @inlined()
@@ -350,9 +369,9 @@ def _padded(tensor: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def _hyper(schedule: list[tuple[float, float]], like: Tensor) -> np.ndarray:
-    """What `_adam` needs at each step, (steps, 7)."""
-    hyper = [(BETA1, 1 - BETA1, BETA2, 1 - BETA2, EPS, *step) for step in schedule]
-    return torch.tensor(hyper, dtype=like.dtype).reshape(-1, 7).numpy()
+    """What `_adam` needs at each step, (steps, 6). The last two are divided by the rate: a product less."""
+    hyper = [(BETA1, 1 - BETA1, BETA2, 1 - BETA2, root / rate, EPS / rate) for rate, root in schedule]
+    return torch.tensor(hyper, dtype=like.dtype).reshape(-1, 6).numpy()
 
 
 def _columns(like: Tensor) -> int:
@@ -425,12 +444,12 @@ class Engine(portable.Engine):
         )
 
         def work(start: int, stop: int) -> None:
-            count, hidden = ROWS * math.ceil(x.shape[1] / ROWS), weight.shape[2]
-            padded, units = (count, weight.shape[3]), (2, hidden, count)
-            shapes = padded, padded, units, units, (2, hidden), (count,), units[1:], (count,), (count,)
-            arrays = [scratch(weight, *shape) for shape in shapes]
-            arrays.insert(5, np.zeros(count, np.uint32))
-            _train(start, stop, *args, tuple(arrays))
+            columns = _columns(x)
+            count, padded = (size * math.ceil(x.shape[1] / size) for size in (ROWS, columns))
+            hidden = columns * math.ceil(weight.shape[2] / columns)
+            samples, units, small = (count, weight.shape[3]), (2, count, hidden), (2, hidden)
+            shapes = samples, samples, units, units, small, small, (padded,), (count,)
+            _train(start, stop, *args, tuple(scratch(weight, *shape) for shape in shapes))
 
         share(work, len(x))
         return value, grad_z

@@ -8,6 +8,8 @@ Edit `numba.py` too after a change here: numba's cache looks at that file's time
 
 from __future__ import annotations
 
+import math
+
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
@@ -175,6 +177,44 @@ def totals(typing, registers):
 
 
 @intrinsic
+def total(typing, a):
+    """The sum of the lanes, by halves."""
+
+    def generate(context, builder, signature, arguments):
+        vector = arguments[0].type
+        signature = ir.FunctionType(vector.element, [vector.element, vector])
+        suffix = {"float": "f32", "double": "f64"}[str(vector.element)]
+        name = f"llvm.vector.reduce.fadd.v{vector.count}{suffix}"
+        function = cgutils.get_or_insert_function(builder.module, signature, name)
+        zero = ir.Constant(vector.element, -0.0)
+        return builder.call(function, [zero, arguments[0]], fastmath=("reassoc",))
+
+    return a.dtype(a), generate
+
+
+@intrinsic
+def relu(typing, a):
+    """0 where a is negative. A NaN stays one."""
+
+    def generate(context, builder, signature, arguments):
+        zero = ir.Constant(arguments[0].type, None)
+        return builder.select(builder.fcmp_ordered("<", arguments[0], zero), zero, arguments[0])
+
+    return a(a), generate
+
+
+@intrinsic
+def where_positive(typing, test, a):
+    """a where test is positive, otherwise 0."""
+
+    def generate(context, builder, signature, arguments):
+        zero = ir.Constant(arguments[0].type, None)
+        return builder.select(builder.fcmp_ordered(">", arguments[0], zero), arguments[1], zero)
+
+    return a(test, a), generate
+
+
+@intrinsic
 def fma(typing, a, b, c):
     """a * b + c, rounded once."""
     return a(a, b, c), lambda context, builder, signature, arguments: _call(builder, "fma", arguments)
@@ -209,6 +249,43 @@ def reciprocal(typing, a):
             error = _call(builder, "fma", [minus, guess, constant(1.0)])
             guess = _call(builder, "fma", [guess, error, guess])
         return guess
+
+    return a(a), generate
+
+
+@intrinsic
+def exp(typing, a):
+    """exp(a) of numbers up to 80, to 2e-7 in float32, where one below -87 counts as -87.
+
+    Sums, products and operations on bits: all CPUs give the same. The library's function takes one number at
+    a time, 40 cycles each.
+    """
+
+    def generate(context, builder, signature, arguments):
+        (value,) = arguments
+        vector = value.type
+
+        def constant(number):
+            return ir.Constant(vector, [number] * vector.count)
+
+        if not isinstance(vector.element, ir.FloatType):
+            return _call(builder, "exp", [value])
+        low = builder.fcmp_ordered("<", value, constant(-87.0))  # false where it is NaN
+        value = builder.select(low, constant(-87.0), value)
+        # 2^n exp(rest): to 1.5 * 2^23 added, a number is rounded, and its last bits hold n.
+        shift = 1.5 * 2**23
+        rounded = _call(builder, "fma", [value, constant(1 / math.log(2)), constant(shift)])
+        n = builder.fsub(rounded, constant(shift))
+        high = 0.693145751953125  # log 2 to 16 bits: its product with n is exact
+        rest = _call(builder, "fma", [n, constant(-high), value])
+        rest = _call(builder, "fma", [n, constant(high - math.log(2)), rest])
+        result = constant(1 / math.factorial(7))
+        for power in range(6, -1, -1):
+            result = _call(builder, "fma", [result, rest, constant(1 / math.factorial(power))])
+        whole = ir.VectorType(ir.IntType(32), vector.count)
+        exponent = builder.add(builder.bitcast(rounded, whole), ir.Constant(whole, [127] * vector.count))
+        exponent = builder.shl(exponent, ir.Constant(whole, [23] * vector.count))
+        return builder.fmul(result, builder.bitcast(exponent, vector))
 
     return a(a), generate
 
