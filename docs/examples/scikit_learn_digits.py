@@ -35,11 +35,12 @@ def error(model: nn.Module) -> float:
 
 original = fit(train, epochs=20)
 # The model has no convolution: MINE sees random projections of the rows.
-attack = uae.MinMaxAttack(steps=10, mi=uae.MINE(samples=uae.RandomSampling(count=16, dim=16)))
-result = attack(uae.losses.Reconstruction(original), train, seed=0)
-print(f"{len(train)} rows attacked, success rate {result.success_rate:.3f}")
+mine = uae.MINE(samples=uae.RandomSampling(count=16, dim=16))
+attack = uae.MinMaxAttack.released(steps=30, alpha=0.2, mi=mine)
+made = uae.augment(uae.losses.Reconstruction(original, squared=True), train, attack, seed=0)
+print(f"{len(train)} rows attacked, {made.is_uae.sum()} successful")
 
-augmented = fit(torch.cat([train, result.adv]), epochs=20)
-matched = fit(torch.cat([train, train]), epochs=20)
+augmented = fit(made.x, epochs=20)
+matched = fit(made.control, epochs=20)  # the same size, each UAE replaced by its original
 for name, model in {"original": original, "with UAEs": augmented, "matched": matched}.items():
     print(f"test error, {name}: {error(model):.5f}")

@@ -32,7 +32,7 @@ def plan(
     ] = None,
     configfile: Annotated[
         list[Path] | None,
-        typer.Option(help="Settings that override the scale's. Of several files, the later override."),
+        typer.Option(help="Settings that override the scale's. The last of several wins."),
     ] = None,
     results: Annotated[Path, typer.Option(help="The folder of all scales' records.")] = Path("results"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -18,7 +18,7 @@ HEAD = """# The keys of the configuration
 Written by `uae config --keys`; the same for editors is `schema.json` (`uae config --schema`).
 `config.yaml` holds what all scales share; `scales/*.yaml` hold the sizes. Later files win: `config.yaml`, the
 scale that a scale `extends`, the scale's file, `--configfile`, `--config`. `<name>` stands for a name of your
-choice.
+choice. A key without a default must be given.
 """
 
 
