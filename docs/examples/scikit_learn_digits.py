@@ -38,7 +38,7 @@ original = fit(train, epochs=20)
 mine = uae.MINE(samples=uae.RandomSampling(count=16, dim=16))
 attack = uae.MinMaxAttack.released(steps=30, alpha=0.2, mi=mine)
 made = uae.augment(uae.losses.Reconstruction(original, squared=True), train, attack, seed=0)
-print(f"{len(train)} rows attacked, {made.is_uae.sum()} successful")
+print(f"{len(train)} rows attacked, success rate {made.is_uae.sum() / len(train):.3f}")
 
 augmented = fit(made.x, epochs=20)
 matched = fit(made.control, epochs=20)  # the same size, each UAE replaced by its original

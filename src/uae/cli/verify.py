@@ -40,7 +40,7 @@ def verify(
     results: Annotated[Path, typer.Option(help="The folder of all scales.")] = Path("results"),
     fill: Fill = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 1 unless the paper's claims all hold with its settings.")
+        bool, typer.Option("--strict", help="Exit with 1 unless the paper's claims hold with its settings.")
     ] = False,
     output: Annotated[str, typer.Option("--format", help="table, json or markdown.")] = "table",
 ) -> None:
