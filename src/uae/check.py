@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import functools
-import gzip
 import json
 import os
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from uae import identity, records, storage
+from uae import identity, metadata, records, storage
 from uae.errors import BadFile, DataError
 
 Plan = Mapping[str, str]  # by folder, the hash of its files' settings (`uae.plan`)
 DIGESTS = "digests.json"  # digests of rendered files, by their paths in the scale's folder
+BY_NO_RULE = (DIGESTS, "metadata.json.gz")  # a complete run writes them at its end
 
 
 @dataclass
@@ -195,14 +193,7 @@ def _written(report: Report, results: Path) -> None:
 
 def _outputs(path: Path) -> list[str]:
     """The outputs that the file of Snakemake's metadata describes."""
-    try:
-        names = json.loads(gzip.decompress(path.read_bytes()))["metadata"]
-        return sorted(
-            base64.b64decode(name.replace("/", "").replace("@", "")).decode(errors="replace")
-            for name in names
-        )
-    except (OSError, EOFError, TypeError, ValueError, KeyError, zlib.error) as error:
-        raise BadFile(f"not what a run left ({error})") from None
+    return sorted(filter(None, map(metadata.output_of, metadata.contents(path))))
 
 
 def _raw(report: Report, folder: Path) -> None:
@@ -212,10 +203,10 @@ def _raw(report: Report, folder: Path) -> None:
         return
     from uae.data import catalogue, fetch  # not at the top: only this function needs their packages
 
-    for name, entry in catalogue.entries().items():
+    for name, entry in {**catalogue.entries(), **catalogue.models()}.items():
         there = {file: folder / name / file for file in entry.files if (folder / name / file).exists()}
         for file, path in there.items():
-            if (known := entry.files[file]) is None:
+            if (known := entry.files[file]) is None and getattr(entry, "content", None) is None:
                 report.unchecked.append(f"{path}: no published checksum")
             else:
                 report.look(path, functools.partial(fetch.verify, expected=known, entry=entry))

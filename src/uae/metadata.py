@@ -108,7 +108,7 @@ def pack(live: Path, packed: Path, scale: str) -> None:
 def unpack(packed: Path, live: Path, scale: str) -> None:
     """Add the metadata that Snakemake lacks. Raises BadFile, and writes nothing, if any entry is wrong."""
     kept = {}
-    for name, content in _metadata(packed).items():
+    for name, content in contents(packed).items():
         output = output_of(name)
         if output is None or not of_scale(output, scale):
             shown = repr(output or name)[:200]
@@ -130,7 +130,8 @@ def unpack(packed: Path, live: Path, scale: str) -> None:
                 json.dump(content, file)
 
 
-def _metadata(packed: Path) -> dict[str, Any]:
+def contents(packed: Path) -> dict[str, Any]:
+    """The entries of a packed file, by the names of Snakemake's files. Raises BadFile if it is not one."""
     if not packed.is_file():
         raise _bad(packed, "no file")
     try:

@@ -178,7 +178,9 @@ def read(path: Path) -> Record:
         content = json.loads(path.read_text(encoding="utf-8"))
         expected = content.pop("checksum")
         record = Record.model_validate(content)
-    except (OSError, ValueError, AttributeError, KeyError, ValidationError) as error:
+    except OSError as error:
+        raise BadFile(f"{path}: {error.strerror}") from None
+    except (ValueError, AttributeError, KeyError, ValidationError) as error:
         raise BadFile(f"{path}: not a record ({error!r}); delete it to have it measured again") from None
     if expected != _checksum(content):
         raise BadFile(f"{path}: the content does not have its checksum; delete it to have it measured again")

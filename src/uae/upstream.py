@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from uae import models, storage
 from uae.data import catalogue
-from uae.errors import BadFile
+from uae.errors import BadFile, InputError
 
 
 def load(path: str | Path, name: str) -> nn.Module:
@@ -25,7 +25,7 @@ def load(path: str | Path, name: str) -> nn.Module:
     """
     known = catalogue.models()
     if name not in known:
-        raise ValueError(f"no published checkpoint {name!r}; there are {', '.join(known)}")
+        raise InputError(f"no published checkpoint {name!r}; there are {', '.join(known)}")
     entry = known[name]
     weights = {_ours(key, entry): tensor for key, tensor in read(path).items() if not _dropped(key, entry)}
     model = models.build(entry.network, entry.shape, **entry.arguments).eval()

@@ -179,6 +179,13 @@ def test_the_command_names_and_deletes(results):
     assert left.exit_code == 0 and f"missing: results/tiny/{SET}" in left.output
 
 
+def test_the_advice_names_only_files_that_a_rule_makes(results):
+    (results / check.DIGESTS).write_text("{")
+    (results / TABLE).unlink()
+    deleted = CliRunner().invoke(app, ["check", "--scale", "tiny", "--delete"])
+    assert "1 deleted; to make them again: snakemake --cores all --config scale=tiny" in deleted.output
+
+
 def test_the_advice_repeats_all_options(results, tmp_path):
     shutil.move(tmp_path / "results", tmp_path / "my results")
     (tmp_path / "my results" / "tiny" / TABLE).write_text("")
@@ -265,6 +272,18 @@ def test_raw_data_are_compared_with_the_catalogue(results, tmp_path, monkeypatch
     assert path.resolve() == folder / wrong and "expected" in reason
     deleted = CliRunner().invoke(app, ["check", "--scale", "tiny", "--delete"])
     assert deleted.exit_code == 1 and (folder / wrong).exists()  # it may not be had twice
+
+
+def test_published_models_and_known_contents_are_compared_too(results, tmp_path):
+    """The entry of COIL-20 has no checksum of its archive, but one of what it holds."""
+    model = catalogue.model_file("trades-mnist")
+    coil = f"data/raw/coil-20/{next(iter(catalogue.entries()['coil-20'].files))}"
+    for name in (model, coil):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"PK\3\4, then nothing")
+    found = check.check(results)
+    assert {str(path) for path in found.damaged} == {model, coil}
+    assert not any("no published checksum" in line for line in found.unchecked)
 
 
 def test_a_later_run_does_not_bless_what_was_changed_before_it(results):

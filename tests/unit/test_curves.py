@@ -123,11 +123,23 @@ def test_tensorboard_reads_the_same_losses(run, tmp_path):
 
     for _ in range(2):  # the second time replaces the first
         exported(run[0] / "checkpoints", "--tensorboard", tmp_path)
-    reader = EventAccumulator(str(tmp_path / PLACE))
+    reader = EventAccumulator(str(tmp_path / run[0].name / PLACE))
     reader.Reload()
     events = reader.Scalars("training loss")
     assert {event.step: event.value for event in events} == pytest.approx(run[1], abs=5e-6)
     assert len(events) == 5
+
+
+def test_trainings_of_one_name_have_separate_folders(run, tmp_path):
+    """A classifier of Table 1 and one of Figure 10 (a) have the same data set, model, method and seed."""
+    whole = (run[0] / f"checkpoints/{PLACE}.safetensors").read_bytes()
+    places = [f"{scale}/checkpoints/{kind}{PLACE}" for scale in ("a", "b") for kind in ("", "robustness/")]
+    for place in places:
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / f"{place}.safetensors").write_bytes(whole)
+    exported(tmp_path, "--tensorboard", tmp_path / "events")
+    found = {path.parent.relative_to(tmp_path / "events") for path in (tmp_path / "events").rglob("events*")}
+    assert {path.as_posix() for path in found} == {place.replace("/checkpoints", "") for place in places}
 
 
 def test_without_tensorboard_it_says_what_to_install(run, tmp_path, monkeypatch):

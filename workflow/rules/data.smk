@@ -1,6 +1,6 @@
 # The address may have a password, so it is not in a command, parameter or resource: logs and Snakemake's metadata
 # repeat those. And the same file from another place must rerun nothing.
-os.environ.update(UAE_DATA_MIRROR=cfg.mirror or "")
+os.environ.update({"UAE_DATA_MIRROR": cfg.data_mirror} if cfg.data_mirror else {})
 
 
 # Only another checksum fetches a file again. An edit of the code must not delete a file that may be gone upstream.
@@ -17,7 +17,7 @@ rule download:
     conda:
         "../../environment.yml"
     params:
-        checksum=lambda w: catalogue.raw(w.folder)[0].files[w.file],
+        checksum=lambda w: catalogue.raw(w.folder)[0].files.get(w.file),
     message:
         "Download {wildcards.folder}/{wildcards.file}"
     shell:

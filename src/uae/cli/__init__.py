@@ -28,7 +28,7 @@ def main() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     logging.basicConfig(level="WARNING", format="%(message)s", handlers=[RichHandler(console=console)])
     try:
-        streams.prepare(result_on_stdout=sys.argv[1:2] in (["config"], ["verify"], ["plan"]))
+        streams.prepare(result_on_stdout=sys.argv[1:2] in (["config"], ["curves"], ["verify"], ["plan"]))
         try:
             app(standalone_mode=True)
         finally:

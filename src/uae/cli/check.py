@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from uae.cli.common import USERS, app, console, examples
+from uae.cli.common import USERS, app, examples, say
 from uae.errors import InputError
 
 
@@ -40,27 +40,23 @@ def check(
     report = checks.check(folder, data, checks.plan_of(scale))
     deleted, left = [], []
     for path, reason in report.damaged.items():
-        _say(f"{path}: {reason}")
+        say(f"{path}: {reason}")
         if delete and checks.deletable(path, [folder, data / "prepared"]):
             path.unlink(missing_ok=True)
             deleted.append(path)
         else:
             left.append(path)
     for line in checks.lines(report):
-        _say(line)
+        say(line)
     if deleted:
-        names = shlex.join(map(str, deleted))
-        again = f"snakemake --cores all {names} --config scale={scale}"
-        _say(f"{len(deleted)} deleted; to make them again: {again}")
+        rules = [str(path) for path in deleted if path.name not in checks.BY_NO_RULE]
+        again = shlex.join(["snakemake", "--cores", "all", *rules, "--config", f"scale={scale}"])
+        say(f"{len(deleted)} deleted" + f"; to make them again: {again}" * (results == Path("results")))
     if left and delete:
-        _say(f"{len(left)} damaged and not deleted: outside {folder} and {data / 'prepared'}")
+        say(f"{len(left)} damaged and not deleted: outside {folder} and {data / 'prepared'}")
     elif left:
         options = ["--scale", scale] + ["--results", str(results)] * (results != Path("results"))
-        _say(f"{len(left)} damaged; {shlex.join(['uae', 'check', *options, '--delete'])} removes them")
+        say(f"{len(left)} damaged; {shlex.join(['uae', 'check', *options, '--delete'])} removes them")
     if left:
         raise typer.Exit(1)
-    _say(f"{report.whole} files are whole")
-
-
-def _say(line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    say(f"{report.whole} files are whole")

@@ -8,9 +8,10 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import reduce
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,6 +19,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from uae import identity
 from uae.errors import InputError
+
+if TYPE_CHECKING:
+    from uae.config import Config
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,6 +53,15 @@ def parsed(text: str) -> str:
 def _made(text: str) -> str:
     identity.settings.update(json.loads(parsed(text)))
     return text
+
+
+OfFiles = Annotated[
+    str | None, typer.Option(help="preview, reduced, paper, or a scale file. Default: set by the files.")
+]
+ConfigFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--configfile", help="Settings that override the scale's. The last of several wins."),
+]
 
 
 @app.callback()
@@ -84,6 +97,20 @@ def configured_fill(scale: str) -> str | None:
     return config.load({"scale": scale}).fill if known else None
 
 
+def configured(files: list[Path] | None, **over: str | None) -> Config:
+    """The configuration of `--configfile` files, of which the last wins, below the options that are given."""
+    from uae import config
+
+    settings: dict[str, Any] = reduce(config.merge, map(config.read_yaml, files or []), {})
+    settings |= {key: value for key, value in over.items() if value is not None}
+    return config.load(settings, files or [])
+
+
+def say(line: str) -> None:
+    """A line for the user, on standard error. Never wrapped: a path or command in a log can be copied."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def filling_scale(results: Path, given: str | None, scale: str | None = None) -> str | None:
     """The scale whose records replace those that results/<scale> lacks: `given` or the configured one.
 
@@ -96,8 +123,7 @@ def filling_scale(results: Path, given: str | None, scale: str | None = None) ->
         return found
     if given is not None:
         raise InputError(f"--fill {given}: no records under {results.parent / given}")
-    text = f"no records under {results.parent / found}: missing ones are not replaced"
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    say(f"no records under {results.parent / found}: missing ones are not replaced")
     return None
 
 

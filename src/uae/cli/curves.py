@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from uae.cli.common import USERS, app, console, examples
+from uae.cli.common import USERS, app, examples, say
 from uae.errors import InputError
 
 
@@ -41,34 +42,38 @@ def curves(
     found = [path for path in dict.fromkeys(found) if not path.name.startswith(".")]
     if not found:
         raise InputError(f"{', '.join(map(str, inputs))}: no checkpoints; train models first")
-    points = [reading.of_checkpoint(path) for path in found]
+    runs = {path: reading.of_checkpoint(path) for path in found}
     if tensorboard:
-        _events(points, tensorboard)
-        console.print(f"{len(points)} runs; see them with: tensorboard --logdir {tensorboard}", markup=False)
+        count = _events(runs, tensorboard)
+        say(f"{count} runs; see them with: tensorboard --logdir {shlex.quote(str(tensorboard))}")
         return
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(reading.Point._fields)
-    rows.writerows(point for run in points for point in run)
+    rows.writerows(point for run in runs.values() for point in run)
     if out:
         storage.write_text(out, text.getvalue())
-        console.print(f"{out}: {len(found)} checkpoints", markup=False, highlight=False)
+        say(f"{out}: {len(found)} checkpoints")
     else:
         print(text.getvalue(), end="")
 
 
-def _events(runs: list[list[Any]], folder: Path) -> None:
-    """Write one TensorBoard run per training, in a folder named after it. Older files are replaced."""
+def _events(runs: dict[Path, list[Any]], folder: Path) -> int:
+    """Write one TensorBoard run per training, in a folder named after its checkpoint; returns their number.
+
+    Older files are replaced. A converted model has no curve.
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise InputError("--tensorboard: TensorBoard is not installed; pip install tensorboard") from None
-    for run in filter(None, runs):
-        first = run[0]
-        name = f"seed{first.seed}" + (f"-draw{first.draw}" if first.draw is not None else "")
-        target = folder / first.dataset / first.model / first.method / name
+    written = {path: run for path, run in runs.items() if run}
+    for path, run in written.items():
+        scale, _, place = path.absolute().with_suffix("").as_posix().rpartition("/checkpoints/")
+        target = folder / Path(scale).name / place
         for older in target.glob("events.out.tfevents.*"):
             older.unlink()
         with SummaryWriter(target) as writer:
             for point in run:
                 writer.add_scalar("training loss", point.loss, point.epoch)
+    return len(written)

@@ -54,9 +54,5 @@ def import_checkpoint(
 ) -> None:
     """Convert a published checkpoint to safetensors. No code of the file runs."""
     from uae import checkpoints, upstream
-    from uae.data import catalogue
-    from uae.errors import InputError
 
-    if name not in catalogue.models():
-        raise InputError(f"--name {name!r} is not one of {', '.join(catalogue.models())}")
     checkpoints.save(out, *upstream.convert(file, name))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -279,15 +277,7 @@ def show(
         table.add_row("of these, adversarial examples", str(added))
         if not added:
             lines.append("The attack never succeeded, so the set holds only the originals.")
-    try:
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="replace")  # some terminals have no δ
-        console = Console()
-        console.print(table)
-        for line in lines:
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except (OSError, ValueError, SystemExit):  # closed, full, or broken (rich exits)
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)  # otherwise Python fails when it flushes the rest at its end
+    console = Console()
+    console.print(table)
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from uae.cli.common import USERS, app, examples
+from uae.cli.common import USERS, ConfigFiles, OfFiles, app, configured, examples
 
 
 @app.command(
@@ -24,16 +23,11 @@ def plan(
     items: Annotated[
         list[str] | None, typer.Argument(help="Tables and figures: table4 figure9. Default: all.")
     ] = None,
-    scale: Annotated[
-        str | None, typer.Option(help="preview, reduced, paper, or a scale file. Default: set by the files.")
-    ] = None,
+    scale: OfFiles = None,
     only: Annotated[
         str | None, typer.Option(help="Rows, as in --config only: mnist/dense, */sparse.")
     ] = None,
-    configfile: Annotated[
-        list[Path] | None,
-        typer.Option(help="Settings that override the scale's. The last of several wins."),
-    ] = None,
+    configfile: ConfigFiles = None,
     results: Annotated[Path, typer.Option(help="The folder of all scales' records.")] = Path("results"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -41,15 +35,10 @@ def plan(
 
     The hours come from the records in --results. Downloads, preparation and rendering are left out.
     """
-    from uae import config
     from uae import plan as planning
     from uae.plan import hours
 
-    files = configfile or []
-    start: dict[str, Any] = {}
-    settings = reduce(config.merge, map(config.read_yaml, files), start)
-    settings |= {key: value for key, value in (("scale", scale), ("only", only)) if value is not None}
-    cfg = config.load(settings, files)
+    cfg = configured(configfile, scale=scale, only=only)
     jobs = planning.plan(cfg)
     if items:
         jobs = _behind(jobs, items)
@@ -65,24 +54,17 @@ def plan(
 
 def _behind(jobs: dict[str, Any], names: list[str]) -> dict[str, Any]:
     """The jobs that tables and figures depend on. Raises InputError for a name that no item has."""
+    from uae import plan
     from uae.paper import layouts, render
 
-    known = layouts.items()["tables"] | layouts.items()["figures"]
     for name in names:
-        if name not in known:
-            raise render.unknown(name, known)
-    waiting = [
+        render.check_name(name)
+    shown = [
         path
         for path, job in jobs.items()
         if job.stage == "evaluate" and any(layouts.shows(name, path) for name in names)
     ]
-    found = {}
-    while waiting:
-        path = waiting.pop()
-        if path in jobs and path not in found:
-            found[path] = jobs[path]
-            waiting += jobs[path].files
-    return found
+    return plan.behind(jobs, shown)
 
 
 def _dictionary(stage: Any) -> dict[str, Any]:

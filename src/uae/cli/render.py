@@ -5,14 +5,23 @@ from __future__ import annotations
 import json
 import os
 import time
-from functools import reduce
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from uae.cli import scales
-from uae.cli.common import USERS, Fill, Out, app, examples, filling_scale
+from uae.cli.common import (
+    USERS,
+    ConfigFiles,
+    Fill,
+    OfFiles,
+    Out,
+    app,
+    configured,
+    examples,
+    filling_scale,
+)
 from uae.errors import InputError
 
 Scale = Annotated[
@@ -67,8 +76,7 @@ def render(
             raise InputError("render all: --width, --style and --compact are for one table or figure")
         _render_all(out, *scales.chosen(Path("results"), scale, fill))
         return
-    if what not in items()["tables"] | items()["figures"]:
-        raise rendering.unknown(what, items()["tables"] | items()["figures"])
+    rendering.check_name(what)
     scale, filler, said = scales.chosen(Path("results"), scale, fill)
     results = Path("results") / scale
     found = rendering.records_of(what, results, filler)
@@ -128,30 +136,17 @@ def report(
     epilog=examples("uae config --scale paper", "uae config --scale reduced --configfile mine.yaml"),
 )
 def config(
-    scale: Annotated[
-        str | None, typer.Option(help="preview, reduced, paper, or a scale file. Default: set by the files.")
-    ] = None,
-    configfile: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Settings that override the scale's. Of several files, the later override the earlier."
-        ),
-    ] = None,
+    scale: OfFiles = None,
+    configfile: ConfigFiles = None,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON schema of the files instead.")
     ] = False,
     keys: Annotated[bool, typer.Option("--keys", help="Print the meaning of every key instead.")] = False,
 ) -> None:
     """Check the configuration of a scale and print it."""
-    from uae import config as configuration
     from uae.config import document
 
     if schema or keys:
         print(json.dumps(document.schema(), indent=1) if schema else document.keys().rstrip())
         return
-
-    files = configfile or []
-    settings: dict[str, Any] = reduce(configuration.merge, map(configuration.read_yaml, files), {})
-    if scale is not None:
-        settings["scale"] = scale
-    print(configuration.load(settings, files).model_dump_json(indent=2))
+    print(configured(configfile, scale=scale).model_dump_json(indent=2))

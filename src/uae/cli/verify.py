@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from uae.cli import scales
-from uae.cli.common import USERS, Fill, app, console, examples
+from uae.cli.common import USERS, Fill, app, examples, say
 from uae.cli.render import Scale
 from uae.errors import InputError
 
@@ -64,7 +64,7 @@ def verify(
     else:
         _print(by_settings, scale)
     small = "; the preview shows that the pipeline works, not what reproduces" if scale == "preview" else ""
-    console.print(f"{len(loaded)} records: {said}{small}", highlight=False)
+    say(f"{len(loaded)} records: {said}{small}")
     bad = [v for v in by_settings["paper"] if not v.claim.ours and v.verdict != claims.REPRODUCED]
     if strict and bad:
         raise typer.Exit(1)

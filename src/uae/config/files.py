@@ -81,12 +81,15 @@ def own_files(files: Iterable[str | Path]) -> list[Path]:
     return [path for path in reversed(paths) if path.suffix != ".json"]
 
 
+ABSENT = object()  # a file may also give null
+
+
 def _get(mapping: Any, keys: tuple[Any, ...]) -> Any:
     for key in keys:
         try:
             mapping = mapping[key]
         except (KeyError, IndexError, TypeError):
-            return None
+            return ABSENT
     return mapping
 
 
@@ -99,7 +102,7 @@ def explain(error: ValidationError, merged: dict[str, Any], layers: dict[Path, d
     for item in error.errors():
         keys = item["loc"][:-1] if item["loc"][-1:] == ("[key]",) else item["loc"]
         if keys[:1] == ("attacks",) and all(
-            _get(layer, keys) is None for layer in (merged, *layers.values())
+            _get(layer, keys) is ABSENT for layer in (merged, *layers.values())
         ):
             continue  # inherited from `attack`, and reported there
         cause = item.get("ctx", {}).get("error", item["msg"])
@@ -107,10 +110,10 @@ def explain(error: ValidationError, merged: dict[str, Any], layers: dict[Path, d
             lines.append(str(cause))
             continue
         given = _get(merged, keys)
-        places = [path for path, layer in layers.items() if given is not None and _get(layer, keys) == given]
+        places = [p for p, layer in layers.items() if given is not ABSENT and _get(layer, keys) == given]
         place = "the command line or --configfile" if not places else _relative(places[0])
         if item["type"] == "missing":  # the key is in one of the blocks, or in any of the files
-            around = [path for path, layer in layers.items() if len(keys) > 1 and _get(layer, keys[:-1])]
+            around = [p for p in layers if len(keys) > 1 and _get(layers[p], keys[:-1]) not in (ABSENT, None)]
             place = " or ".join(map(_relative, around[:1] or layers))
         key = ".".join(str(k) if NAME.fullmatch(str(k)) else short(k) for k in keys)
         # A block's validator already names the mistake

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-import os
 from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
@@ -98,10 +97,6 @@ class Config(Block):
                 raise ValueError(f"{name}: {panel.method} is not one of `attacks`")
         check_trial(self.estimator, self.models, self.attacks)
         return self
-
-    @property
-    def mirror(self) -> str | None:
-        return self.data_mirror or os.environ.get("UAE_DATA_MIRROR") or None
 
     @property
     def name(self) -> str:

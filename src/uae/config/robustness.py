@@ -13,7 +13,7 @@ from uae.config.values import (
     Bound,
     Bounds,
     Count,
-    CountOrNone,
+    CountFromZero,
     KnownData,
     Name,
     NotNegative,
@@ -49,7 +49,7 @@ class Fit(Block):
     weight_decay: NotNegative | None = None
     milestones: Annotated[list[Count], Unique] | None = None
     augmentation: Literal["none", "crop-flip"] | None = None
-    warmup: CountOrNone | None = None
+    warmup: CountFromZero | None = None
 
 
 # The settings that only a training without an adversary takes, and those that only one with it takes
@@ -109,7 +109,7 @@ class Model(Block):
     minmax: MinMax | None = None
     longer: dict[Name, LongerMinMax] = Field({})
     sanity: Sanity | None = None
-    shown: CountOrNone = 0  # the images of Figure 6
+    shown: CountFromZero = 0  # the images of Figure 6
 
     @model_validator(mode="after")
     def _whole(self) -> Model:
@@ -140,6 +140,10 @@ class Model(Block):
             raise ValueError("sanity: the checks need an adversary, whose eps they use")
         if self.longer and self.minmax is None:
             raise ValueError("longer: these attacks extend `minmax`, which is not set")
+        if taken := sorted({"pgd", "minmax", "sanity"} & self.longer.keys()):
+            raise ValueError(f"longer: {taken[0]!r} is the name of another attack")
+        if self.shown and self.minmax is None:
+            raise ValueError("shown: Figure 6 compares MinMax with PGD, so it needs `minmax`")
         alone = [key for key in ("minmax", "sanity", "shown") if getattr(self, key)]
         if alone and len(self.methods) > 1:
             raise ValueError(
@@ -199,8 +203,9 @@ class Robustness(Block):
                     )
                 if model.data is not None and model.uaes:
                     raise ValueError(f"{where}.data: a model retrained with UAEs takes the data of their row")
-                if model.sanity is not None and model.sanity.surrogate not in models:
-                    raise ValueError(f"{where}.sanity.surrogate: no {model.sanity.surrogate} on {dataset}")
+                surrogate = model.sanity and model.sanity.surrogate
+                if surrogate and (surrogate not in models or "original" not in models[surrogate].methods):
+                    raise ValueError(f"{where}.sanity.surrogate: no original of {surrogate} on {dataset}")
         return self
 
     def check(self, rows: list[Row], attacks: Iterable[str]) -> None:

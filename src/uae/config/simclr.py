@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from uae.config.blocks import Block
 from uae.config.values import (
     Count,
-    CountOrNone,
+    CountFromZero,
     Flag,
     KnownData,
     Name,
@@ -54,7 +54,7 @@ class Contrastive(Block):
     temperature: Positive
     lr: Positive  # learning rate of LARS, for 256 images
     batch_size: Several
-    warmup: CountOrNone
+    warmup: CountFromZero
     epochs: Count
     retrain_epochs: Count
     compile: Flag  # by torch.compile, where it runs on a GPU

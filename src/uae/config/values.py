@@ -146,7 +146,7 @@ def _short(value: Any, levels: int) -> str:
 
 # The bounds stop typing errors. No machine does more, and float32 has no smaller or larger useful numbers.
 Count = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1_000_000)]
-CountOrNone = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=1_000_000)]
+CountFromZero = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=1_000_000)]
 Several = Annotated[Count, Field(ge=2)]
 Runs = Annotated[Count, Field(le=1000)]  # each value is one or several jobs
 Seed = Annotated[int, BeforeValidator(_whole), Field(ge=0, lt=2**63)]
@@ -160,7 +160,6 @@ Bound = Annotated[Positive, BeforeValidator(fraction, json_schema_input_type=Pos
 Flag = Annotated[bool, BeforeValidator(_yes_or_no)]
 Name = Annotated[str, AfterValidator(name)]
 KnownData = Annotated[str, AfterValidator(known_data)]
-File = Annotated[str, AfterValidator(there)]
 PublishedOrFile = Annotated[str, AfterValidator(published_or_there)]
 FileOrAddress = Annotated[str, AfterValidator(there_or_address)]
 Arguments = Annotated[dict[str, Any], AfterValidator(_plain)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import importlib
 import multiprocessing
-from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -25,20 +24,21 @@ def render(
 ) -> list[Path]:
     """Write `what` in all its formats to the folder; returns the files.
 
-    inputs: for a table its records, or a folder of them; for a figure the files it is drawn from.
+    inputs: for a table its records, for a figure the files it is drawn from; or folders of them.
     width (inches) and style (a matplotlib style) are a figure's, compact (the paper's own columns) a table's.
     """
     # Imported where needed: pandas and matplotlib take most of a second each.
+    check_name(what)
+    files = [file for path in inputs for file in _files(path)]
     if what in layouts()["tables"]:
         from uae.paper import formats
 
-        formats.render(what, [record for path in inputs for record in _read(path)], folder, compact)
+        found = [records.read(file) for file in files if file.suffix == ".json"]
+        formats.render(what, found, folder, compact)
         return [folder / f"{what}.{suffix}" for suffix in ("csv", "md", "tex")]
     from uae.paper import figures
 
-    if what not in figures.names():
-        raise unknown(what, [*layouts()["tables"], *figures.names()])
-    figures.render(what, inputs, folder, width, style)
+    figures.render(what, files, folder, width, style)
     return [folder / f"{what}.{suffix}" for suffix in ("pdf", "png", items()["figures"][what]["numbers"])]
 
 
@@ -69,23 +69,29 @@ def render_all(results: Path, fill: str | None, folder: Path, workers: int) -> l
         return [path for job in jobs for path in job.result()]
 
 
-def unknown(what: str, known: Iterable[str]) -> InputError:
-    """For a name that no item has: those that there are, and the one that was probably meant."""
-    known = list(known)
-    close = difflib.get_close_matches(what.lower().replace(" ", ""), known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return InputError(f"nothing to render under the name {what!r}; there are {', '.join(known)}{hint}")
+def check_name(what: str) -> None:
+    """Raise InputError if no item has the name. It lists the names and the one that was probably meant."""
+    known = [*items()["tables"], *items()["figures"]]
+    if what not in known:
+        close = difflib.get_close_matches(what.lower().replace(" ", ""), known, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise InputError(f"nothing to render under the name {what!r}; there are {', '.join(known)}{hint}")
 
 
-def _read(path: Path) -> list[records.Record]:
-    return [records.read(path)] if path.is_file() else records.load(path)
+def _files(path: Path) -> list[Path]:
+    """A file, or the records in a folder and the arrays beside them."""
+    if path.is_file():
+        return [path]
+    found = sorted(file for file in path.rglob("*") if file.suffix in (".json", ".safetensors"))
+    if not found:
+        raise InputError(f"{path}: no records; run the experiments, or put the records there")
+    return found
 
 
 def records_of(what: str, results: Path, fill: str | None = None) -> list[Path]:
     """The files that an item is made from among the results of a scale; `fill`: see `uae.paper.filling`."""
-    tables, figures = items()["tables"], items()["figures"]
-    if what not in tables | figures:
-        raise unknown(what, tables | figures)
+    check_name(what)
+    figures = items()["figures"]
     field = figures.get(what, {}).get("field")
     found = [
         path

@@ -34,13 +34,15 @@ def summary(
     preview: leave out statements that need larger runs.
     """
     if preview:
-        return [_ran(records)]
+        return [text for text in [_ran(records)] if text]
     outcome = _outcome([v for v in verdicts if not v.claim.ours])
     return [text for text in (_ran(records), *outcome, _flat(changed), _steps(gains)) if text]
 
 
 def _ran(records: list[Record]) -> str:
     records = [r for r in records if r.experiment != "estimator"]  # its pairs are not a data set
+    if not records:
+        return ""
     names = dict.fromkeys(name_of(_dataset(r), math=False) for r in records)
     sets = {r.variant.partition("+")[0] for r in records}
     parts = sum(not complete(variant) for variant in sets)

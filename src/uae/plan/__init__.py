@@ -85,15 +85,16 @@ def made(planned: dict[str, Job], outputs: Iterable[str]) -> dict[str, str]:
     They are a parameter of the rules. So a change makes a file again, even if its inputs were deleted, and a
     job refuses inputs that were made with other settings.
     """
-    found: dict[str, str] = {}
-    waiting = [file for output in outputs for file in planned[output].files]
-    seen = set()
+    return settings(behind(planned, [file for output in outputs for file in planned[output].files]))
+
+
+def behind(planned: dict[str, Job], outputs: Iterable[str]) -> dict[str, Job]:
+    """The planned jobs of the given files and of all their direct and indirect inputs."""
+    found, waiting = {}, list(outputs)
     while waiting:
         file = waiting.pop()
-        if file in planned and file not in seen:
-            seen.add(file)
-            if planned[file].stage != "evaluate":
-                found[_folder(file)] = identity.hash_of(planned[file].settings)
+        if file in planned and file not in found:
+            found[file] = planned[file]
             waiting += planned[file].files
     return found
 

@@ -234,6 +234,25 @@ def robust_model(**over):
             {"robustness": {"models": {"mnist": {"madry": {"fit": {"decay": 0.1}}}}}},
             ["robustness.models.mnist.madry", "fit.decay: a training with an adversary"],
         ),
+        (
+            {"attacks": {"mine-uae": {"steps": None}}},
+            ["attacks.mine-uae.steps", "given None", "command line"],
+        ),
+        (robust_model(shown=3, minmax=None), ["classifier", "shown: Figure 6 compares MinMax with PGD"]),
+        (
+            {
+                "robustness": {
+                    "models": {
+                        "mnist": {"madry": {"longer": {"pgd": {"steps": 9, "alpha": 0.1, "images": 2}}}}
+                    }
+                }
+            },
+            ["robustness.models.mnist.madry", "longer: 'pgd' is the name of another attack"],
+        ),
+        (
+            {"robustness": {"models": {"mnist": {"trades": {"methods": ["matched"]}}}}},
+            ["models.mnist.madry.sanity.surrogate: no original of trades on mnist"],
+        ),
         ({"models": {"dense": {"network": "denes"}}}, ["models.dense.network", "'dense', ", "given 'denes'"]),
         ({"models": {"dense": {"tries": 3}}}, ["models.dense.tries: the training 'autoencoder' takes"]),
         (concrete(patience=3), ["mnist.models.concrete.patience: the training 'concrete' takes"]),
@@ -256,6 +275,7 @@ def test_a_mistake_on_the_command_line(change, parts):
         (lambda s: s["attack"].update(eps=-0.5), ["broken.yaml", "attack.eps", "-0.5", "greater than 0"]),
         (lambda s: s["attack"].update(setps=3), ["broken.yaml", "attack.setps: no such key"]),
         (lambda s: s.pop("methods"), ["broken.yaml", "methods", "required"]),
+        (lambda s: s.update(seeds=None), ["broken.yaml: seeds:", "given None"]),
         (
             lambda s: s["reconstruction"]["mnist"]["models"]["dense"].update(also=["no-such"]),
             ["'no-such' is not matched"],

@@ -229,6 +229,10 @@ def test_a_bad_record_is_named(saved, tmp_path):
         render.render("table4", [saved], tmp_path)
     with pytest.raises(InputError, match="nowhere: no records"):
         render.render("table4", [tmp_path / "nowhere"], tmp_path)
+    with pytest.raises(BadFile, match=r"nowhere\.json: No such file"):
+        records.read(tmp_path / "nowhere.json")
+    with pytest.raises(InputError, match="theorem1: give the file of the curves"):
+        render.render("theorem1", [saved], tmp_path)
     with pytest.raises(InputError, match=r"'table99'; there are table1, .*table4, .*figure5"):
         render.render("table99", [saved], tmp_path)
     with pytest.raises(ValueError, match="speed"):

@@ -90,6 +90,13 @@ def test_the_summary_is_of_the_records():
     assert "claims" not in preview and "7 runs" in preview
 
 
+def test_without_a_data_set_the_summary_is_empty():
+    """The preview's first records are those of the estimator's trial, whose pairs are no data set."""
+    trial = [record("mine-uae").model_copy(update={"experiment": "estimator"})]
+    assert story.summary(trial, [], {}, [], preview=True) == []
+    assert not any("What was run" in text for text in story.summary(trial, [], {}, []))
+
+
 def test_the_summary_counts_a_job_that_several_records_share_once():
     """Here they share a training of an hour; each has an evaluation of a second or so."""
     training = {**STAGE, "seconds": 3600.0}

@@ -337,7 +337,8 @@ STREAMS = {
 def test_a_display_that_fails_is_no_failure(folder, environment, stream):
     """The result is written before it is shown."""
     program = (
-        "import torch; from pathlib import Path; from uae.cli.own import show; from uae import AttackResult; "
+        "import torch; from pathlib import Path; from uae.cli import streams; from uae.cli.own import show; "
+        "from uae import AttackResult; streams.prepare(False); "
         "n = torch.ones(3); i = torch.arange(3); x = torch.rand(3, 4); "
         "show(AttackResult(x, n > 0, n, n, n, i, i), x, Path('o.safetensors'))"
     )

@@ -53,10 +53,6 @@ def title(axes: Axes, text: str) -> None:
     axes.set_title(broken(text, room), fontsize=7, y=1.0)  # given, else all tick labels are measured for it
 
 
-def names() -> list[str]:
-    return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
-
-
 def _in_the_papers_order(path: Path) -> tuple[list[int], Path]:
     """Sort by data set in the order of tables.yaml: MNIST before CIFAR-10, in any order of the files."""
     order = list(layouts()["names"])

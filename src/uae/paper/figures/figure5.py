@@ -20,7 +20,8 @@ MARGIN = 0.93  # inches left of the images
 def draw(inputs: list[Path], width: float) -> tuple[Figure, tuple[dict[str, Any], dict[str, Any]]]:
     """Draw original, MINE-UAE, perturbation and both reconstructions. Columns are samples.
 
-    Each input holds one row's images (`uae.stages.evaluate.examples`): <data set>/<model>/<method>/seed<k>.
+    Each input, <data set>/<model>/<method>/seed<k>, holds one row's images
+    (`uae.stages.evaluate.autoencoders.figure5`).
     """
     names = [p.parts[-4:-1] for p in inputs]
     grids = [

@@ -20,8 +20,8 @@ ATTACKS = ("minmax", "pgd")
 def draw(inputs: list[Path], width: float) -> tuple[Figure, tuple[dict[str, Any], dict[str, Any]]]:
     """Draw a row per image, model and attack, and a column per eps after the original. Failures are crossed.
 
-    Each input holds one model's images (`uae.stages.attack_robust`): original (n, C, H, W), eps (E,), and
-    for each attack its examples (E, n, C, H, W) and successes (E, n).
+    Each input holds one model's images (`uae.stages.evaluate.robust.figure6`): original (n, C, H, W), eps
+    (E,), and for each attack its examples (E, n, C, H, W) and successes (E, n).
     """
     needed = ["original", "eps", *ATTACKS, *(f"{attack}_success" for attack in ATTACKS)]
     # only the first seed of each model

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from uae import storage
+from uae.errors import InputError
 from uae.evaluation.stationarity import best_so_far, rate, reached, slope
 from uae.paper.figures import COLORS, MARKERS, TWO_COLUMNS, panels, title
 from uae.paper.names import data_of, name_of
@@ -29,7 +30,9 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
     fitted slope (see `uae.evaluation.stationarity`) beside the theorem's -1/2. Right, if they were run: the
     best value of attacks of T steps whose step size and critic's rate fall with T, or whose critic is frozen.
     """
-    source = next(path for path in inputs if path.suffix == ".safetensors")
+    source = next((path for path in inputs if path.suffix == ".safetensors"), None)
+    if source is None:
+        raise InputError("theorem1: give the file of the curves beside the record, seed<n>.safetensors")
     arrays, metadata = storage.read_tensors(source, "stationarity")
     along = arrays.pop("stationarity").astype(np.float64)
     best = best_so_far(along).mean(0)
