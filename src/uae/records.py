@@ -205,12 +205,12 @@ def jobs(loaded: Iterable[Record]) -> list[tuple[Record, str, Provenance]]:
     return list(found.values())
 
 
-def has(path: Path, field: str) -> bool:
-    """Whether a record has an optional field. A file that is not a record has none."""
+def field(path: Path, name: str) -> Any:
+    """A field of a record, read without checks. None if it lacks the field, or if the file is no record."""
     try:
-        return path.suffix == ".json" and json.loads(path.read_text(encoding="utf-8")).get(field) is not None
+        return json.loads(path.read_text(encoding="utf-8")).get(name) if path.suffix == ".json" else None
     except (OSError, ValueError, AttributeError):
-        return False
+        return None
 
 
 def _checksum(content: dict[str, Any]) -> str:

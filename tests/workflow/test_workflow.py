@@ -238,6 +238,8 @@ def test_partial_runs(workspace):
     refused = workspace.run("snakemake", "-n", f"{RESULTS}/uae/mnist/vgg/mine-uae/seed0.safetensors",
                             "--cores", "1", "--config", "together=false", check=False)  # fmt: skip
     assert refused.returncode and "this configuration has no such file" in refused.stdout + refused.stderr
+    refused = workspace.run("snakemake", "-n", "--config", "gaussian_draws=900", check=False)
+    assert refused.returncode and "too many for one process" in refused.stdout + refused.stderr
     refused = workspace.run("snakemake", "-n", "table7", "--config", "only=mnist/dense", check=False)
     assert (
         refused.returncode

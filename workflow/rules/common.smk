@@ -6,12 +6,12 @@ from pathlib import Path
 
 import snakemake.benchmark
 
-from uae import gpus, plan, records
+from uae import gpus, plan
 from uae.config import ROOT, gpu, load
 from uae.data import catalogue
 from uae.errors import ConfigError
 from uae.paper import filling
-from uae.paper.layouts import folders, items, shows
+from uae.paper.layouts import items, shown_files
 from uae.sources import of as sources
 
 if workflow.is_main_process and ROOT.resolve() != Path.cwd().resolve():
@@ -100,26 +100,18 @@ for job in PLAN.values():
         RECORDS.setdefault(job.experiment, []).append(job.output)
 
 
-def every(experiment, suffixes=(".json",)):
+def every(experiment):
     """The records of an experiment: those of the configuration or, if frozen, the existing ones.
     Records of another scale replace missing ones, so that a run of one row keeps the other rows in tables.
     """
     live, asked = cfg.records == "live", RECORDS.get(experiment, [])
     more = filling.filled(Path(RESULTS), cfg.fill, experiment, planned=asked if live else [])
-    found = [*(asked if live else map(str, filling.own(Path(RESULTS), experiment))), *map(str, more)]
-    return [path for path in found if Path(path).suffix in suffixes]
+    return [*(asked if live else map(str, filling.own(Path(RESULTS), experiment))), *map(str, more)]
 
 
 def shown_in(item):
     """The records that a table or figure shows."""
-    if item in items()["tables"]:
-        found = every(items()["tables"][item])
-    else:
-        found = [path for kind in folders(item) for path in every(kind, (".json", ".safetensors"))]
-        if field := items()["figures"][item].get("field"):
-            planned = PLAN if cfg.records == "live" else {}
-            found = [path for path in found if path in planned or records.has(Path(path), field)]
-    return [path for path in found if shows(item, path)]
+    return shown_files(item, every, planned=PLAN if cfg.records == "live" else ())
 
 
 TABLES = [name for name in items()["tables"] if shown_in(name)]

@@ -89,6 +89,7 @@ CLAIMED = [
     path
     for experiment in sorted({*(items()["tables"][name] for name in TABLES), "bounds", "theorem1"})
     for path in every(experiment)
+    if path.endswith(".json")
 ]
 
 

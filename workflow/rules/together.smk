@@ -6,6 +6,10 @@ from uae.stages import evaluate
 FIRST = {file for item in ("estimator", "appendixh") for file in shown_in(item)}
 
 for name, group in plan.together(PLAN).items():
+    if len(json.dumps([job._asdict() for job in group])) > 120_000:  # Linux allows an argument 128 KiB
+        raise WorkflowError(
+            f"{name}: {len(group)} jobs are too many for one process; use --config together=false"
+        )
 
     rule:
         name:

@@ -8,12 +8,12 @@ the scale's. Images and curves have no method; they are taken if the scale has n
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from uae import records
 from uae.errors import InputError
+from uae.paper.layouts import items
 
 COMPARED_WITH = ("original", "matched")
 Row = tuple[str, ...]  # an experiment's folder, a data set and a model
@@ -36,10 +36,11 @@ def filled(results: Path, fill: str | None, kind: str = "", planned: Iterable[st
     present, have = _by_row(results, there), _by_row(results, [*there, *map(Path, planned)])
     for row, methods in _by_row(other, own(other, kind)).items():
         lacking = methods.keys() - have.get(row, {}).keys()
-        variants = {_variant(path) for paths in present.get(row, {}).values() for path in paths} - {None}
+        mine = (path for paths in present.get(row, {}).values() for path in paths)
+        variants = {records.field(path, "variant") for path in mine} - {None}
         for method, paths in methods.items():
             if method in lacking or (lacking and method in COMPARED_WITH):
-                found += [path for path in paths if not variants or _variant(path) not in variants]
+                found += [path for path in paths if records.field(path, "variant") not in variants]
     return sorted(found)
 
 
@@ -66,6 +67,11 @@ def load(results: Path, fill: str | None, kind: str = "") -> dict[Path, records.
     return found
 
 
+def of_table(found: dict[Path, records.Record], table: str) -> dict[Path, records.Record]:
+    """The records of a table's folder, because two folders can have records of one method."""
+    return {path: record for path, record in found.items() if path.parts[0] == items()["tables"][table]}
+
+
 def _by_row(results: Path, paths: Iterable[Path]) -> dict[Row, dict[str | None, list[Path]]]:
     """Files by row and method. Images and curves without a method have None."""
     found: dict[Row, dict[str | None, list[Path]]] = {}
@@ -74,13 +80,3 @@ def _by_row(results: Path, paths: Iterable[Path]) -> dict[Row, dict[str | None, 
         method = folders[3] if len(folders) > 3 else None
         found.setdefault(tuple(folders[:3]), {}).setdefault(method, []).append(path)
     return found
-
-
-def _variant(path: Path) -> str | None:
-    """The variant of the data that a record names. None if the file is not a record; its reader says so."""
-    if path.suffix != ".json":
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8")).get("variant")
-    except (OSError, ValueError, AttributeError):
-        return None

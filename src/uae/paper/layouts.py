@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import Any
 
-from uae import shipped
+from uae import records, shipped
 
 
 @functools.cache
@@ -49,6 +50,22 @@ def wanted(table: str, experiment: str, dataset: str, model: str, method: str) -
         and all(fields[key] in names for key, names in layout.get("where", {}).items())
         and not any(fields[key] in names for key, names in layout.get("except", {}).items())
     )
+
+
+def shown_files(
+    item: str, files: Callable[[str], Iterable[str | Path]], planned: Container[str] = ()
+) -> list[str | Path]:
+    """Those of `files(folder of records)` that an item is made from. Planned ones will have its field."""
+    figure = items()["figures"].get(item, {})
+    field = figure.get("field")
+    return [
+        path
+        for kind in folders(item)
+        for path in files(kind)
+        if (figure or Path(path).suffix == ".json")
+        and shows(item, path)
+        and (field is None or str(path) in planned or records.field(Path(path), field) is not None)
+    ]
 
 
 def shows(item: str, path: str | Path) -> bool:

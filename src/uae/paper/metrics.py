@@ -9,7 +9,6 @@ from typing import Any
 
 from uae import storage
 from uae.paper import claims, filling, tables
-from uae.paper.layouts import items
 
 METHODS = ("original", "mine-uae", "mine-uae-released", "matched")
 
@@ -22,8 +21,7 @@ def numbers(results: Path, fill: str | None = None) -> dict[str, Any]:
     """
     found = filling.load(results, fill)
     verdicts = Counter(v.verdict for v in claims.evaluate([*found.values()]) if not v.claim.ours)
-    own = [record for path, record in found.items() if path.parts[0] == items()["tables"]["table4"]]
-    cells = tables.tidy("table4", own)
+    cells = tables.tidy("table4", [*filling.of_table(found, "table4").values()])
     said: dict[str, Any] = {"verdicts": {name.replace(" ", "_"): verdicts[name] for name in claims.VERDICTS}}
     for cell in cells[cells["method"].isin(METHODS)].itertuples():
         row = said.setdefault(cell.metric, {}).setdefault(f"{cell.variant}/{cell.model}", {})

@@ -11,7 +11,7 @@ from pathlib import Path
 from uae import records
 from uae.errors import InputError
 from uae.paper import filling
-from uae.paper.layouts import folders, items, layouts, shows
+from uae.paper.layouts import folders, items, layouts, shown_files
 
 
 def render(
@@ -91,17 +91,9 @@ def _files(path: Path) -> list[Path]:
 def records_of(what: str, results: Path, fill: str | None = None) -> list[Path]:
     """The files that an item is made from among the results of a scale; `fill`: see `uae.paper.filling`."""
     check_name(what)
-    figures = items()["figures"]
-    field = figures.get(what, {}).get("field")
-    found = [
-        path
-        for kind in folders(what)
-        for path in filling.files(results, fill, kind)
-        if (what in figures or path.suffix == ".json")
-        and shows(what, path)
-        and (field is None or records.has(path, field))
-    ]
+    found = [Path(path) for path in shown_files(what, lambda kind: filling.files(results, fill, kind))]
     if not found:
+        field = items()["figures"].get(what, {}).get("field")
         kinds = ", ".join(str(results / "records" / kind) for kind in folders(what))
         lacking = f" with a {field}" if field else ""
         raise InputError(f"{kinds}: no records{lacking}; run the experiment first")

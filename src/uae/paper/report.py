@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from uae import records, storage
 from uae.paper import claims, escape, filling, headline, names, parts, reasons, story, tables, verdicts
-from uae.paper.layouts import items, layouts, pictures
+from uae.paper.layouts import layouts, pictures
 
 HERE = Path(__file__).parent
 CITATION = HERE.parents[2] / "CITATION.cff"
@@ -36,7 +36,7 @@ def write(
     )
     by_settings = {name: claims.evaluate(loaded, settings=name) for name in verdicts.SETTINGS}
     paper, changed = by_settings["paper"], reasons.changes(loaded)
-    gains = headline.gains(tables.tidy("table4", _of(found, "table4")))
+    gains = headline.gains(tables.tidy("table4", [*filling.of_table(found, "table4").values()]))
     variants = _variants(loaded)
     text = environment.get_template(PAGE).render(
         style=STYLE,
@@ -77,17 +77,11 @@ def _links() -> dict[str, str]:
     return {name: address for name, address in found.items() if address}
 
 
-def _of(found: dict[Path, records.Record], table: str) -> list[records.Record]:
-    """The records of a table's folder, because two folders can have records of one method."""
-    return [r for path, r in found.items() if path.parts[0] == items()["tables"][table]]
-
-
 def _tables(found: dict[Path, records.Record]) -> list[dict[str, Any]]:
-    """The page's content for each table that has cells. A table is made from the records of one folder,
-    because two folders can have records of one method."""
+    """The page's content for each table that has cells."""
     shown = []
     for name, layout in layouts()["tables"].items():
-        own = {path: r for path, r in found.items() if path.parts[0] == items()["tables"][name]}
+        own = filling.of_table(found, name)
         loaded = list(own.values())
         numbers = tables.tidy(name, loaded)
         if numbers.empty:

@@ -109,7 +109,8 @@ def together(planned: dict[str, Job]) -> dict[str, list[Job]]:
 
     A group has a model and a data set with its variants (svhn, svhn-noise), or all fully connected
     autoencoders of a data set, or all its robust models, which are compared with each other. It has as many
-    seeds as give at most `MOST_TOGETHER` jobs; those that remain are groups named after their first seed.
+    seeds as give at most `MOST_TOGETHER` jobs, but at least one. Those that remain are groups named after
+    their first seed.
     """
     counts = Counter((_family(output), seed_of(output)) for output in planned)
     sizes: Counter[str] = Counter()
