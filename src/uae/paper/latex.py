@@ -7,6 +7,7 @@ a power of ten is written once, in the head, and long heads and names are wrappe
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -18,6 +19,7 @@ from uae.paper.perturbation import NO_PERTURBATION
 
 HEAD = 11  # letters that fit into a line of a head
 ROW, WIDE, MANY = 26, 36, 6  # and into a row's name, beside many or few columns
+LINES = 54  # of a table on a page
 MOST = 8  # with more columns there is no room for a spread beside the number
 FLAT = r"$^\circ$"  # marks a number of a model whose UAEs equal their originals
 TOKEN = re.compile(r"(?:\$[^$]*\$|[^\s$])+(?: = \S+)?")  # a word with its value; a formula is one word
@@ -47,14 +49,33 @@ def text(table: str, divided: list[Part], caption: str) -> str:
     """The LaTeX of a table's parts (see `parts.divide`). caption: its notes, in LaTeX."""
     lines = ["% Needs \\usepackage{booktabs,graphicx}."]
     for number, part in enumerate(divided):
-        lines += _part(table, part, number, caption)
+        for page, blocks in enumerate(_pages(table, part)):
+            lines += _part(table, part | {"blocks": blocks}, number, page, caption)
     return "\n".join(lines)
 
 
-def _part(table: str, part: Part, number: int, caption: str) -> list[str]:
+def _pages(table: str, part: Part) -> list[list[Any]]:
+    """The blocks of a part, divided into pages of about as many lines, because LaTeX breaks no `table*`."""
+    kinds = [group["format"] for group in part["groups"] for _ in group["methods"]]
+    by_method = layouts()["tables"][table]["rows"] == "method"
+    sizes = [2 + sum(len(_row(row, kinds, by_method)) for row in block["rows"]) for block in part["blocks"]]
+    most = sum(sizes) / math.ceil(sum(sizes) / LINES)
+    pages: list[list[Any]] = [[]]
+    before = 0
+    for block, size in zip(part["blocks"], sizes, strict=True):
+        if pages[-1] and before + size / 2 > most * len(pages):
+            pages.append([])
+        pages[-1].append(block)
+        before += size
+    return pages
+
+
+def _part(table: str, part: Part, number: int, page: int, caption: str) -> list[str]:
     layout, groups = layouts()["tables"][table], part["groups"]
     title = escape.tex(": ".join(filter(None, (layout["title"], ", ".join(map(_small, part["titles"]))))))
+    title += " (continued)" * (page > 0)
     name = table if not number else f"{table}-{groups[0]['metric']}"
+    name += f"-{page + 1}" * (page > 0)
     kinds = [group["format"] for group in groups for _ in group["methods"]]
     lines = [BEGIN % (title + ".", name, "c" * len(kinds)), *_heads(layout, part)]
     for block in part["blocks"]:
@@ -65,7 +86,7 @@ def _part(table: str, part: Part, number: int, caption: str) -> list[str]:
             lines.append(rf"\multicolumn{{{1 + len(kinds)}}}{{l}}{{\textbf{{{names}}} (data: {data})}} \\")
         for row in block["rows"]:
             lines += _row(row, kinds, layout["rows"] == "method")
-    return [*lines, END % _notes(table, part, number, caption, kinds)]
+    return [*lines, END % _notes(table, part, number + page, caption, kinds)]
 
 
 def _small(title: str) -> str:
@@ -79,7 +100,7 @@ def _name(key: str) -> str:
 
 
 def _stacked(text: str, room: int, align: str = "c") -> str:
-    """Wrap the text into lines of `width` letters, between words."""
+    """Wrap the text into lines of `room` letters, between words."""
     lines: list[str] = []
     for word in TOKEN.findall(text):
         if lines and len(plain(f"{lines[-1]} {word}")) <= room:

@@ -61,6 +61,20 @@ def smallest(content: str) -> float:
     return round(min(found), 2)
 
 
+def test_a_long_table_is_continued_on_another_page():
+    """LaTeX breaks no `table*`. The seeds' table has a row or more for each data set and autoencoder."""
+    text = (TABLES / "seeds.tex").read_text()
+    pages = text.split(r"\begin{table*}")[1:]
+    assert len(pages) > 1 and [r"(continued)" in page for page in pages] == [False] + [True] * (
+        len(pages) - 1
+    )
+    labels = re.findall(r"\\label\{(.*?)\}", text)
+    assert len(set(labels)) == len(pages)
+    assert all(r"\ref{tab:seeds}" in page for page in pages[1:])
+    blocks = re.findall(r"\\textbf\{([^}]*)\} \(data: \\texttt\{([^}]*)\}", text)
+    assert len(blocks) == len(set(blocks)) > 5  # none twice
+
+
 @needs_tex
 @pytest.mark.parametrize(("options", "points"), [("twocolumn", 7.0), ("onecolumn", 6.0)])
 @pytest.mark.parametrize("table", sorted(path.stem for path in TABLES.glob("*.tex")))
