@@ -203,9 +203,8 @@ class Robustness(Block):
                     )
                 if model.data is not None and model.uaes:
                     raise ValueError(f"{where}.data: a model retrained with UAEs takes the data of their row")
-                surrogate = model.sanity and model.sanity.surrogate
-                if surrogate and (surrogate not in models or "original" not in models[surrogate].methods):
-                    raise ValueError(f"{where}.sanity.surrogate: no original of {surrogate} on {dataset}")
+                if model.sanity is not None and model.sanity.surrogate not in models:
+                    raise ValueError(f"{where}.sanity.surrogate: no {model.sanity.surrogate} on {dataset}")
         return self
 
     def check(self, rows: list[Row], attacks: Iterable[str]) -> None:
@@ -221,6 +220,12 @@ class Robustness(Block):
                     raise ValueError(
                         f"robustness.models.{dataset}.{name}.methods: {unknown[0]!r} is not original, "
                         f"matched or one of `attacks`: {', '.join(attacks)}"
+                    )
+            for name, model in models.items():
+                surrogate = model.sanity and model.sanity.surrogate
+                if surrogate and "original" not in models[surrogate].methods:
+                    raise ValueError(
+                        f"robustness.models.{dataset}.{name}.sanity.surrogate: no original of {surrogate}"
                     )
 
     def training(self, run: Robust) -> dict[str, Any]:

@@ -251,7 +251,7 @@ def robust_model(**over):
         ),
         (
             {"robustness": {"models": {"mnist": {"trades": {"methods": ["matched"]}}}}},
-            ["models.mnist.madry.sanity.surrogate: no original of trades on mnist"],
+            ["models.mnist.madry.sanity.surrogate: no original of trades"],
         ),
         ({"models": {"dense": {"network": "denes"}}}, ["models.dense.network", "'dense', ", "given 'denes'"]),
         ({"models": {"dense": {"tries": 3}}}, ["models.dense.tries: the training 'autoencoder' takes"]),
