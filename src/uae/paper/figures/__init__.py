@@ -31,10 +31,20 @@ MARKERS = ["o", "s", "^", "D", "v", "P", "x"]
 
 
 def broken(text: str, width: float, size: float = 7) -> str:
-    """Wrap the text into lines of `width` inches at `size` points. Its own line breaks stay."""
+    """Wrap the text into lines of `width` inches at `size` points, at hyphens only if a word is longer.
+
+    Its own line breaks stay.
+
+    >>> broken("Mice Protein\\nmice-protein-as-published-csv", 1.2)
+    'Mice Protein\\nmice-protein-as-\\npublished-csv'
+    """
     letters = max(int(width * 72 / (0.56 * size)), 1)  # DejaVu Serif's letters are 0.56 of their size
-    wrap = textwrap.TextWrapper(letters, break_long_words=False, break_on_hyphens=False)
-    return "\n".join(map(wrap.fill, text.split("\n")))
+
+    def wrapped(line: str) -> str:
+        long = any(len(word) > letters for word in line.split())
+        return textwrap.fill(line, letters, break_long_words=False, break_on_hyphens=long)
+
+    return "\n".join(map(wrapped, text.split("\n")))
 
 
 def panels(width: float, count: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
