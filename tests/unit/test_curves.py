@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import subprocess
 import sys
 
 import pandas as pd
@@ -140,6 +141,15 @@ def test_trainings_of_one_name_have_separate_folders(run, tmp_path):
     exported(tmp_path, "--tensorboard", tmp_path / "events")
     found = {path.parent.relative_to(tmp_path / "events") for path in (tmp_path / "events").rglob("events*")}
     assert {path.as_posix() for path in found} == {place.replace("/checkpoints", "") for place in places}
+
+
+@pytest.mark.parametrize(("options", "lost"), [("", True), ("--out c.csv", False)])
+@pytest.mark.parametrize("shell", [">/dev/full", ">&-"])
+def test_points_that_are_lost_are_an_error(run, tmp_path, options, lost, shell):
+    command = f"'{sys.executable}' -m uae.cli curves '{run[0]}/checkpoints' {options} {shell}"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == int(lost), done.stderr
+    assert lost or (tmp_path / "c.csv").read_text().startswith("dataset,")
 
 
 def test_without_tensorboard_it_says_what_to_install(run, tmp_path, monkeypatch):

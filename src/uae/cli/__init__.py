@@ -28,7 +28,9 @@ def main() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     logging.basicConfig(level="WARNING", format="%(message)s", handlers=[RichHandler(console=console)])
     try:
-        streams.prepare(result_on_stdout=sys.argv[1:2] in (["config"], ["curves"], ["verify"], ["plan"]))
+        to_files = any(argument.startswith(("--out", "--tensorboard")) for argument in sys.argv)
+        prints = sys.argv[1:2] in (["config"], ["curves"], ["verify"], ["plan"])
+        streams.prepare(result_on_stdout=prints and not to_files)
         try:
             app(standalone_mode=True)
         finally:

@@ -49,8 +49,8 @@ def check(
     for line in checks.lines(report):
         say(line)
     if deleted:
-        rules = [str(path) for path in deleted if path.name not in checks.BY_NO_RULE]
-        again = shlex.join(["snakemake", "--cores", "all", *rules, "--config", f"scale={scale}"])
+        made = [str(path) for path in deleted if path.name not in checks.BY_NO_RULE]
+        again = shlex.join(["snakemake", "--cores", "all", *made, "--config", f"scale={scale}"])
         say(f"{len(deleted)} deleted" + f"; to make them again: {again}" * (results == Path("results")))
     if left and delete:
         say(f"{len(left)} damaged and not deleted: outside {folder} and {data / 'prepared'}")

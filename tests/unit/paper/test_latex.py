@@ -65,9 +65,8 @@ def test_a_long_table_is_continued_on_another_page():
     """LaTeX breaks no `table*`. The seeds' table has a row or more for each data set and autoencoder."""
     text = (TABLES / "seeds.tex").read_text()
     pages = text.split(r"\begin{table*}")[1:]
-    assert len(pages) > 1 and [r"(continued)" in page for page in pages] == [False] + [True] * (
-        len(pages) - 1
-    )
+    assert len(pages) > 1
+    assert "(continued)" not in pages[0] and all("(continued)" in page for page in pages[1:])
     labels = re.findall(r"\\label\{(.*?)\}", text)
     assert len(set(labels)) == len(pages)
     assert all(r"\ref{tab:seeds}" in page for page in pages[1:])

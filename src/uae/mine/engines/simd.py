@@ -52,6 +52,11 @@ def _call(builder, name: str, arguments):
     return builder.call(cgutils.get_or_insert_function(builder.module, signature, name), arguments)
 
 
+def _constants(vector: ir.VectorType):
+    """A function that gives the register with a number in every lane."""
+    return lambda number: ir.Constant(vector, [number] * vector.count)
+
+
 def _address(context, builder, signature, arguments, vector):
     data = cgutils.create_struct_proxy(signature.args[0])(context, builder, arguments[0]).data
     return builder.bitcast(builder.gep(data, [arguments[1]]), vector.as_pointer())
@@ -235,11 +240,7 @@ def reciprocal(typing, a):
 
     def generate(context, builder, signature, arguments):
         (value,) = arguments
-        vector = value.type
-
-        def constant(number):
-            return ir.Constant(vector, [number] * vector.count)
-
+        vector, constant = value.type, _constants(value.type)
         if not isinstance(vector.element, ir.FloatType):
             return builder.fdiv(constant(1.0), value)
         whole = ir.VectorType(ir.IntType(32), vector.count)
@@ -263,11 +264,7 @@ def exp(typing, a):
 
     def generate(context, builder, signature, arguments):
         (value,) = arguments
-        vector = value.type
-
-        def constant(number):
-            return ir.Constant(vector, [number] * vector.count)
-
+        vector, constant = value.type, _constants(value.type)
         if not isinstance(vector.element, ir.FloatType):
             return _call(builder, "exp", [value])
         low = builder.fcmp_ordered("<", value, constant(-87.0))  # false where it is NaN

@@ -43,6 +43,22 @@ def test_agrees_with_the_portable_path(shared, critic, map_shape, hidden):
         torch.testing.assert_close(ours.estimate(x, z), theirs.estimate(x, z), rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.parametrize("standardize", [False, True])
+def test_samples_that_fill_their_registers_agree_and_stay(shared, standardize):
+    """Such samples are read where they lie."""
+    x, z = torch.rand(2, 3, 6, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    before = x.clone(), z.clone()
+    ours, theirs = (
+        Estimator(
+            MINE(inner_steps=3, lr=1e-3, engine=engine), x, None, 7, torch.arange(3), standardize=standardize
+        )
+        for engine in ("auto", "portable")
+    )
+    for _ in range(2):
+        torch.testing.assert_close(ours.estimate(x, z), theirs.estimate(x, z), rtol=1e-9, atol=1e-11)
+    assert torch.equal(x, before[0]) and torch.equal(z, before[1])
+
+
 @pytest.mark.parametrize("size", [1, 2, 7, 16, 500])
 def test_permutations_are_those_of_the_seeds(shared, size):
     index = torch.tensor([3, 0, 10**9, -5])
