@@ -37,7 +37,7 @@ def augmented(x: Tensor, *extras: Tensor) -> Tensor:
     return torch.cat([x, *(extra.to(x) for extra in extras)])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Augmented:
     """A training set of N originals and K more samples, with its compute-matched control; see `augment`.
 
@@ -52,6 +52,10 @@ class Augmented:
     source: Tensor
     is_uae: Tensor
     result: AttackResult
+
+    def __repr__(self) -> str:
+        count = int(self.is_uae.sum())
+        return f"Augmented({len(self.x)} samples, {count} of them examples of {self.result!r})"
 
     @property
     def control(self) -> Tensor:

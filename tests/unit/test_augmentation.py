@@ -106,3 +106,12 @@ def test_a_set_for_other_samples_is_refused():
     with pytest.raises(ValueError, match=r"sample 1: a value of 7"):
         x[1, 2] = 7
         uae.augment(torch.nn.Linear(3, 3).eval(), x, uae.MinMaxAttack(steps=1, mi=None))
+
+
+def test_a_set_and_its_attack_say_in_a_line_what_they_are():
+    """A notebook shows them without their tensors."""
+    x = torch.rand(4, 1, 2, 2)
+    made = augmentation.of_attack(x, result_of(x, torch.ones(4) > 0))
+    assert repr(made.result) == "AttackResult(4 samples of shape (1, 2, 2), success rate 1)"
+    assert repr(made) == f"Augmented(8 samples, 4 of them examples of {made.result!r})"
+    assert len({made.result, made}) == 2  # by identity

@@ -13,7 +13,7 @@ from torch import Tensor
 from uae import storage
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class AttackResult:
     """Adversarial examples of N samples.
 
@@ -52,6 +52,10 @@ class AttackResult:
 
     def __len__(self) -> int:
         return len(self.adv)
+
+    def __repr__(self) -> str:
+        shape, rate = tuple(self.adv.shape[1:]), self.success_rate
+        return f"AttackResult({len(self)} samples of shape {shape}, success rate {rate:.3g})"
 
     @property
     def success_rate(self) -> float:
