@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 COLOURS = {
     "reproduced": "green",
+    "in agreement": "yellow",
     "partly": "yellow",
     "inconclusive": "yellow",
     "not reproduced": "red",
@@ -46,7 +47,7 @@ def verify(
 ) -> None:
     """Test each claim of the paper on the records.
 
-    The verdicts: reproduced, partly, inconclusive, not reproduced, no perturbation, not run.
+    The verdicts: reproduced, in agreement, partly, inconclusive, not reproduced, no perturbation, not run.
     """
     from uae.paper import claims, filling, verdicts
 
@@ -65,7 +66,11 @@ def verify(
         _print(by_settings, scale)
     small = "; the preview shows that the pipeline works, not what reproduces" if scale == "preview" else ""
     say(f"{len(loaded)} records: {said}{small}")
-    bad = [v for v in by_settings["paper"] if not v.claim.ours and v.verdict != claims.REPRODUCED]
+    bad = [
+        v
+        for v in by_settings["paper"]
+        if not v.claim.ours and v.verdict not in (claims.REPRODUCED, claims.AGREES)
+    ]
     if strict and bad:
         raise typer.Exit(1)
 

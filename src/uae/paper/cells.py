@@ -29,6 +29,7 @@ class Cell:
 
     values: by seed, its runs: several if noise is drawn several times.
     images: the number of attacked images, if the records state it.
+    trials: of a rate, the samples of a seed over which it is a share, if the records state them.
     within: the standard error within a run (KID's deviation over its subsets, a mean's over its images).
     """
 
@@ -38,19 +39,26 @@ class Cell:
     values: dict[int, list[float]] = field(default_factory=dict)
     images: int | None = None
     within: float | None = None
+    trials: int | None = None
 
     @classmethod
     def of(
-        cls, values: dict[int, list[float]], within: float | None = None, images: int | None = None
+        cls,
+        values: dict[int, list[float]],
+        within: float | None = None,
+        images: int | None = None,
+        trials: int | None = None,
     ) -> Cell:
         runs = list(itertools.chain(*values.values()))
         stds = ([stdev(runs)] if len(runs) > 1 else []) + ([] if within is None else [within])
-        return cls(fmean(runs), math.hypot(*stds) if stds else None, len(runs), values, images, within)
+        return cls(
+            fmean(runs), math.hypot(*stds) if stds else None, len(runs), values, images, within, trials
+        )
 
     def among(self, seeds: set[int]) -> Cell:
         """The cell with the mean over some seeds. Its spread stays that of all runs."""
         part = Cell.of({seed: runs for seed, runs in self.values.items() if seed in seeds})
-        return replace(part, std=self.std, images=self.images, within=self.within)
+        return replace(part, std=self.std, images=self.images, within=self.within, trials=self.trials)
 
     def of_seed(self, seed: int) -> float:
         return fmean(self.values[seed])
@@ -81,10 +89,10 @@ class Measured:
         self.cells: dict[str, dict[Key, Cell]] = {}
         self.unperturbed: set[tuple[str, str, str, str, str]] = set()  # see `uae.paper.perturbation`
 
-    def tests_nothing(self, key: Key, variant: str) -> bool:
-        """Whether the cell's model was trained with UAEs that equal their originals."""
-        *where, metric = key
-        return (where[0], variant, *where[1:]) in self.unperturbed and metric not in OF_THE_ATTACK
+    def flat(self, key: Key, variant: str) -> bool:
+        """Whether the UAEs of the cell's method are almost their originals."""
+        experiment, *names, _ = key
+        return (experiment, variant, *names) in self.unperturbed
 
     def usual_spread(self, key: Key, variant: str) -> tuple[float, int] | None:
         """The standard deviation of a single run on this data, model and metric, and its degrees of freedom.
@@ -137,9 +145,19 @@ def measured(records: list[Record]) -> Measured:
         within = [r.metrics[name] for r, _ in behind for name in errors if name in r.metrics]
         images = [int(r.metrics["n_attacked"]) for r, _ in behind if "n_attacked" in r.metrics]
         out.cells.setdefault(variant, {})[key] = Cell.of(
-            values, fmean(within) if within else None, min(images, default=None)
+            values, fmean(within) if within else None, min(images, default=None), _trials(key, behind[0][0])
         )
     return out
+
+
+def _trials(key: Key, record: Record) -> int | None:
+    """The samples over which a rate is a share: attacked ones, or those of the test set."""
+    name = key[-1].partition("@")[0]
+    if name == "asr":  # a reconstruction's UAEs are of all training samples
+        count = record.metrics.get("n_attacked", record.metrics.get("n_train"))
+    else:
+        count = record.metrics.get("n_test") if name in ("accuracy", "linear_accuracy") else None
+    return int(count) if count else None
 
 
 @functools.cache

@@ -1,8 +1,9 @@
 """The paper's claims as tests over records: what reproduced, what did not, what was not run.
 
 A claim has rows, and a row is one comparison (reference/claims.yaml explains the keys). Its margin is the
-signed distance by which the row holds. A margin below the smallest difference that the runs could have seen
-(`uae.paper.comparison`) is inconclusive. So is a difference beyond the four digits that are shown. If a row's
+signed distance by which the row holds. A margin below the row's resolution, the smallest difference that its
+runs could have seen (`uae.paper.comparison`), is inconclusive. So is a difference beyond the four digits that
+are shown. Where the resolution is unknown, a claim that holds is `in agreement`, not `reproduced`. If a row's
 model was trained with UAEs that equal their originals, the row says `no perturbation` instead.
 
 Only cells of one variant of the data are compared, by their means over common seeds. The same rows on the
@@ -24,12 +25,12 @@ from uae.errors import BadFile
 from uae.paper import comparison
 from uae.paper.cells import AXES, REFERENCE, Key, Measured, measured, printed, quantities
 from uae.paper.comparison import INCONCLUSIVE
-from uae.paper.perturbation import NO_PERTURBATION
+from uae.paper.perturbation import NO_PERTURBATION, OF_THE_ATTACK
 from uae.records import Record
 
-REPRODUCED, PARTLY, NOT_REPRODUCED = "reproduced", "partly", "not reproduced"
+REPRODUCED, AGREES, PARTLY, NOT_REPRODUCED = "reproduced", "in agreement", "partly", "not reproduced"
 NOT_RUN = "not run"
-VERDICTS = (REPRODUCED, PARTLY, INCONCLUSIVE, NOT_REPRODUCED, NO_PERTURBATION, NOT_RUN)
+VERDICTS = (REPRODUCED, AGREES, PARTLY, INCONCLUSIVE, NOT_REPRODUCED, NO_PERTURBATION, NOT_RUN)
 
 FEW = 100  # with fewer attacked images a verdict says little
 
@@ -68,6 +69,7 @@ class Claim(BaseModel):
     reason: str
     paper: str = ""
     ours: bool = False
+    unless: dict[str, str] = {}
 
     @model_validator(mode="after")
     def _whole(self) -> Claim:
@@ -92,6 +94,7 @@ class Row:
     spread: the combined standard deviation of both sides over the runs.
     resolution: the smallest difference that the runs could have seen; None if it is unknown.
     repeated: whether the spread of runs is in the resolution. If not, it has only the spread within one run.
+    unperturbed: whether it is about an attack whose examples are almost their originals.
     """
 
     label: str
@@ -107,6 +110,7 @@ class Row:
     images_other: int | None = None
     resolution: float | None = None
     repeated: bool = False
+    unperturbed: bool = False
 
     @property
     def pair(self) -> tuple[float, float]:
@@ -137,6 +141,7 @@ class Verdict:
     claim: Claim
     verdict: str
     rows: list[Row] = field(default_factory=list)
+    contradicted: list[str] = field(default_factory=list)
 
     @property
     def holding(self) -> int:
@@ -144,13 +149,16 @@ class Verdict:
 
     @property
     def caveats(self) -> list[str]:
-        """Weaknesses of the verdict: rows that decide it rest on few images or on runs of unknown spread."""
+        """Weaknesses of the verdict: rows that decide it rest on few images, on runs of unknown spread or on
+        examples that are almost their originals, or another claim contradicts it."""
         deciding = [row for row in self.rows if row.state in ("holds", "fails")]
         few = [f"fewer than {FEW} images"] * any(row.few for row in deciding)
-        return few + ["spread unknown"] * any(not row.repeated for row in deciding)
+        unknown = ["spread unknown"] * any(not row.repeated for row in deciding)
+        flat = ["UAEs almost their originals"] * any(row.unperturbed for row in deciding)
+        return few + unknown + flat + self.contradicted
 
     def as_dict(self) -> dict[str, Any]:
-        claim = self.claim.model_dump(exclude={"cells", "base", "than", "paper"})
+        claim = self.claim.model_dump(exclude={"cells", "base", "than", "paper", "unless"})
         return claim | {
             "verdict": self.verdict,
             "caveats": self.caveats,
@@ -190,17 +198,23 @@ def _rows(claim: Claim, ours: Measured, paper: Measured, settings: str) -> list[
                     continue
                 seen, known = comparison.resolution(compared, key, ours, variant, differences)
                 state = comparison.state(compared, left, right, seen)
-                if any(ours.tests_nothing(cell, variant) for cell in comparison.compared(compared, key)):
+                cells = comparison.compared(compared, key)
+                flat = any(ours.flat(cell, variant) for cell in cells)
+                of_the_attack = key[-1] in OF_THE_ATTACK
+                if flat and not of_the_attack:
                     state = NO_PERTURBATION
                 runs = min(left.runs, right.runs) if isinstance(claim.than, dict) else left.runs
                 numbers = left.mean, right.mean, comparison.spread(left, right), runs, theirs, other
-                rows.append(Row(label, variant, state, *numbers, left.images, right.images, seen, known))
+                basis = left.images, right.images, seen, known, flat and of_the_attack
+                rows.append(Row(label, variant, state, *numbers, *basis))
     return rows
 
 
-def _decide(claim: Claim, states: list[str]) -> str:
-    """The verdict of a claim from the states of its rows."""
+def _decide(claim: Claim, rows: list[Row]) -> str:
+    """The verdict of a claim from its rows."""
+    states = [row.state for row in rows]
     holding, failing = states.count("holds"), states.count("fails")
+    clearly = sum(row.state == "holds" and row.resolution is not None for row in rows)
     total = len(states)
     if not states:  # all rates were left out, see `comparison.saturated`
         return INCONCLUSIVE
@@ -209,7 +223,7 @@ def _decide(claim: Claim, states: list[str]) -> str:
     if states.count(NOT_RUN) + states.count(NO_PERTURBATION) == total:
         return NO_PERTURBATION if NO_PERTURBATION in states else NOT_RUN
     if holding >= needed:
-        return REPRODUCED
+        return REPRODUCED if clearly >= needed else AGREES
     if holding and (claim.holds_in == "all" or total - failing >= needed):
         return PARTLY
     # One failure refutes "all". "most" and a number are refuted when the remaining rows cannot suffice.
@@ -230,7 +244,10 @@ def evaluate(
         if settings == "released" and _adapted(claim, settings) == claim:
             continue
         rows = _rows(claim, ours, printed(), settings)
-        out.append(Verdict(claim, _decide(claim, [row.state for row in rows]), rows))
+        out.append(Verdict(claim, _decide(claim, rows), rows))
+    refuted = {v.claim.id for v in out if v.verdict == NOT_REPRODUCED}
+    for v in out:
+        v.contradicted.extend(text for name, text in v.claim.unless.items() if name in refuted)
     return out
 
 

@@ -76,31 +76,42 @@ def resolution(
     differences: of its `sides`.
     For several seeds it is the interval of the paired differences, by Student's t. For a single seed it is
     the interval of one difference, with the spread of other runs of the same data, model and metric. The
-    uncertainty within each run is added: KID's over its subsets, and a rate's over its images, unless the
-    seeds of two rates show it. None if none of these is known.
+    uncertainty within each run is added: KID's over its subsets, and a rate's over its samples. Seeds show
+    the latter, but few may agree by chance: then the larger of the two counts. None if none of these is
+    known.
     """
     cells = measured.cells[variant]
     runs = [cells[name] for name in compared(claim, key)]
     parts = [1.96 * cell.within for cell in runs if cell.within is not None]
     usual = measured.usual_spread(key, variant)
+    sampling = _sampling(claim, runs, len(differences))
     if len(differences) > 1:
-        parts.append(half_width(differences))
+        parts.append(max(half_width(differences), sampling))
     elif usual:
         std, freedom = usual
         improved = claim.base if claim.quantity == "improvement" else None
         unit = cells[differing(key, improved)].mean if improved else 1
         parts.append(student(freedom) * std / abs(unit) * math.sqrt(len(runs)))
     known = len(differences) > 1 or usual is not None
-    if claim.quantity == "value" and _is_rate(key) and (len(runs) == 1 or len(differences) == 1):
-        for cell in runs:
-            if cell.images:
-                low, high = wilson(round(cell.mean * cell.images), cell.images)
-                parts.append((high - low) / 2)
+    if len(differences) == 1 and sampling:
+        parts.append(sampling)
     return math.hypot(*parts) if parts else None, known
 
 
-def _is_rate(key: Key) -> bool:
-    return key[-1].partition("@")[0] == "asr"
+def _sampling(claim: Claim, cells: list[Cell], seeds: int) -> float:
+    """Half of the 95 % interval of rates over their samples, by Wilson, as if no two rates shared samples.
+
+    0 for another quantity. Draws of one seed share their samples, so they do not add any.
+    """
+    if claim.quantity == "improvement":
+        return 0.0
+    halves = []
+    for cell in cells:
+        if cell.trials:
+            count = cell.trials * seeds
+            low, high = wilson(round(cell.mean * count), count)
+            halves.append((high - low) / 2)
+    return math.hypot(*halves)
 
 
 def saturated(claim: Claim, key: Key, left: Cell, right: Cell) -> bool:

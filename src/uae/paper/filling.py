@@ -1,9 +1,10 @@
 """Replace records that a scale lacks by those of another scale, so that a table stays one table.
 
 A scale's own records come first. For each experiment, data set and model, the missing methods are taken
-from the other scale, together with its `original` and `matched`: its data differ, and methods are compared
-within one variant of the data. Records of the same variant are left out, because they would be pooled with
-the scale's. Images and curves have no method; they are taken if the scale has none.
+from the other scale, and those of which it has more seeds. Its `original` and `matched` come with them: its
+data differ, and methods are compared within one variant of the data. Records of the same variant are left
+out, because they would be pooled with the scale's. Images and curves have no method; they are taken if the
+scale has none.
 """
 
 from __future__ import annotations
@@ -35,13 +36,24 @@ def filled(results: Path, fill: str | None, kind: str = "", planned: Iterable[st
     found, there, other = [], own(results, kind), results.parent / fill
     present, have = _by_row(results, there), _by_row(results, [*there, *map(Path, planned)])
     for row, methods in _by_row(other, own(other, kind)).items():
-        lacking = methods.keys() - have.get(row, {}).keys()
+        ours = have.get(row, {})
+        lacking = {
+            method
+            for method, paths in methods.items()
+            if method not in ours
+            or (method not in (None, *COMPARED_WITH) and _seeds(paths) > _seeds(ours[method]))
+        }
         mine = (path for paths in present.get(row, {}).values() for path in paths)
         variants = {records.field(path, "variant") for path in mine} - {None}
         for method, paths in methods.items():
             if method in lacking or (lacking and method in COMPARED_WITH):
                 found += [path for path in paths if records.field(path, "variant") not in variants]
     return sorted(found)
+
+
+def _seeds(paths: Iterable[Path]) -> int:
+    """The number of seeds of a method's records, which are named seed<S>[-draw<N>].json."""
+    return len({path.stem.partition("-")[0] for path in paths})
 
 
 def files(results: Path, fill: str | None, kind: str = "") -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from uae.paper.claims import NOT_REPRODUCED, NOT_RUN, PARTLY, VERDICTS, Claim, Row, Verdict
+from uae.paper.claims import AGREES, NOT_REPRODUCED, NOT_RUN, PARTLY, VERDICTS, Claim, Row, Verdict
 from uae.paper.comparison import INCONCLUSIVE
 from uae.paper.names import name_of
 from uae.paper.parts import signed, written
@@ -25,10 +25,11 @@ SECTIONS = {
 DIRECTIONS = {"lower": "lower than", "higher": "higher than", "close to": "close to"}
 SHARES = ("asr", "accuracy", "linear_accuracy", "knn_accuracy", "prediction_changed")
 LEGEND = (
-    "Reproduced: the claim holds in as many comparisons as it requires. Partly: some hold, or not all were "
-    "run. Inconclusive: the differences are too small for these runs, or beyond the digits shown. No "
-    "perturbation: the median change of the UAEs that a model was trained with is below one grey level, so "
-    "the comparison tests nothing. ±: the spread of both sides together."
+    "Reproduced: the claim holds in as many comparisons as it requires. In agreement: it does, but nothing "
+    "shows how much its numbers vary. Partly: some hold, or not all were run. Inconclusive: the differences "
+    "are too small for these runs, or beyond the digits shown. No perturbation: the median change of the "
+    "UAEs that a model was trained with is below one grey level, so the comparison tests nothing. ±: the "
+    "spread of both sides together."
 )
 
 
@@ -152,10 +153,12 @@ def difference(claim: Claim, left: float, right: float) -> str:
 
 
 def reason(v: Verdict, changed: dict[Key, float]) -> str:
-    """One sentence on why a claim does not hold; empty if it holds."""
+    """One sentence on why a claim is not reproduced; empty if it is."""
     claim, ran = v.claim, [row for row in v.rows if row.state != NOT_RUN]
     failing = [row for row in ran if row.state == "fails"]
     missing = len(v.rows) - len(ran)
+    if v.verdict == AGREES:
+        return "It holds, but nothing was run twice, so that its spread is unknown."
     if v.verdict == NO_PERTURBATION:
         flat = [row for row in ran if row.state == NO_PERTURBATION]
         most = max((_change(claim, row, changed) for row in flat), default=0.0)

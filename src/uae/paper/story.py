@@ -11,7 +11,7 @@ from statistics import median
 
 from uae.data import catalogue
 from uae.errors import DataError
-from uae.paper.claims import NOT_REPRODUCED, REPRODUCED, Verdict
+from uae.paper.claims import AGREES, NOT_REPRODUCED, REPRODUCED, Verdict
 from uae.paper.headline import Gain
 from uae.paper.names import complete, name_of
 from uae.paper.perturbation import GREY_LEVEL, Key
@@ -83,11 +83,13 @@ def _outcome(paper: list[Verdict]) -> list[str]:
         for name, names in by_section.items()
         if REPRODUCED in names
     ]
-    total = sum(v.verdict == REPRODUCED for v in paper)
+    total, agreeing = (sum(v.verdict == name for v in paper) for name in (REPRODUCED, AGREES))
+    more = f" {agreeing} more {'is' if agreeing == 1 else 'are'} in agreement, with unknown spread."
     weak = "; ".join(weaknesses(paper))
     said = [
         f"<b>What reproduced:</b> {total} of the paper's {len(paper)} claims"
         + (f": {', '.join(good)}." if good else ".")
+        + more * bool(agreeing)
         + f" Of these, {weak}." * bool(weak)
     ]
     bad = [v for v in paper if v.verdict == NOT_REPRODUCED]

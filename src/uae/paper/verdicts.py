@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from uae.paper.claims import FEW, NOT_RUN, REPRODUCED, VERDICTS, Claim, Row, Verdict
+from uae.paper.claims import AGREES, FEW, NOT_RUN, REPRODUCED, VERDICTS, Claim, Row, Verdict
 from uae.paper.comparison import shown
 from uae.paper.perturbation import NO_PERTURBATION
 
@@ -21,7 +21,8 @@ LEGEND = (
     "comparison tests nothing; ±: the standard deviation of both sides together, over runs (KID: and over "
     "its subsets); sees: the smallest difference that the runs could have seen, half of the 95 % interval, "
     "by a paired t over seeds, or for one seed from the spread of other methods' runs; spread unknown: "
-    "nothing was run twice, and what it sees is within one run. Partly: some rows hold, or not all were run."
+    "nothing was run twice, and what it sees is within one run. In agreement: the claim holds, but nothing "
+    "shows how much its numbers vary. Partly: some rows hold, or not all were run."
 )
 
 
@@ -59,16 +60,16 @@ def where(claim: Claim) -> str:
 
 
 def counts(verdicts: Iterable[Verdict]) -> str:
-    """The count of each verdict on the paper's own claims, and of weak ones among the reproduced."""
+    """The count of each verdict on the paper's own claims, and of weak ones among those that hold."""
     found = [v for v in verdicts if not v.claim.ours]
     text = ", ".join(f"{sum(v.verdict == name for v in found)} {name}" for name in VERDICTS)
     weak = "; ".join(weaknesses(found))
-    return text + f"; of the reproduced, {weak}" * bool(weak)
+    return text + f"; of those reproduced or in agreement, {weak}" * bool(weak)
 
 
 def weaknesses(verdicts: Iterable[Verdict]) -> list[str]:
-    """How many of the reproduced claims rest on few images, and on runs of unknown spread."""
-    good = [caveat for v in verdicts if v.verdict == REPRODUCED for caveat in v.caveats]
+    """How many of the claims that hold rest on few images, and on runs of unknown spread."""
+    good = [caveat for v in verdicts if v.verdict in (REPRODUCED, AGREES) for caveat in v.caveats]
     few, unknown = (good.count(caveat) for caveat in (f"fewer than {FEW} images", "spread unknown"))
     found = [f"{few} rest{'s' * (few == 1)} on fewer than {FEW} images"] * bool(few)
     return found + [f"{unknown} rest{'s' * (unknown == 1)} on runs whose spread is unknown"] * bool(unknown)

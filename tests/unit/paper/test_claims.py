@@ -74,7 +74,7 @@ def verdict(loaded, settings="paper", **changes):
 def test_directions_and_tolerances(direction, than, tolerance, value, holds):
     found = verdict([record("mine-uae", asr=value)], cells={"metric": "asr"}, **{"is": direction}, than=than,
                     tolerance=tolerance)  # fmt: skip
-    assert found.verdict == (claims.REPRODUCED if holds else claims.NOT_REPRODUCED)
+    assert found.verdict == (claims.AGREES if holds else claims.NOT_REPRODUCED)
     assert found.rows[0].ours == value and found.rows[0].spread is None
 
 
@@ -83,7 +83,7 @@ def test_improvement_and_gain():
     for quantity, value in (("improvement", 0.25), ("gain", -0.1)):
         found = verdict(loaded, quantity=quantity, base={"method": "original"}, than=value, tolerance=1e-9,
                         **{"is": "close to"})  # fmt: skip
-        assert found.verdict == claims.REPRODUCED and found.rows[0].ours == pytest.approx(value)
+        assert found.verdict == claims.AGREES and found.rows[0].ours == pytest.approx(value)
 
 
 def test_a_verdict_on_few_images_says_so():
@@ -92,8 +92,8 @@ def test_a_verdict_on_few_images_says_so():
         record("original", mi_mean=1.0, n_attacked=1e3),
     ]
     found = verdict(given, cells={"metric": "mi_mean"}, **{"is": "higher"})
-    assert found.verdict == claims.REPRODUCED
-    assert verdicts.verdict_text(found) == "reproduced; fewer than 100 images; spread unknown"
+    assert found.verdict == claims.AGREES
+    assert verdicts.verdict_text(found) == "in agreement; fewer than 100 images; spread unknown"
     assert verdicts.row_text(found.claim, found.rows[0]).endswith("99 and 1,000 images: few)")
     assert found.as_dict()["caveats"] == found.caveats
     gain = verdict(given, cells={"metric": "mi_mean"}, quantity="gain", base={"method": "original"},
@@ -135,18 +135,18 @@ MODELS = ["sparse", "dense", "convolutional", "adversarial"]
 @pytest.mark.parametrize(
     ("needed", "better", "worse", "expected"),
     [
-        ("all", 4, 0, claims.REPRODUCED),
+        ("all", 4, 0, claims.AGREES),
         ("all", 3, 1, claims.PARTLY),
         ("all", 2, 0, claims.PARTLY),  # two rows not run
         ("all", 0, 1, claims.NOT_REPRODUCED),
         ("all", 0, 0, claims.NOT_RUN),
-        ("most", 3, 1, claims.REPRODUCED),
-        ("most", 3, 0, claims.REPRODUCED),
+        ("most", 3, 1, claims.AGREES),
+        ("most", 3, 0, claims.AGREES),
         ("most", 2, 1, claims.PARTLY),  # one row left to decide
         ("most", 2, 2, claims.NOT_REPRODUCED),
         ("most", 0, 1, claims.INCONCLUSIVE),  # three left
         ("most", 0, 2, claims.NOT_REPRODUCED),
-        (1, 1, 3, claims.REPRODUCED),
+        (1, 1, 3, claims.AGREES),
         (1, 0, 3, claims.INCONCLUSIVE),
         (1, 0, 4, claims.NOT_REPRODUCED),
         (2, 1, 3, claims.NOT_REPRODUCED),
@@ -185,7 +185,7 @@ def test_curves_have_a_row_for_every_eps():
     assert found.verdict == claims.PARTLY
     one = [record("mine-uae", **{"asr@0.0627451": 0.2})]
     one = verdict(one, cells={"metric": "asr@16/255"}, than=0.2, **{"is": "at most"})
-    assert one.verdict == claims.REPRODUCED
+    assert one.verdict == claims.AGREES
 
 
 @pytest.mark.parametrize(
@@ -222,10 +222,10 @@ def test_the_authors_settings_take_the_place_of_the_papers_words():
     cells = {"model": "convolutional"}
     assert verdict(loaded, cells=cells).verdict == claims.NOT_REPRODUCED
     released = verdict(loaded, "released", cells=cells)
-    assert released.verdict == claims.REPRODUCED
+    assert released.verdict == claims.AGREES
     assert (released.rows[0].paper, released.rows[0].paper_other) == (0.00256, 0.00294)
     against = {"cells": cells | {"method": "original"}, "than": {"method": "mine-uae"}}
-    assert verdict(loaded, **against).verdict == claims.REPRODUCED
+    assert verdict(loaded, **against).verdict == claims.AGREES
     assert verdict(loaded, "released", **against).verdict == claims.NOT_REPRODUCED
     assert claims.evaluate(loaded, [claim(cells={"method": "ga-0.01"})], "released") == []
 
@@ -267,9 +267,8 @@ def test_every_claim_follows_from_the_papers_own_cells():
     found, printed = claims.read(), claims.printed()
     assert len(found) >= 30
     for one in found:
-        wanted = claims.NOT_RUN if one.paper or one.ours else claims.REPRODUCED
-        states = [row.state for row in claims._rows(one, printed, printed, "paper")]
-        assert claims._decide(one, states) == wanted, one.id
+        wanted = claims.NOT_RUN if one.paper or one.ours else claims.AGREES
+        assert claims._decide(one, claims._rows(one, printed, printed, "paper")) == wanted, one.id
 
 
 def test_how_verdicts_read():
@@ -296,8 +295,9 @@ def test_how_verdicts_read():
         claims.Verdict(one.model_copy(update={"ours": True}), claims.REPRODUCED, [row]),
     ]
     assert verdicts.counts(found) == (
-        "2 reproduced, 0 partly, 0 inconclusive, 0 not reproduced, 0 no perturbation, 1 not run; "
-        "of the reproduced, 1 rests on fewer than 100 images; 1 rests on runs whose spread is unknown"
+        "2 reproduced, 0 in agreement, 0 partly, 0 inconclusive, 0 not reproduced, 0 no perturbation, "
+        "1 not run; of those reproduced or in agreement, 1 rests on fewer than 100 images; 1 rests on runs "
+        "whose spread is unknown"
     )
 
 
@@ -369,7 +369,7 @@ def test_verify_as_json_and_markdown(results):
     assert "| partly; spread unknown | Retraining with MINE-UAEs lowers" in text and "### Not run" in text
 
 
-def test_strict_passes_where_every_claim_reproduced(results, monkeypatch):
+def test_strict_passes_where_every_claim_holds(results, monkeypatch):
     monkeypatch.setattr(claims, "read", lambda: [claim(cells={"model": "convolutional"})])
     assert run(results, "--strict").exit_code == 0
 

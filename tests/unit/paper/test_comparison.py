@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from scipy.stats import binomtest
 
 from tests.unit.paper.test_claims import record, verdict
 from uae.paper import claims
@@ -18,7 +19,7 @@ from uae.paper import claims
         ([0.30, 0.36], [0.34, 0.38], claims.INCONCLUSIVE),  # 0.03 apart, spread 0.05
         ([0.36, 0.40], [0.30, 0.38], claims.INCONCLUSIVE),
         ([0.30, 0.36], [0.32], claims.INCONCLUSIVE),  # one run of the other
-        ([0.30], [0.31], claims.REPRODUCED),  # single runs have no spread
+        ([0.30], [0.31], claims.AGREES),  # single runs have no spread
         ([0.300011], [0.300012], claims.INCONCLUSIVE),  # both are shown as 0.3
         ([0.30], [0.30], claims.NOT_REPRODUCED),
     ],
@@ -60,7 +61,7 @@ T = {1: 12.706, 2: 4.3027, 3: 3.1824}  # Student's t at 97.5 %, from a printed t
         # A single seed on both sides: from the spread of one side's other runs, on each of the two
         ([0.30, 0.31], [0.55], claims.REPRODUCED, T[1] * 0.005 * 2),
         ([0.30, 0.31], [0.40], claims.INCONCLUSIVE, T[1] * 0.005 * 2),
-        ([0.30], [0.40], claims.REPRODUCED, None),
+        ([0.30], [0.40], claims.AGREES, None),
     ],
 )
 def test_the_smallest_difference_that_the_runs_could_have_seen(uae, original, expected, resolution):
@@ -112,8 +113,38 @@ def test_two_rates_of_one_seed_are_as_uncertain_as_their_images():
     assert row.state == "inconclusive" and not row.repeated
     far = [given[0], given[1].model_copy(update={"metrics": given[1].metrics | {"asr": 0.9}})]
     assert verdict(far, cells={"metric": "asr"}).caveats == ["spread unknown"]  # of trainings
+    # Three seeds that agree have their 300 images: 0.113 and 0.111 wide.
     more = [r.model_copy(update={"seed": seed}) for r in given for seed in (0, 1, 2)]
-    assert verdict(more, cells={"metric": "asr"}).rows[0].state == "holds"
+    row = verdict(more, cells={"metric": "asr"}).rows[0]
+    assert row.resolution == pytest.approx(math.hypot(0.1124, 0.1102) / 2, abs=1e-3)
+    assert row.state == "holds" and row.repeated
+
+
+def test_three_seeds_that_agree_by_chance_see_no_more_than_their_images():
+    """26 successes of 600 against 31, with nearly equal differences by seed: t alone would see 0.0072."""
+    rates = {"mine-uae": (11, 7, 8), "original": (13, 9, 9)}
+    given = [
+        record(method, seed, asr=hits / 200, n_attacked=200.0)
+        for method, counts in rates.items()
+        for seed, hits in enumerate(counts)
+    ]
+    row = verdict(given, cells={"metric": "asr"}).rows[0]
+    intervals = [binomtest(sum(hits), 600).proportion_ci(method="wilson") for hits in rates.values()]
+    widths = [interval.high - interval.low for interval in intervals]
+    assert row.resolution == pytest.approx(math.hypot(*widths) / 2)
+    assert row.state == "inconclusive"
+
+
+def test_an_accuracy_is_as_uncertain_as_its_test_samples_are_few():
+    """21 of 1,559 more are a point and a half, and less than the sampling of the test set."""
+    given = [
+        record("mine-uae", accuracy=0.9031, n_test=1559.0),
+        record("original", accuracy=0.8897, n_test=1559.0),
+    ]
+    gain = {"quantity": "gain", "base": {"method": "original"}, "than": 0.0, "is": "higher"}
+    found = verdict(given, cells={"metric": "accuracy"}, **gain)
+    assert found.rows[0].resolution == pytest.approx(math.hypot(0.0294, 0.0311) / 2, abs=2e-4)
+    assert found.verdict == claims.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(("images", "expected"), [(1000, claims.REPRODUCED), (5, claims.INCONCLUSIVE)])

@@ -86,6 +86,25 @@ def test_what_would_be_pooled_with_own_records_is_left_out(scales):
     assert taken(full, kind="reconstruction") == [f"{OTHER}/mine-uae/seed0.json"]
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_a_method_of_more_seeds_stays_with_its_original_and_control(scales, live):
+    """One full-size seed does not hide three of less data; as many seeds do."""
+    full, reduced = scales
+    extra = f"{ROW}/mine-uae/seed1.json"
+    write(reduced, extra, "mnist@9")
+    write(reduced, f"{ROW}/matched/seed1.json", "mnist@9")  # more of the control alone changes nothing
+    places = [f"{ROW}/{name}/seed0.json" for name in ("original", "matched", "mine-uae", "l2-uae")]
+    for place in places if not live else []:
+        write(full, place)
+    planned = [full / "records" / place for place in places] if live else []
+    row = taken(full, kind="reconstruction", planned=planned)
+    assert [place for place in row if place.startswith(ROW)] == sorted(
+        [REDUCED[0], REDUCED[1], f"{ROW}/matched/seed1.json", REDUCED[2], extra]
+    )
+    planned.append(full / "records" / extra)
+    assert taken(full, kind="reconstruction", planned=planned) == [f"{OTHER}/mine-uae/seed0.json"]
+
+
 def test_images_are_taken_where_there_are_none(scales):
     full, _ = scales
     write(full, "figure3/mnist/classifier/seed1.safetensors")

@@ -58,7 +58,7 @@ def test_verdicts_and_tables_say_no_perturbation(metrics, flat):
         record("mine-uae", test_error=0.4, **metrics),
     ]
     found = verdict(loaded)
-    assert found.verdict == (claims.NO_PERTURBATION if flat else claims.REPRODUCED)
+    assert found.verdict == (claims.NO_PERTURBATION if flat else claims.AGREES)
     assert {row.state for row in found.rows} == {claims.NO_PERTURBATION if flat else "holds"}
     rows = parts.body("table4", tables.tidy("table4", loaded))[0]["rows"]
     cell = next(c for c in rows[0]["cells"] if c and c["key"][-1] == "mine-uae")
@@ -72,7 +72,7 @@ def test_verdicts_and_tables_say_no_perturbation(metrics, flat):
 
 def test_what_the_attack_says_of_itself_is_judged_all_the_same():
     loaded = [record("mine-uae", asr=0.99, success_change=0.0), plain("original", asr=0.5)]
-    assert verdict(loaded, cells={"metric": "asr"}, **{"is": "higher"}).verdict == claims.REPRODUCED
+    assert verdict(loaded, cells={"metric": "asr"}, **{"is": "higher"}).verdict == claims.AGREES
 
 
 def test_some_rows_without_a_perturbation_leave_the_verdict_to_the_others():
