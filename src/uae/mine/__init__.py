@@ -37,6 +37,8 @@ class MINE:
         maps samples (N, *shape) to (N, K, D), differentiably and each sample by itself.
     warm_up: after this number of evaluations the critic is frozen, and the estimate uses one permutation. It
         is then a function of the sample alone, as Theorem 1 assumes. None: the critic always trains.
+    one_permutation: every evaluation uses the permutations of the first. The estimate then changes by the
+        critic's training and by z alone, and not from one permutation to the next.
     engine: `auto` takes the fastest of `uae.mine.engines` for the device; `portable` forces batched
         products. All give the same numbers.
 
@@ -51,6 +53,7 @@ class MINE:
     hidden: int = 10
     samples: ConvolutionOutput | RandomSampling | Callable[[Tensor], Tensor] | None = None
     warm_up: int | None = None
+    one_permutation: bool = False
     engine: Literal["auto", "portable"] = "auto"
 
     def __post_init__(self) -> None:
@@ -142,7 +145,8 @@ class Estimator:
                 )
         frozen = self.mine.warm_up is not None and self.calls >= self.mine.warm_up
         call, steps = (self.mine.warm_up, 0) if frozen else (self.calls, self.mine.inner_steps)
-        perms = self.engine.permutations(self.seed, self.index, f"permutation/{call}", steps + 1, self.count)
+        drawn = f"permutation/{0 if self.mine.one_permutation else call}"
+        perms = self.engine.permutations(self.seed, self.index, drawn, steps + 1, self.count)
         self.calls += 1
         # Triton launches on the current device; critics train in their own precision, not in autocast's.
         with torch.cuda.device_of(z), torch.autocast(z.device.type, enabled=False):

@@ -104,10 +104,23 @@ def test_a_frozen_critic_is_a_function_of_its_samples(engine, critic):
     assert not torch.allclose(trained.estimate(x, z)[0], value)
 
 
+@pytest.mark.parametrize("engine", ["auto", "portable"])
+def test_with_one_permutation_an_estimate_moves_as_little_as_its_critic(engine):
+    """A critic that hardly trains then gives one value; new permutations give others."""
+    x, z = torch.randn(2, 3, 8, 9, generator=torch.Generator().manual_seed(0))
+    spread = {}
+    for one in (True, False):
+        mine = uae.MINE(inner_steps=2, lr=1e-9, one_permutation=one, engine=engine)
+        critic = Estimator(mine, x, None, 0, torch.arange(3))
+        spread[one] = torch.stack([critic.estimate(x, z)[0] for _ in range(5)]).std(0)
+    assert spread[True].max() < 1e-5 < 1e-3 < spread[False].min()
+
+
 def test_step_size_and_rate_fall_with_the_horizon():
     attack = uae.MinMaxAttack(steps=40, alpha=0.01, mi=uae.MINE(lr=1e-3))
     falling, frozen = keeping(attack, 160, warm_up=7)
     assert (falling.steps, falling.alpha, falling.mi.lr, falling.mi.warm_up) == (160, 0.005, 5e-4, None)
+    assert falling.mi.one_permutation and not frozen.mi.one_permutation
     assert (frozen.steps, frozen.alpha, frozen.mi.lr, frozen.mi.warm_up) == (167, 0.005, 1e-3, 7)
 
 

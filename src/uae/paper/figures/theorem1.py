@@ -24,7 +24,7 @@ GAP = r"$\|\mathcal{L}(\delta_t, c_t)\|^2$"
 
 
 def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
-    """Draw ||L(delta_t, c_t)||^2 of the attack itself and of attacks under the theorem's conditions.
+    """Draw ||L(delta_t, c_t)||^2 of the attack itself and of attacks with the theorem's step sizes.
 
     Left: the value along the attack and the best value up to T, means over samples, log axes, with the
     fitted slope (see `uae.evaluation.stationarity`) beside the theorem's -1/2. Right, if they were run: the
@@ -52,8 +52,8 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
     title(axes[0], f"{what}\nthe attack as it is")
     if arrays:
         by_kind = {kind: reached(arrays, kind, source) for kind in KINDS}
-        numbers = pd.concat([numbers, _under_conditions(axes[1], by_kind)])
-        title(axes[1], f"{what}\nunder the theorem's conditions")
+        numbers = pd.concat([numbers, _with_its_steps(axes[1], by_kind)])
+        title(axes[1], f"{what}\nwith the theorem's step sizes")
         low, high = zip(*(axis.get_ylim() for axis in axes), strict=True)
         for axis in axes:
             axis.set_ylim(min(low), max(high))
@@ -63,7 +63,7 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
     return figure, numbers
 
 
-def _under_conditions(axis: Axes, by_kind: dict[str, dict[int, np.ndarray]]) -> pd.DataFrame:
+def _with_its_steps(axis: Axes, by_kind: dict[str, dict[int, np.ndarray]]) -> pd.DataFrame:
     """Draw a line per kind of attack: its best value in T steps."""
     rows = []
     for number, (kind, label) in enumerate(KINDS.items()):

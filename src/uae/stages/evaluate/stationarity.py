@@ -1,10 +1,11 @@
-"""Theorem 1's measure along a long attack, and along attacks that keep the theorem's conditions.
+"""Theorem 1's measure along a long attack, and along attacks with the theorem's step sizes.
 
 The theorem has a horizon T. It assumes a step size alpha and an error eta of the estimate that both fall
-with 1/sqrt(T). eta bounds the change of the estimate by training in one attack step. Two kinds of attack
-keep these conditions:
+with 1/sqrt(T). Its proof uses eta as a bound of the change of the estimate by training in one attack step.
+Two kinds of attack have such an alpha and eta:
 
-    falling    the critic always trains, with a learning rate that falls with 1/sqrt(T), as alpha does
+    falling    the critic always trains, with a learning rate that falls with 1/sqrt(T), as alpha does, and
+               with one permutation: a new one changes the estimate at any learning rate
     frozen     the critic trains for some steps and is then frozen, so eta is 0
 
 At the settings' number of steps, both have the settings' values. The steps of the warm-up do not count.
@@ -124,6 +125,6 @@ def keeping(attack: MinMaxAttack, horizon: int, warm_up: int) -> tuple[MinMaxAtt
     assert attack.mi is not None  # the theorem is about its critic
     fall = math.sqrt(attack.steps / horizon)
     step = dataclasses.replace(attack, steps=horizon, alpha=fall * attack.alpha)
-    falling = dataclasses.replace(step, mi=dataclasses.replace(attack.mi, lr=fall * attack.mi.lr))
+    trained = dataclasses.replace(attack.mi, lr=fall * attack.mi.lr, one_permutation=True)
     still = dataclasses.replace(attack.mi, warm_up=warm_up)
-    return falling, dataclasses.replace(step, steps=warm_up + horizon, mi=still)
+    return dataclasses.replace(step, mi=trained), dataclasses.replace(step, steps=warm_up + horizon, mi=still)
