@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from uae import identity, metadata, records, storage
-from uae.errors import BadFile, DataError
+from uae.errors import BadFile, DataError, Unreadable
 
 Plan = Mapping[str, str]  # by folder, the hash of its files' settings (`uae.plan`)
 DIGESTS = "digests.json"  # digests of rendered files, by their paths in the scale's folder
@@ -22,12 +22,14 @@ BY_NO_RULE = (DIGESTS, "metadata.json.gz")  # a complete run writes them at its 
 class Report:
     """The result of a check.
 
-    damaged: by file, the fault.  whole: the number of undamaged files.  missing: absent files that others
-    were made from, or that a run wrote.  stale: files made with other settings than the configuration's.
+    damaged: by file, the fault.  unreadable: those among them that may be whole, because the system did not
+    let us read them.  whole: the number of undamaged files.  missing: absent files that others were made
+    from, or that a run wrote.  stale: files made with other settings than the configuration's.
     unchecked: what was not checked, and why.
     """
 
     damaged: dict[Path, str] = field(default_factory=dict)
+    unreadable: set[Path] = field(default_factory=set)
     whole: int = 0
     missing: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
@@ -40,6 +42,8 @@ class Report:
                 raise BadFile("not a file")
             content = read(path)
         except Exception as error:  # a damaged file can make its reader raise anything
+            if isinstance(error, Unreadable | OSError):  # it may be whole
+                self.unreadable.add(path)
             text = str(error) if isinstance(error, (BadFile, DataError)) else f"cannot be read ({error!r})"
             self.damaged[path] = text.removeprefix(f"{path}: ").partition("; delete")[0]
             return None
@@ -125,8 +129,8 @@ def _rendered(report: Report, results: Path) -> None:
             report.unchecked.append(f"{file}: no complete run left its digest in {path}")
     for name, digest in digests.items():
         file = results / name
-        if not file.exists():
-            report.damaged[file] = "was rendered, and is missing"
+        if not os.path.lexists(file):
+            report.missing.append(str(file))
         elif file not in report.damaged:
             report.look(file, functools.partial(_same, digest=digest))
 

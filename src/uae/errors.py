@@ -17,5 +17,9 @@ class BadFile(InputError):
     """A file of the pipeline that lacks a part, is truncated, or is of another kind."""
 
 
+class Unreadable(BadFile):
+    """A file that the system does not let us read. It may be whole."""
+
+
 class Diverged(InputError):
     """A training diverged: its loss is no longer finite."""

@@ -17,10 +17,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from uae import identity, storage
-from uae.errors import BadFile, InputError
+from uae.errors import BadFile, InputError, Unreadable
 
 PACKAGES = ("torch", "numpy", "numba", "uae-repro")
 
@@ -178,9 +178,11 @@ def read(path: Path) -> Record:
         content = json.loads(path.read_text(encoding="utf-8"))
         expected = content.pop("checksum")
         record = Record.model_validate(content)
-    except OSError as error:
+    except FileNotFoundError as error:
         raise BadFile(f"{path}: {error.strerror}") from None
-    except (ValueError, AttributeError, KeyError, ValidationError) as error:
+    except OSError as error:
+        raise Unreadable(f"{path}: {error.strerror}") from None
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise BadFile(f"{path}: not a record ({error!r}); delete it to have it measured again") from None
     if expected != _checksum(content):
         raise BadFile(f"{path}: the content does not have its checksum; delete it to have it measured again")
@@ -209,7 +211,7 @@ def field(path: Path, name: str) -> Any:
     """A field of a record, read without checks. None if it lacks the field, or if the file is no record."""
     try:
         return json.loads(path.read_text(encoding="utf-8")).get(name) if path.suffix == ".json" else None
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
 
 

@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.numpy import save as _serialize
 
 from uae import identity, locks
-from uae.errors import BadFile
+from uae.errors import BadFile, Unreadable
 
 
 @contextlib.contextmanager
@@ -161,6 +161,10 @@ def read_tensors(path: str | Path, *required: str) -> tuple[dict[str, np.ndarray
     if not path.is_file():  # opening a pipe would wait for its writer
         raise BadFile(f"{path}: not a file" if path.exists() else f"{path}: no such file")
     again = "; delete it to have it made again" if identity.at_home(path) else ""
+    try:
+        path.open("rb").close()  # safe_open calls a file without permission absent
+    except OSError as error:
+        raise Unreadable(f"{path}: {error.strerror}") from None
     try:
         with safe_open(path, framework="numpy") as file:
             names = file.keys()

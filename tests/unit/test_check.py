@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from uae.cli import app
 from uae.config import ROOT
 from uae.data import catalogue
 from uae.errors import BadFile, InputError
-from uae.records import read
+from uae.records import field, read
 
 RECORD = "records/reconstruction/mnist/dense/original/seed0.json"
 SET = "uae/mnist/dense/mine-uae/seed0.safetensors"
@@ -223,7 +224,7 @@ def test_links_are_not_followed(results, tmp_path):
     }
     assert not (results / SET).is_symlink()
     assert not deletable(results / ".." / "other" / "x.csv", [results])
-    for scale in ("..", ".", "tiny/../tiny", str(tmp_path)):
+    for scale in ("", "..", ".", "tiny/../tiny", str(tmp_path)):
         with pytest.raises(InputError, match="no such folder"):
             CliRunner().invoke(app, ["check", "--scale", scale, "--delete"], catch_exceptions=False)
 
@@ -251,9 +252,37 @@ def test_a_record_whose_inputs_stayed_elsewhere_is_whole(results):
     assert not report.damaged and str(results / SET) in report.missing
 
 
-def test_a_table_that_is_gone_is_found(results):
+def test_a_table_that_is_gone_is_missing_not_damaged(results):
     (results / TABLE).unlink()
-    assert check.check(results).damaged == {results / TABLE: "was rendered, and is missing"}
+    report = check.check(results)
+    assert not report.damaged and report.missing == [str(results / TABLE)]
+
+
+@pytest.mark.parametrize("name", [SET, RECORD, TABLE])
+def test_what_could_not_be_read_is_not_deleted(results, name, monkeypatch):
+    """A file of another user, or on a disk that fails for a moment, may be whole."""
+    path, whole = results / name, Path.open
+
+    def refused(self, *args, **options):
+        if self.absolute() == path:
+            raise PermissionError(13, "Permission denied", str(self))
+        return whole(self, *args, **options)
+
+    monkeypatch.setattr(Path, "open", refused)
+    report = check.check(results)
+    assert list(report.damaged) == [path] and report.unreadable == {path}
+    assert "Permission denied" in report.damaged[path] and "whole" not in report.damaged[path]
+    deleted = CliRunner().invoke(app, ["check", "--scale", "tiny", "--delete"])
+    assert deleted.exit_code == 1 and "1 damaged and not deleted: unreadable" in deleted.output
+    assert path.exists()
+
+
+@pytest.mark.parametrize("text", ["[1]", "3", "null", "[" * 100_000])
+def test_json_that_is_no_record_is_named(results, text):
+    (results / RECORD).write_text(text)
+    with pytest.raises(BadFile, match=r"seed0\.json: not a record"):
+        read(results / RECORD)
+    assert field(results / RECORD, "variant") is None
 
 
 def test_raw_data_are_compared_with_the_catalogue(results, tmp_path, monkeypatch):

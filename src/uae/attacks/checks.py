@@ -171,7 +171,13 @@ def report_zero_gradients(log: logging.Logger, result: AttackResult) -> None:
     assert result.zero_gradient is not None  # attacks count them
     result.metadata["zero_gradients"] = int(result.zero_gradient.sum())
     stuck = result.index[result.zero_gradient & ~result.success].tolist()
-    if stuck:
+    if stuck and result.zero_gradient.all():
+        log.warning(
+            "the gradient is zero for all %d samples at every step: the loss may be detached, or computed "
+            "under no_grad; this says nothing about the model",
+            len(result),
+        )
+    elif stuck:
         log.warning(
             "for %d of %d samples the gradient is zero at every step and the attack fails (the first is "
             "sample %d): this says nothing about the model",

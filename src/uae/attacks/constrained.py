@@ -65,7 +65,7 @@ class ConstrainedAttack(Settings):
             the attack starts, the attack resumes from it. The caller deletes it at the end. Another file is
             refused, unless its name ends in `.partial`.
         tag: identifies the model and everything else that the loss holds. The attack ignores a file that is
-            truncated, or whose tag, images, indices, seed or settings differ.
+            truncated, or whose tag, images, indices, seed or settings differ, and warns.
         Raises ValueError naming the sample for values that are not finite or out of bounds, a loss
         of the wrong shape or not finite, a model in training mode, or K < 2 compressed samples; for a
         loss or features that depend on other samples or change their input (`uae.attacks.probe`); and for
@@ -75,7 +75,7 @@ class ConstrainedAttack(Settings):
         if resume is not None and not tag:
             raise ValueError(f"resume={resume} needs a tag; without one it could resume another attack")
         with left_as_found(loss):
-            with probe.of_any_batch_size(loss):
+            with probe.explained(loss, images):
                 index = checks.check_call(loss, images, seed, index, self.bounds)
                 checks.check_criterion(loss)
                 images = images.detach()
@@ -237,6 +237,12 @@ def _left(resume: Path, call: dict[str, str], loss: Loss, images: Tensor, size: 
         return None
     storage.check_progress(resume, part.metadata)
     if any(part.metadata.get(key) != value for key, value in call.items()):
+        log.warning(
+            "%s: has %d samples of an attack with other settings, samples, seed or tag; this attack restarts "
+            "and replaces them",
+            resume,
+            len(part),
+        )
         return None
     tensors = {name: tensor.to(images.device) for name, tensor in part.tensors().items()}
     # The tag may not cover all state of the model. This check takes one pass; an attack takes hundreds.

@@ -77,7 +77,7 @@ class PGD:
             )
         parts = []
         with left_as_found(loss):
-            with probe.of_any_batch_size(loss):
+            with probe.explained(loss, images):
                 index = checks.check_call(loss, images, seed, index, self.bounds)
                 size = self.batch_size or self._fitting(loss, images)
                 probe.probe_loss(loss.subset(slice(0, size)), images[:size].detach(), index)

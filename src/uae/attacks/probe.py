@@ -84,13 +84,22 @@ def probe_features(features: Features, x: Tensor, index: Tensor) -> None:
 
 
 @contextlib.contextmanager
-def of_any_batch_size(loss: Loss) -> Iterator[None]:
-    """Explain the failure of a model that was exported or traced for another batch size."""
+def explained(loss: Loss, images: Tensor) -> Iterator[None]:
+    """Explain the failure of a model of another floating-point type, or exported for another batch size."""
     try:
         yield
     except (AssertionError, RuntimeError) as error:
         model = getattr(loss, "model", None)
-        if not isinstance(model, nn.Module) or not fixed(model):
+        if not isinstance(model, nn.Module):
+            raise
+        types = {p.dtype for p in model.parameters() if p.is_floating_point()}
+        if types and images.dtype not in types and isinstance(error, RuntimeError):
+            own = " or ".join(sorted(map(str, types)))
+            raise ValueError(
+                f"the images are {images.dtype} and the model's weights {own}: convert one of them, for "
+                f"instance images.to({own}) ({error})"
+            ) from error
+        if not fixed(model):
             raise
         raise ValueError(
             f"the {type(model).__name__} fails on some of the samples ({type(error).__name__}: {error}). An "

@@ -35,13 +35,14 @@ def check(
 
     name, data = scale_name(scale), Path("data")
     folder = results / name
-    if not folder.is_dir() or Path(name).name != name or name == "..":
+    if not folder.is_dir() or Path(name).name != name or name in ("", ".."):
         raise InputError(f"{folder}: no such folder; run the experiments, or give --scale or --results")
     report = checks.check(folder, data, checks.plan_of(scale))
     deleted, left = [], []
     for path, reason in report.damaged.items():
         say(f"{path}: {reason}")
-        if delete and checks.deletable(path, [folder, data / "prepared"]):
+        ours = checks.deletable(path, [folder, data / "prepared"])
+        if delete and ours and path not in report.unreadable:
             path.unlink(missing_ok=True)
             deleted.append(path)
         else:
@@ -53,7 +54,7 @@ def check(
         again = shlex.join(["snakemake", "--cores", "all", *made, "--config", f"scale={scale}"])
         say(f"{len(deleted)} deleted" + f"; to make them again: {again}" * (results == Path("results")))
     if left and delete:
-        say(f"{len(left)} damaged and not deleted: outside {folder} and {data / 'prepared'}")
+        say(f"{len(left)} damaged and not deleted: unreadable, or outside {folder} and {data / 'prepared'}")
     elif left:
         options = ["--scale", scale] + ["--results", str(results)] * (results != Path("results"))
         say(f"{len(left)} damaged; {shlex.join(['uae', 'check', *options, '--delete'])} removes them")

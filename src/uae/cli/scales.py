@@ -29,7 +29,7 @@ def chosen(results: Path, given: str | None, fill: str | None = None) -> tuple[s
     found = [name for name in order if name in there or configured_fill(name) in there]
     if not found:
         raise InputError(
-            f"{results}: no scale has records here; run `make`, or name the scale's folder with --results"
+            f"{results}: no scale has records here; run `make`, or run this in the repository's folder"
         )
     filler = filling_scale(results / found[0], fill)
     return found[0], filler, _said(found[0], filler, [name for name in found[1:] if name in there])

@@ -110,7 +110,9 @@ def explain(error: ValidationError, merged: dict[str, Any], layers: dict[Path, d
             lines.append(str(cause))
             continue
         given = _get(merged, keys)
-        places = [p for p, layer in layers.items() if given is not ABSENT and _get(layer, keys) == given]
+        # NaN is not equal to itself, but the same object
+        found = {p: _get(layer, keys) for p, layer in layers.items() if given is not ABSENT}
+        places = [p for p, value in found.items() if value is given or value == given]
         place = "the command line or --configfile" if not places else _relative(places[0])
         if item["type"] == "missing":  # the key is in one of the blocks, or in any of the files
             around = [p for p in layers if len(keys) > 1 and _get(layers[p], keys[:-1]) not in (ABSENT, None)]

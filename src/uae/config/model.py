@@ -67,7 +67,10 @@ class Config(Block):
             )
         for name in self.attacks:
             if not (method := Method(name)).is_attack or method.base != name:
-                raise ValueError(f"attacks: {name!r}: an attack's name must not end in -2 or -to-clean")
+                raise ValueError(
+                    f"attacks: {name!r}: an attack's name must not end in -2 or -to-clean, nor be original, "
+                    "matched, or ga-<sigma>"
+                )
         check_methods("methods", self.methods, self.attacks)
         for name, recipe in self.models.items():
             if name == "classifier":  # its files would have the paths of `supervised.classifiers`

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from uae import seeding
+from uae.errors import DataError
 
 
 def accuracy(
@@ -38,7 +39,10 @@ def accuracy(
     if bad := [int(j) for j in features if not 0 <= j < train.shape[1]]:
         raise ValueError(f"feature {bad[0]} is selected of data that have {train.shape[1]}")
     if absent := sorted(set(y_test.tolist()) - set(y_train.tolist())):
-        raise ValueError(f"class {absent[0]} is in the test set and not in the training set")
+        raise DataError(
+            f"class {absent[0]} is in the test set and not in the training set; with a larger train_limit it "
+            "may be in both"
+        )
     random_state = seeding.derive(seed, "extra-trees") % 2**32
     trees = ExtraTreesClassifier(n_estimators=estimators, random_state=random_state, n_jobs=threads)
     if one_hot:

@@ -35,13 +35,20 @@ NETWORKS: dict[str, type[nn.Module]] = {
 def build(network: str, shape: tuple[int, ...], **arguments: Any) -> nn.Module:
     """Build a new model for samples of a shape: (C, H, W) for images, (d,) for the rows of a table.
 
-    Raises ValueError naming a network or argument that is unknown or does not fit the shape.
+    Raises ValueError naming a network or argument that is unknown, is no size, or does not fit the shape.
     """
     if network not in NETWORKS:
         raise ValueError(f"no network {network!r}; there are {', '.join(NETWORKS)}")
-    known = set(inspect.signature(NETWORKS[network]).parameters) - {"shape"}
-    if unknown := set(arguments) - known:
+    known = {
+        name: p for name, p in inspect.signature(NETWORKS[network]).parameters.items() if name != "shape"
+    }
+    if unknown := set(arguments) - set(known):
         raise ValueError(f"network {network} takes {sorted(known) or 'no arguments'}, not {sorted(unknown)}")
+    for name, value in arguments.items():
+        sizes = value if isinstance(value, list | tuple) else [value]
+        wrong = [size for size in sizes if type(size) is not int or size < 1]
+        if "int" in str(known[name].annotation) and wrong and value != known[name].default:
+            raise ValueError(f"network {network}: {name} takes whole numbers from 1, got {value!r}")
     # Channels last is twice as fast for these convolutions on a CPU, and tensor cores prefer it.
     return NETWORKS[network](shape=tuple(shape), **arguments).to(memory_format=torch.channels_last)
 

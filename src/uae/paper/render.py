@@ -33,7 +33,12 @@ def render(
     if what in layouts()["tables"]:
         from uae.paper import formats
 
+        for path in inputs:
+            if path.is_file() and path.suffix not in (".json", ".safetensors"):
+                raise InputError(f"{path}: not a record (.json)")
         found = [records.read(file) for file in files if file.suffix == ".json"]
+        if not found:
+            raise InputError(f"{', '.join(map(str, inputs))}: no records (.json)")
         formats.render(what, found, folder, compact)
         return [folder / f"{what}.{suffix}" for suffix in ("csv", "md", "tex")]
     from uae.paper import figures

@@ -12,7 +12,7 @@ from torch import Tensor
 from uae import augmentation, checkpoints, identity, models, records, seeding, storage, training, upstream
 from uae.attacks import AttackResult
 from uae.data import catalogue, prepared
-from uae.errors import InputError
+from uae.errors import ConfigError, InputError
 from uae.methods import Method
 from uae.stages import Progress, use
 from uae.stages.resume import TRAINING, resuming, written
@@ -75,7 +75,10 @@ def run(
             labels = torch.from_numpy(source.y_train).long().to(device)
             targets = labels.repeat(len(inputs) // len(x))
         torch.manual_seed(seeding.derive(names.seed, "initialisation"))
-        model = models.build(settings["network"], tuple(x.shape[1:]), **settings["arguments"]).to(device)
+        try:
+            model = models.build(settings["network"], tuple(x.shape[1:]), **settings["arguments"]).to(device)
+        except ValueError as error:
+            raise ConfigError(f"models.{names.model}, for the data {names.dataset}: {error}") from None
         history = training.FITS[kind](
             model,
             inputs,

@@ -121,8 +121,11 @@ def test_another_attack_or_half_a_file_is_not_taken(tmp_path, caplog):
     with pytest.raises(Killed):
         minmax(resume=path, tag="a", progress=until(4, []))
     kept, seen = path.read_bytes(), []
-    minmax(resume=path, tag="b", progress=until(7, seen))
+    with caplog.at_level(logging.WARNING):
+        minmax(resume=path, tag="b", progress=until(7, seen))
     assert seen == [2, 4, 6, 7]
+    assert "x.partial: has 4 samples of an attack with other settings" in caplog.text
+    caplog.clear()
     path.write_bytes(kept[: len(kept) // 2])
     with caplog.at_level(logging.WARNING):
         minmax(resume=path, tag="a", progress=until(7, seen))

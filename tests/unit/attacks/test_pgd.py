@@ -191,6 +191,31 @@ def test_gradients_of_zero_are_reported(setting, caplog):
     assert torch.equal(result.adv[::2], x[::2])
 
 
+def test_a_loss_without_any_gradient_is_named(caplog):
+    """Detached losses move nothing. The starts alone decide, so a count of the failures would mislead."""
+    x = torch.full((6, 1, 4, 4), 0.5)
+    attack = uae.MinMaxAttack(steps=2, mi=None, init="noise")
+    with caplog.at_level(logging.WARNING):
+        result = attack(lambda x_adv, x: (x_adv - 0.5).square().flatten(1).mean(1).detach(), x)
+    assert result.zero_gradient.all() and not result.success.any()
+    assert "the gradient is zero for all 6 samples at every step: the loss may be detached" in caplog.text
+
+
+def test_images_of_another_type_than_the_weights_are_named():
+    """NumPy's default type is the usual cause."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).eval()
+    x = torch.rand(2, 1, 4, 4, dtype=torch.float64)
+    for attack, loss in (
+        (uae.PGD(0.1, steps=1), losses.CrossEntropy(model, torch.tensor([0, 1]))),
+        (uae.MinMaxAttack(steps=1, mi=None), losses.Margin(model, torch.tensor([0, 1]))),
+    ):
+        with pytest.raises(
+            ValueError, match=r"images are torch\.float64 and the model's weights torch\.float32"
+        ):
+            attack(loss, x)
+        attack(loss, x.float())
+
+
 def test_a_gradient_of_zero_at_the_last_step_alone_is_none_to_report():
     class FlatAtTheEnd(nn.Module):
         calls = 0

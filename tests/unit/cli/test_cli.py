@@ -297,6 +297,17 @@ def test_a_device_that_is_not_there_is_named(monkeypatch, device, message):
     assert isinstance(error, InputError) and f"--device {message}" in str(error)
 
 
+def test_a_table_is_not_made_of_a_file_that_is_no_record(tmp_path):
+    """An empty table took the place of the one there."""
+    page, out = tmp_path / "README.md", tmp_path / "out"
+    page.write_text("text")
+    error = CliRunner().invoke(app, ["render", "table4", str(page), "--out", str(out)]).exception
+    assert isinstance(error, InputError) and "README.md: not a record" in str(error) and not out.exists()
+    page.rename(page.with_suffix(".safetensors"))
+    error = CliRunner().invoke(app, ["render", "table4", str(tmp_path), "--out", str(out)]).exception
+    assert isinstance(error, InputError) and "no records" in str(error) and not out.exists()
+
+
 @pytest.mark.parametrize("option", [["--width", "3"], ["--style", "ieee"]])
 def test_a_table_has_no_width_or_style(tmp_path, option):
     error = CliRunner().invoke(app, ["render", "table4", "--out", str(tmp_path), *option]).exception

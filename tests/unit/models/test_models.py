@@ -93,6 +93,24 @@ def test_a_model_that_can_not_be_built(arguments, message):
 
 @pytest.mark.parametrize(
     ("network", "arguments"),
+    [
+        ("dense", {"latent": 0}),
+        ("dense", {"latent": "a"}),
+        ("dense", {"latent": 1.5}),
+        ("dense", {"latent": True}),
+        ("convolutional", {"widths": (4, 0)}),
+        ("resnet18", {"classes": -1}),
+    ],
+)
+def test_a_size_that_is_none_is_named(network, arguments):
+    (name,) = arguments
+    with pytest.raises(ValueError, match=rf"network {network}: {name} takes whole numbers from 1"):
+        models.build(network, (3, 16, 16), **arguments)
+    models.build("resnet18", (3, 16, 16), width=8, classes=None)  # its default
+
+
+@pytest.mark.parametrize(
+    ("network", "arguments"),
     [("dense", {"latent": 5}), ("adversarial", {"width": 6}), ("concrete", {"features": 4, "width": 6})],
 )
 def test_a_checkpoint_comes_back_and_a_bad_one_is_named(network, arguments, tmp_path):
