@@ -9,7 +9,7 @@ import pandas as pd
 
 from uae.paper.names import name_of
 
-WIDTH, LEFT, RIGHT, TOP, STEP = 440, 140, 20, 34, 30  # pixels, readable on a phone
+WIDTH, LEFT, RIGHT, TOP, STEP = 440, 180, 20, 34, 30  # pixels, readable on a phone
 STEPS = (5, 10, 20, 25, 50, 100)  # between the marks of the axis, in per cent
 
 
@@ -27,7 +27,8 @@ def gains(cells: pd.DataFrame) -> list[Gain]:
     """The autoencoders in Table 4's cells (see `tables.tidy`) that have both numbers."""
     found = []
     errors = cells[cells["metric"] == "test_error"]
-    for (dataset, _, model), part in errors.groupby(["dataset", "variant", "model"], sort=False):
+    variants = errors.groupby(["dataset", "model"])["variant"].nunique()
+    for (dataset, variant, model), part in errors.groupby(["dataset", "variant", "model"], sort=False):
         rows = part.set_index("method")
         if not {"original", "mine-uae", "matched"} <= set(rows.index):
             continue
@@ -35,7 +36,8 @@ def gains(cells: pd.DataFrame) -> list[Gain]:
             100 * (1 - rows.loc[name, "value"] / rows.loc[name, "base"]) for name in ("mine-uae", "matched")
         )
         paper = 100 * (1 - rows.loc["mine-uae", "paper_value"] / rows.loc["original", "paper_value"])
-        name = f"{name_of(dataset, math=False)}, {name_of(model, math=False)}"
+        data = variant if variants[dataset, model] > 1 else name_of(dataset, math=False)
+        name = f"{data}, {name_of(model, math=False)}"
         flat = bool(rows.loc["mine-uae", "unperturbed"])
         if math.isfinite(uae) and math.isfinite(control):
             found.append(Gain(name, uae, control, None if math.isnan(paper) else paper, flat))

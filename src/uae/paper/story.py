@@ -129,7 +129,8 @@ def _steps(gains: list[Gain]) -> str:
 
 def _lower(text: str) -> str:
     """The text in lower case, for use within a sentence. Abbreviations and names of methods are unchanged."""
-    return text[:1].lower() + text[1:] if text[1:2].islower() and not text.startswith("Gauss") else text
+    plain = text[1:2].islower() and not text.startswith(("Gauss", "MinMax"))
+    return text[:1].lower() + text[1:] if plain else text
 
 
 def _device(name: str) -> str:
