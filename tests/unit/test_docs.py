@@ -350,8 +350,8 @@ def test_the_gains_of_the_readme_are_those_of_the_records():
             rates.append(r.metrics["asr"])
     ours = [gain for gain, _ in gains.values()]
     assert f"by {100 * min(ours):.0f} to {100 * max(ours):.0f}%" in page
-    assert len({key[:2] for key in gains}) == 6
-    assert all(matched > gain - 0.012 for gain, matched in gains.values())
+    behind = {key[:2] for key, (gain, matched) in gains.items() if matched < gain - 0.012}
+    assert len({key[:2] for key in gains}) == 7 and behind == {("mnist@10000", "adversarial")}
     gain, matched = gains["mnist@10000", "dense", 0]
     assert f"(MNIST dense: by {matched:.1%}, with UAEs by {gain:.1%})" in page
     assert f"{100 * min(rates):.0f} to {100 * max(rates):.0f}% of the attacks succeed" in page
