@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,11 @@ def explain(error: ValidationError, merged: dict[str, Any], layers: dict[Path, d
             item["type"] == "value_error" and isinstance(item["input"], dict)
         )
         message = "no such key" if item["type"] == "extra_forbidden" else cause
+        if item["type"] == "missing" and len(keys) > 1:
+            # A misspelt name makes a new block, which lacks what the block that was meant has.
+            others = [str(k) for k in _get(merged, keys[:-2]) if k != keys[-2]]
+            close = difflib.get_close_matches(str(keys[-2]), others, n=1)
+            message += f"; did you mean {close[0]}?" if close else ""
         lines.append(f"{place}: {key}: {message}" + ("" if tells else f", given {short(item['input'])}"))
     return "bad configuration\n  " + "\n  ".join(lines)
 

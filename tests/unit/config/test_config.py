@@ -285,6 +285,10 @@ def test_a_mistake_on_the_command_line(change, parts):
             ["broken.yaml: attack.random_sampling.count", "greater than or equal to 2", "given 1"],
         ),
         (lambda s: s.update(models={"dense": {"lr": -1}}), ["broken.yaml: models.dense.lr", "given -1"]),
+        (
+            lambda s: s["reconstruction"]["mnist"]["models"].update(convolutoinal={"epochs": 2}),
+            ["broken.yaml: reconstruction.mnist.models.convolutoinal.", "did you mean convolutional?"],
+        ),
         (lambda s: s.setdefault("attack", {}).update(alpha=math.nan), ["broken.yaml: attack.alpha", "nan"]),
         (lambda s: s["supervised"]["table2"].pop("runs"), ["broken.yaml: supervised.table2.runs: Field"]),
         (lambda s: s.update(scale="paper"), ["broken.yaml: scale: this file is the scale; `extends`"]),
