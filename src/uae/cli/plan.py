@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from uae.cli.common import USERS, ConfigFiles, OfFiles, app, configured, examples
+from uae.cli.common import USERS, ConfigFiles, OfFiles, app, configured, examples, say
 
 
 @app.command(
@@ -43,6 +43,8 @@ def plan(
     if items:
         jobs = _behind(jobs, items)
     runs = hours.runs(results)
+    if not runs:
+        say(f"{results}: no records, so no hours are known; --results names the folder of all scales")
     stages = hours.by_stage(jobs, runs)
     devices = sorted({run.device for run in runs})
     if as_json:

@@ -153,5 +153,7 @@ def test_an_item_asks_for_the_jobs_behind_it_alone(here):
     rows = {row for stage in stages.values() for row in stage["rows"]}
     assert {"robustness/mnist/adversarial-training", "robustness/cifar10/adversarial-training"} <= rows
     assert not any("madry" in row or "svhn" in row for row in rows)
+    elsewhere = CliRunner().invoke(app, [*asked, "--results", "nowhere"])
+    assert "nowhere: no records, so no hours are known" in elsewhere.stderr and json.loads(elsewhere.stdout)
     wrong = CliRunner().invoke(app, ["plan", "figur9"]).exception
     assert "did you mean figure9?" in str(wrong)
