@@ -25,7 +25,7 @@ from uae.errors import BadFile, InputError, Unreadable
 PACKAGES = ("torch", "numpy", "numba", "uae-repro")
 
 # The meaning and unit of each metric. A metric that was measured at several bounds eps has the name
-# <metric>@<eps>.
+# <metric>@<eps>. <metric>_error is the standard error of a mean, over the samples.
 METRICS = {
     "test_error": "mean squared reconstruction error per feature on the test set",
     "train_error": "mean squared reconstruction error per feature on the original training set",
@@ -65,7 +65,6 @@ METRICS = {
     "mi_itself": "mean mutual information of originals with themselves, in nats",
     "n_common": "images on which this attack and MinMax with the same critic succeed",
     "mi_minmax_more": "mean by which MinMax's mutual information exceeds this attack's on them, in nats",
-    "mi_minmax_more_error": "standard error of mi_minmax_more over the images",
     "mi_minmax_more_often": "share of those images on which MinMax's is the larger, in [0, 1]",
     "mi_adv": "mean mutual information of originals with their examples, by the estimator of mi_itself",
     "mi_other": "mean mutual information of originals with another of them, by the same estimator",
@@ -103,6 +102,12 @@ METRICS = {
     "images, else 0",
     "flag_restarts_matter": "1 if restarts find more than the interval of a single start allows, else 0",
 }
+
+
+def explained(name: str) -> bool:
+    """Whether METRICS has the metric, or the mean that it is the error of."""
+    metric = name.partition("@")[0]
+    return metric in METRICS or metric.removesuffix("_error") in METRICS
 
 
 class Provenance(BaseModel):
@@ -144,7 +149,7 @@ class Record(BaseModel):
     inputs: dict[str, dict[str, str | None]] | None = None
 
     def save(self, path: str | Path) -> None:
-        if unknown := {name for name in self.metrics if name.partition("@")[0] not in METRICS}:
+        if unknown := {name for name in self.metrics if not explained(name)}:
             raise ValueError(f"{path}: metrics without a meaning in records.METRICS: {sorted(unknown)}")
         for name, value in self.metrics.items():
             if not math.isfinite(value):

@@ -13,6 +13,15 @@ from torch import Tensor
 from uae import storage
 
 
+def mean_and_error(name: str, values: Tensor) -> dict[str, float]:
+    """The mean of values (N,) under the name, and its standard error as `<name>_error` if N is at least 2."""
+    values = values.double()
+    found = {name: values.mean().item()}
+    if len(values) > 1:
+        found[f"{name}_error"] = values.std().item() / math.sqrt(len(values))
+    return found
+
+
 @dataclass(repr=False, eq=False)
 class AttackResult:
     """Adversarial examples of N samples.
@@ -71,14 +80,15 @@ class AttackResult:
 
     def means(self, x: Tensor) -> dict[str, float]:
         """Means over the successes: the step, the L2 norm of the perturbation of the originals x (N, *shape),
-        and the mutual information if it was estimated. Empty without a success."""
+        and the mutual information if it was estimated. The last two have their standard errors, `..._error`,
+        for two successes or more. Empty without a success."""
         if not self.success.any():
             return {}
         norms = (self.adv - x).flatten(1).norm(dim=1)
-        columns = {"step_mean": self.step, "l2_mean": norms, "mi_mean": self.mi}
-        found = {name: column[self.success].double().mean().item() for name, column in columns.items()}
-        if not math.isfinite(found["mi_mean"]):
-            del found["mi_mean"]
+        found = {"step_mean": self.step[self.success].double().mean().item()}
+        found |= mean_and_error("l2_mean", norms[self.success])
+        if self.mi[self.success].isfinite().all():
+            found |= mean_and_error("mi_mean", self.mi[self.success])
         return found
 
     def tensors(self) -> dict[str, Tensor]:

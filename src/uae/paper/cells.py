@@ -141,7 +141,8 @@ def measured(records: list[Record]) -> Measured:
         values: dict[int, list[float]] = {}
         for r, metric in behind:
             values.setdefault(r.seed, []).append(r.metrics[metric])
-        errors = [f"{metric}{suffix}" for _, metric in behind[:1] for suffix in ("_std", "_error")]
+        name, at, eps = behind[0][1].partition("@")
+        errors = [f"{name}{suffix}{at}{eps}" for suffix in ("_std", "_error")]
         within = [r.metrics[name] for r, _ in behind for name in errors if name in r.metrics]
         images = [int(r.metrics["n_attacked"]) for r, _ in behind if "n_attacked" in r.metrics]
         out.cells.setdefault(variant, {})[key] = Cell.of(

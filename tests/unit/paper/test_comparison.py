@@ -105,6 +105,16 @@ def test_a_mean_over_images_is_as_uncertain_as_its_standard_error():
     assert found.rows[0].resolution == pytest.approx(1.96 * 0.1)
 
 
+def test_the_error_of_a_mean_at_an_eps_is_that_of_this_eps():
+    given = [
+        record("minmax", **{"l2_mean@1": 2.0, "l2_mean_error@1": 0.3, "l2_mean_error@0.3": 9.0}),
+        record("pgd", **{"l2_mean@1": 16.0, "l2_mean_error@1": 0.4, "l2_mean@0.3": 5.0}),
+    ]
+    found = verdict(given, cells={"method": "minmax", "metric": "l2_mean@1"}, than={"method": "pgd"})
+    assert found.rows[0].resolution == pytest.approx(1.96 * 0.5)
+    assert found.verdict == claims.REPRODUCED and found.caveats == ["spread unknown"]
+
+
 def test_two_rates_of_one_seed_are_as_uncertain_as_their_images():
     """Of 100 images 50 and 60: Wilson's intervals are 0.192 and 0.188 wide. Three seeds show their own."""
     given = [record("mine-uae", asr=0.5, n_attacked=100.0), record("original", asr=0.6, n_attacked=100.0)]

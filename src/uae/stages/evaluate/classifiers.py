@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from uae import identity, storage
 from uae.attacks import AttackResult
+from uae.attacks.result import mean_and_error
 from uae.data import prepared
 from uae.evaluation import image_distance, robustness
 from uae.losses import CrossEntropy
@@ -56,7 +56,7 @@ def table1(
         metrics = {"asr": result.success_rate, "n_attacked": len(result)} | information
         if len(rows):
             metrics |= {
-                "l2_mean": (adv - x).flatten(1).norm(dim=1).double().mean().item(),
+                **mean_and_error("l2_mean", (adv - x).flatten(1).norm(dim=1)),
                 "loss_clean": result.loss_clean[rows].double().mean().item(),
                 "loss_adv": result.loss[rows].double().mean().item(),
             }
@@ -177,7 +177,7 @@ def table3(
     trace = result.trace.double()
     half = trace[:, trace.shape[1] // 2 - 1]
     if half.isfinite().any():
-        metrics["mi_late_gain"] = (trace[:, -1] - half)[half.isfinite()].mean().item()
+        metrics |= mean_and_error("mi_late_gain", (trace[:, -1] - half)[half.isfinite()])
     rows = _successes(result, settings["estimator"]["images"])
     x, adv = (t[rows].to(device) for t in (attacked.originals(result), result.adv))
     measured = (x, ConvolutionOutput(), attacked.model, attacked.seed, settings["estimator"])
@@ -195,11 +195,8 @@ def _paired(one: AttackResult, other: AttackResult) -> dict[str, float]:
     if not rows:
         return {}
     more = (one.mi[both] - other.mi[rows]).double()
-    found = {"n_common": len(more), "mi_minmax_more": more.mean().item()}
-    found["mi_minmax_more_often"] = (more > 0).double().mean().item()
-    if len(more) > 1:
-        found["mi_minmax_more_error"] = more.std().item() / math.sqrt(len(more))
-    return found
+    often = {"mi_minmax_more_often": (more > 0).double().mean().item()}
+    return {"n_common": len(more)} | mean_and_error("mi_minmax_more", more) | often
 
 
 def bounds(
@@ -250,7 +247,7 @@ def _information(
     seed: int,
     settings: dict[str, Any],
 ) -> dict[str, float]:
-    """By metric, the mean MI of originals x with other samples. Each pair has a critic.
+    """By metric, the mean MI of originals x with other samples, and its error. Each pair has a critic.
 
     The MI of a pair is the mean over the last tenth of its estimates, because a single estimate
     depends on one permutation.
@@ -270,4 +267,5 @@ def _information(
             estimator = Estimator(mine, clean, None, seed, rows, features.standardize)
             values = [estimator.estimate(clean, other)[0] for _ in range(calls)]
             found[name].append(torch.stack(values[-max(1, calls // 10) :]).mean(0))
-    return {name: torch.cat(values).double().mean().item() for name, values in found.items()}
+    means = (mean_and_error(name, torch.cat(values)) for name, values in found.items())
+    return {name: value for mean in means for name, value in mean.items()}
