@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from uae.errors import BadFile
+from uae.errors import BadFile, Unreadable
 from uae.storage import atomic
 
 log = logging.getLogger(__name__)
@@ -142,8 +142,10 @@ def contents(packed: Path) -> dict[str, Any]:
         content = json.loads(text)
     except BadFile:
         raise
-    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
+    except (gzip.BadGzipFile, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise _bad(packed, str(error)) from None
+    except OSError as error:
+        raise Unreadable(f"{packed}: {error.strerror}") from None
     kept = content.get("metadata") if isinstance(content, dict) else None
     if not isinstance(kept, dict):
         raise _bad(packed, "no mapping under the key metadata")

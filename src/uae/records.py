@@ -104,7 +104,7 @@ METRICS = {
 }
 
 
-def explained(name: str) -> bool:
+def has_meaning(name: str) -> bool:
     """Whether METRICS has the metric, or the mean that it is the error of."""
     metric = name.partition("@")[0]
     return metric in METRICS or metric.removesuffix("_error") in METRICS
@@ -149,7 +149,7 @@ class Record(BaseModel):
     inputs: dict[str, dict[str, str | None]] | None = None
 
     def save(self, path: str | Path) -> None:
-        if unknown := {name for name in self.metrics if not explained(name)}:
+        if unknown := {name for name in self.metrics if not has_meaning(name)}:
             raise ValueError(f"{path}: metrics without a meaning in records.METRICS: {sorted(unknown)}")
         for name, value in self.metrics.items():
             if not math.isfinite(value):
@@ -179,6 +179,7 @@ def load(folder: str | Path) -> list[Record]:
 
 def read(path: Path) -> Record:
     """Read a record. Raises `BadFile` naming the file if it is damaged or was changed."""
+    again = "; delete it to have it measured again" if identity.at_home(path) else ""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         expected = content.pop("checksum")
@@ -188,14 +189,14 @@ def read(path: Path) -> Record:
     except OSError as error:
         raise Unreadable(f"{path}: {error.strerror}") from None
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
-        raise BadFile(f"{path}: not a record ({error!r}); delete it to have it measured again") from None
+        raise BadFile(f"{path}: not a record ({error!r}){again}") from None
     if expected != _checksum(content):
-        raise BadFile(f"{path}: the content does not have its checksum; delete it to have it measured again")
+        raise BadFile(f"{path}: the content does not have its checksum{again}")
     identity.verify(path, content)
     run = f"{record.dataset}/{record.model}/{record.method}/seed{record.seed}"
     run += f"-draw{record.draw}.json" if record.draw is not None else ".json"
     if (place := identity.place(path)) and not place.endswith(f"/{run}"):
-        raise BadFile(f"{path}: is the record of {run}; delete it to have it measured again")
+        raise BadFile(f"{path}: is the record of {run}{again}")
     return record
 
 

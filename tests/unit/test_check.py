@@ -258,17 +258,21 @@ def test_a_table_that_is_gone_is_missing_not_damaged(results):
     assert not report.damaged and report.missing == [str(results / TABLE)]
 
 
-@pytest.mark.parametrize("name", [SET, RECORD, TABLE])
+@pytest.mark.parametrize("name", [SET, RECORD, TABLE, "metadata.json.gz"])
 def test_what_could_not_be_read_is_not_deleted(results, name, monkeypatch):
     """A file of another user, or on a disk that fails for a moment, may be whole."""
-    path, whole = results / name, Path.open
+    path, whole = results / name, {Path: Path.open, gzip: gzip.open}
 
-    def refused(self, *args, **options):
-        if self.absolute() == path:
-            raise PermissionError(13, "Permission denied", str(self))
-        return whole(self, *args, **options)
+    def refusing(module):
+        def refused(file, *args, **options):
+            if Path(file).absolute() == path:
+                raise PermissionError(13, "Permission denied", str(file))
+            return whole[module](file, *args, **options)
 
-    monkeypatch.setattr(Path, "open", refused)
+        return refused
+
+    for module in whole:
+        monkeypatch.setattr(module, "open", refusing(module))
     report = check.check(results)
     assert list(report.damaged) == [path] and report.unreadable == {path}
     assert "Permission denied" in report.damaged[path] and "whole" not in report.damaged[path]

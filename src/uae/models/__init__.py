@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +48,9 @@ def build(network: str, shape: tuple[int, ...], **arguments: Any) -> nn.Module:
         raise ValueError(f"network {network} takes {sorted(known) or 'no arguments'}, not {sorted(unknown)}")
     for name, value in arguments.items():
         sizes = value if isinstance(value, list | tuple) else [value]
-        wrong = [size for size in sizes if type(size) is not int or size < 1]
-        if "int" in str(known[name].annotation) and wrong and value != known[name].default:
+        wrong = [s for s in sizes if isinstance(s, bool) or not isinstance(s, Integral) or s < 1]
+        of_sizes = re.search(r"\bint\b", str(known[name].annotation))
+        if of_sizes and wrong and value != known[name].default:
             raise ValueError(f"network {network}: {name} takes whole numbers from 1, got {value!r}")
     # Channels last is twice as fast for these convolutions on a CPU, and tensor cores prefer it.
     return NETWORKS[network](shape=tuple(shape), **arguments).to(memory_format=torch.channels_last)

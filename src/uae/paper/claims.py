@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -138,6 +138,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Verdict:
+    """contradicted: the caveats of the claims that contradict this one, see `unless` in claims.yaml."""
+
     claim: Claim
     verdict: str
     rows: list[Row] = field(default_factory=list)
@@ -246,9 +248,8 @@ def evaluate(
         rows = _rows(claim, ours, printed(), settings)
         out.append(Verdict(claim, _decide(claim, rows), rows))
     refuted = {v.claim.id for v in out if v.verdict == NOT_REPRODUCED}
-    for v in out:
-        v.contradicted.extend(text for name, text in v.claim.unless.items() if name in refuted)
-    return out
+    against = [[text for name, text in v.claim.unless.items() if name in refuted] for v in out]
+    return [replace(v, contradicted=texts) for v, texts in zip(out, against, strict=True)]
 
 
 _UAE = re.compile(r"\b((?:mine|l2)-uae|alpha-[^-]+-beta-[^-]+)(?!-released|[^-])")

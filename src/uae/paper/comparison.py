@@ -84,7 +84,7 @@ def resolution(
     runs = [cells[name] for name in compared(claim, key)]
     parts = [1.96 * cell.within for cell in runs if cell.within is not None]
     usual = measured.usual_spread(key, variant)
-    sampling = _sampling(claim, runs, len(differences))
+    sampling = 0.0 if claim.quantity == "improvement" else _sampling(key, runs, len(differences))
     if len(differences) > 1:
         parts.append(max(half_width(differences), sampling))
     elif usual:
@@ -98,17 +98,17 @@ def resolution(
     return math.hypot(*parts) if parts else None, known
 
 
-def _sampling(claim: Claim, cells: list[Cell], seeds: int) -> float:
+def _sampling(key: Key, cells: list[Cell], seeds: int) -> float:
     """Half of the 95 % interval of rates over their samples, by Wilson, as if no two rates shared samples.
 
-    0 for another quantity. Draws of one seed share their samples, so they do not add any.
+    0 for another metric. Each seed attacks other images. The training set, the test set, and the images of
+    the draws of one seed are the same ones.
     """
-    if claim.quantity == "improvement":
-        return 0.0
+    attacked = key[-1].partition("@")[0] == "asr"
     halves = []
     for cell in cells:
         if cell.trials:
-            count = cell.trials * seeds
+            count = cell.trials * (seeds if attacked and cell.images else 1)
             low, high = wilson(round(cell.mean * count), count)
             halves.append((high - low) / 2)
     return math.hypot(*halves)

@@ -33,9 +33,6 @@ def render(
     if what in layouts()["tables"]:
         from uae.paper import formats
 
-        for path in inputs:
-            if path.is_file() and path.suffix not in (".json", ".safetensors"):
-                raise InputError(f"{path}: not a record (.json)")
         found = [records.read(file) for file in files if file.suffix == ".json"]
         if not found:
             raise InputError(f"{', '.join(map(str, inputs))}: no records (.json)")
@@ -85,9 +82,12 @@ def check_name(what: str) -> None:
 
 def _files(path: Path) -> list[Path]:
     """A file, or the records in a folder and the arrays beside them."""
+    kinds = (".json", ".safetensors")
     if path.is_file():
+        if path.suffix not in kinds:
+            raise InputError(f"{path}: not a record (.json) or its arrays (.safetensors)")
         return [path]
-    found = sorted(file for file in path.rglob("*") if file.suffix in (".json", ".safetensors"))
+    found = sorted(file for file in path.rglob("*") if file.suffix in kinds)
     if not found:
         raise InputError(f"{path}: no records; run the experiments, or put the records there")
     return found

@@ -6,7 +6,6 @@ import copy
 import math
 
 import pytest
-import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -248,15 +247,3 @@ def test_the_optional_tensors_of_a_result_are_saved(setting, tmp_path):
     assert torch.equal(found.eligible, result.eligible)
     torch.testing.assert_close(found.trace, result.trace.float(), equal_nan=True)
     assert found.success_rate == result.success_rate
-
-
-def test_means_over_the_successes_have_their_standard_errors():
-    x, index = torch.rand(5, 3), torch.arange(5)
-    success, mi = torch.tensor([True, False, True, True, False]), torch.tensor([1.0, 9.0, 2.0, 4.0, 9.0])
-    result = uae.AttackResult(x + mi[:, None], success, mi, mi, mi, index, index)
-    found, norms = result.means(x), [3**0.5, 2 * 3**0.5, 4 * 3**0.5]
-    assert found["mi_mean"] == pytest.approx(7 / 3)
-    assert found["mi_mean_error"] == pytest.approx(scipy.stats.sem([1, 2, 4]))
-    assert found["l2_mean_error"] == pytest.approx(scipy.stats.sem(norms), rel=1e-5)
-    alone = uae.AttackResult(x, index == 1, mi, mi, mi, index, index).means(x)
-    assert "l2_mean_error" not in alone and alone["mi_mean"] == 9

@@ -5,27 +5,20 @@ import inspect
 import itertools
 import json
 import math
-from pathlib import Path
 
 import pytest
 import yaml
 from snakemake.utils import update_config
 from typer.testing import CliRunner
 
-import uae
-from uae import config, models, plan, training
+from uae import config, models, training
 from uae.cli import app
-from uae.config import Row, blocks, files, gpu, reconstruction, robustness
-from uae.data import catalogue
+from uae.config import Row, blocks, files, reconstruction, robustness
 from uae.errors import ConfigError
 from uae.methods import Method
-from uae.stages.attack import attack_from
 from uae.training import classifier, loop, robust
 
 TINY = config.ROOT / "tests" / "tiny.yaml"
-
-
-SCALES = ("preview", "reduced", "paper", str(TINY))
 
 
 def test_without_a_checkout_one_is_asked_for(tmp_path, monkeypatch):
@@ -34,141 +27,6 @@ def test_without_a_checkout_one_is_asked_for(tmp_path, monkeypatch):
     for command in ("config", "plan"):
         error = CliRunner().invoke(app, [command, "--scale", "paper"]).exception
         assert isinstance(error, ConfigError) and "needs a checkout" in str(error)
-
-
-@pytest.mark.parametrize("scale", SCALES)
-def test_the_scales_fit_the_schema(scale):
-    loaded = config.load({"scale": scale})
-    assert loaded.name == Path(scale).stem
-    assert loaded.rows and loaded.panels
-
-
-def everything(cfg):
-    """The data and the settings of all that a configuration runs."""
-    data = {row: cfg.data_name(row) for row in cfg.made_rows}
-    data |= {row: cfg.classifier_data(row) for row in cfg.classifiers}
-    data |= {(*row, "robust"): cfg.robust_data(row) for row in cfg.robust_made}
-    data["simclr"] = cfg.limited(cfg.contrastive.data, cfg.contrastive.train_limit)
-    attacks = {row: cfg.robustness.attacking(*row) for row in cfg.robust_rows}
-    return data, plan.plan(cfg), attacks
-
-
-@pytest.mark.parametrize("scale", SCALES)
-def test_the_same_settings_on_every_machine(scale, monkeypatch):
-    found = []
-    for there in (False, True):
-        monkeypatch.setattr(gpu, "has_cuda", lambda there=there: there)
-        assert gpu.resolved("auto") == ("cuda" if there else "cpu")
-        found += [everything(config.load({"scale": scale, "device": d})) for d in ("auto", "cpu", "cuda")]
-    assert all(settings == found[0] for settings in found)
-
-
-def test_the_paper_scale_has_all_of_the_papers_data_images_and_tries():
-    cfg = config.load({"scale": "paper"})
-    for row, data in everything(cfg)[0].items():
-        entry = catalogue.parse(data).entry
-        assert catalogue.complete(data), row
-        assert catalogue.entries()[entry].stands_for in (entry, catalogue.folder(data)), row
-    assert {cfg.training(row, "original").get("tries") for row in cfg.rows} == {None}  # the library's five
-    assert inspect.signature(training.FITS["concrete"]).parameters["tries"].default == 5
-    table2, figure3 = cfg.supervised.table2, cfg.supervised.figure3
-    assert (table2.images, table2.steps, table2.runs) == (1000, 1000, 10)
-    assert (figure3.images, figure3.steps, figure3.pgd_steps) == (1000, 1000, 100)
-    models = [model for models in cfg.robustness.models.values() for model in models.values()]
-    assert {model.images for model in models} == {1000}
-    assert {model.minmax.images for model in models if model.minmax} == {1000}
-
-
-def test_the_reduced_scale_differs_from_the_papers_in_sizes_alone():
-    """What a few CPU cores can do: docs/running.md."""
-    reduced, paper = config.load({"scale": "reduced"}), config.load({"scale": "paper"})
-    assert reduced.rows == paper.rows and reduced.attack == paper.attack and reduced.attacks == paper.attacks
-    data = {"/".join(row): reduced.data_name(row) for row in reduced.rows}
-    assert data["mnist/convolutional"] == data["mnist/sparse"] == "mnist@10000"
-    assert data["svhn-noise/convolutional"] == "svhn-10k@2000+noise-0.01"
-    assert data["isolet/concrete"] == "isolet-npz" and data["coil-20/concrete"] == "coil-20"
-    of_paper = {"mnist-ablation": "mnist", "mice-protein-as-published": "mice-protein"}
-    for row in reduced.rows:
-        stands_for = catalogue.lookup(reduced.data_name(row))[0].stands_for
-        assert row.dataset.startswith(of_paper.get(row.dataset, stands_for))
-        for method in ("original", "mine-uae"):
-            here, there = reduced.training(row, method), paper.training(row, method)
-            assert here == there | ({"tries": 2} if "tries" in here else {})
-    for dataset in ("mnist", "cifar10"):
-        pairs = zip(reduced.supervised.sets(dataset), paper.supervised.sets(dataset), strict=True)
-        for here, there in pairs:
-            fewer = here.settings["images"] <= there.settings["images"]
-            assert fewer and here.settings | {"images": 0} == there.settings | {"images": 0}
-    counts = [a.settings["images"] for a in reduced.supervised.sets("mnist") if a.item == "table3"]
-    assert counts == [10, 5, 1, 10, 1000, 64, 16, 1000]
-
-
-def test_the_paper_scale_has_the_papers_settings():
-    """Section 5.1, appendix A.1, Table 8."""
-    cfg = config.load({"scale": "paper"})
-    a = cfg.attack
-    assert (a.eps, a.alpha, a.beta, a.steps, a.kappa, a.c0, a.init) == (1, 0.01, 0.1, 40, 0, 0, "zeros")
-    assert (a.random_sampling.count, a.random_sampling.dim) == (500, 128)
-    epochs = {
-        ("mnist", "sparse"): (50, 80), ("mnist", "dense"): (20, 30), ("mnist", "convolutional"): (20, 30),
-        ("mnist", "adversarial"): (50, 80), ("svhn", "sparse"): (50, 80), ("svhn", "dense"): (30, 50),
-        ("svhn", "convolutional"): (100, 100), ("svhn", "adversarial"): (200, 200),
-    }  # fmt: skip
-    for row, expected in epochs.items():
-        found = [cfg.training(Row(*row), method)["epochs"] for method in ("original", "mine-uae")]
-        assert tuple(found) == expected, row
-    latent = {row: cfg.training(Row(*row), "original")["arguments"] for row in epochs}
-    assert latent["mnist", "dense"] == {"latent": 128} and latent["svhn", "sparse"] == {"latent": 256}
-    assert cfg.training(Row("svhn", "sparse"), "original")["sparsity_weight"] == 1
-    assert cfg.training(Row("mnist", "sparse"), "original")["sparsity_weight"] == 3
-    features = {
-        row.dataset: cfg.budget(row).arguments["features"] for row in cfg.rows if row.model == "concrete"
-    }
-    assert features == {
-        "mnist": 50, "fashion-mnist": 50, "isolet": 50, "coil-20": 50, "mice-protein": 10, "activity": 50,
-        "coil-20-nearest": 50, "mice-protein-as-published": 10,
-    }  # fmt: skip
-    grid = {(cfg.attacks[name].alpha, cfg.attacks[name].beta) for name in cfg.attacks if "alpha" in name}
-    assert grid | {(0.01, 0.1)} == {(a, b) for a in (0.01, 0.05) for b in (0.05, 0.1, 0.5)}  # Table 9
-
-
-def test_the_papers_table3_has_all_its_iterations_and_images():
-    """Section 5.2: 1000 images, T = 9000; fewer for one method that is not the table's."""
-    supervised = config.load({"scale": "paper"}).supervised
-    for dataset in ("mnist", "cifar10"):
-        sets = [attack for attack in supervised.sets(dataset) if attack.item == "table3"]
-        counts = {attack.name: attack.settings["images"] for attack in sets}
-        assert counts.pop("penalty-20-steps") == 100 and set(counts.values()) == {1000}
-        for settings in (attack.settings["settings"] for attack in sets):
-            assert settings["steps"] * settings.get("searches", 1) == 9000
-
-
-def test_each_supervised_attack_has_the_critic_and_the_bound_of_its_name():
-    supervised = config.load({"scale": "paper"}).supervised
-    found = {
-        (attack.item, attack.name, attack.draw): attack.settings
-        for dataset in ("mnist", "cifar10")
-        for attack in supervised.sets(dataset)
-    }
-    for (item, name, _), entry in found.items():
-        bound = float(name.partition("@")[2] or 1)
-        assert entry["settings"]["eps"] == bound, name
-        if item == "figure3":
-            assert entry["attack"] == name.partition("@")[0]
-        elif item == "table3":
-            assert entry["attack"] == name.partition("-")[0]
-            if entry["attack"] == "penalty":
-                assert entry["settings"]["restart_critic"] is not name.endswith("kept-critic")
-        if entry["attack"] != "pgd":
-            vanilla = item != "table3" or "vanilla" in name
-            assert entry["mine"] == {
-                "critic": "vanilla" if vanilla else "released",
-                "inner_steps": 20 if name.endswith("20-steps") else 1,
-                "lr": 1.5e-5,
-            }
-        assert ("random_sampling" in entry) is name.startswith("random-sampling")
-    pgd = [key for key in found if key[1].startswith("pgd@")]
-    assert len(pgd) == 10 and len([key for key in found if key[1] == "random-sampling"]) == 10
 
 
 def concrete(**over):
@@ -455,14 +313,6 @@ def test_the_limit_of_training_samples_is_in_the_name(limit, own, data):
     assert config.load({"scale": "paper", "train_limit": limit} | over).data_name(row) == data
 
 
-@pytest.mark.parametrize("scale", ["preview", "paper"])
-def test_the_scales_and_the_library_mean_the_same_by_released(scale):
-    settings = config.load({"scale": scale}).attacking("convolutional", "mine-uae-released")
-    found = attack_from(settings)
-    assert found == uae.MinMaxAttack.released(mi=found.mi)
-    assert settings["squared"] and found.mi.samples == uae.ConvolutionOutput("encoder.1")
-
-
 def test_only_picks_rows():
     cfg = config.load({"scale": "paper", "only": "*/dense"})
     assert cfg.rows == [("mnist", "dense"), ("mnist-ablation", "dense"), ("svhn", "dense")]
@@ -508,49 +358,3 @@ def test_a_configuration_that_is_not_text_is_named(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"binary\.yaml: not valid YAML"):
         config.load({"scale": str(path)})
-
-
-@pytest.mark.parametrize(
-    ("init", "devices", "version", "torch", "expected"),
-    [
-        (0, 1, 13000, 13, "cuda"),
-        (0, 2, 13010, 12, "cuda"),
-        (0, 0, 13000, 13, "cpu"),  # CUDA_VISIBLE_DEVICES names none
-        (100, 1, 13000, 13, "cpu"),  # a GPU node's file system, and no GPU
-        (0, 1, 12080, 13, "cpu"),  # a driver too old for this PyTorch
-        (0, 1, 13000, None, "cpu"),  # PyTorch for CPUs, or none
-    ],
-)
-def test_auto_means_a_gpu_where_pytorch_would_find_one(monkeypatch, init, devices, version, torch, expected):
-    class Driver:
-        def __init__(self, name):
-            assert name == "libcuda.so.1"
-
-        def cuInit(self, flags):
-            return init
-
-        def cuDeviceGetCount(self, found):
-            found._obj.value = devices
-            return 0
-
-        def cuDriverGetVersion(self, found):
-            found._obj.value = version
-            return 0
-
-    monkeypatch.setattr(gpu.ctypes, "CDLL", Driver)
-    monkeypatch.setattr(gpu, "_cuda_of_torch", lambda: torch)
-    gpu.count.cache_clear()
-    try:
-        assert gpu.resolved("auto") == expected
-        assert gpu.resolved("cpu") == "cpu" and gpu.resolved("cuda") == "cuda"
-    finally:
-        gpu.count.cache_clear()
-
-
-def test_the_cuda_of_pytorch_is_read_without_importing_it():
-    import torch
-
-    cuda = torch.version.cuda
-    assert gpu._cuda_of_torch() == (None if cuda is None else int(cuda.split(".")[0]))
-    gpu.count.cache_clear()
-    assert gpu.has_cuda() == torch.cuda.is_available()

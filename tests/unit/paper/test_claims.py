@@ -161,6 +161,44 @@ def test_verdicts_from_rows(needed, better, worse, expected):
     assert found.verdict == expected and len(found.rows) == 4 and found.holding == better
 
 
+@pytest.mark.parametrize(
+    ("needed", "clear", "expected"),
+    [
+        ("all", 4, claims.REPRODUCED),
+        ("all", 3, claims.AGREES),
+        ("most", 3, claims.REPRODUCED),
+        ("most", 2, claims.AGREES),
+        (1, 1, claims.REPRODUCED),
+        (1, 0, claims.AGREES),
+    ],
+)
+def test_a_claim_is_reproduced_by_rows_whose_resolution_is_known(needed, clear, expected):
+    """All four rows hold. Where attacked images are counted, they show what can be seen."""
+    loaded = []
+    for i, model in enumerate(MODELS):
+        images = {"n_attacked": 1000.0} if i < clear else {}
+        loaded += [record("original", model=model, asr=0.9, **images)]
+        loaded += [record("mine-uae", model=model, asr=0.3, **images)]
+    found = verdict(loaded, cells={"model": MODELS, "metric": "asr"}, **{"holds in": needed})
+    assert found.verdict == expected and found.holding == 4
+
+
+@pytest.mark.parametrize("other", [0.2, 0.5])
+def test_a_claim_that_another_one_contradicts_says_so(other):
+    """It is the other's failure that is said, not its mere presence."""
+    loaded = [record("original", test_error=0.4), record("mine-uae", test_error=0.3)]
+    loaded += [record("l2-uae", test_error=other)]
+    against = claim(id="d", cells={"method": "l2-uae"})
+    first, second = claims.evaluate(loaded, [claim(unless={"d": "not with L2"}), against])
+    assert second.verdict == (claims.AGREES if other < 0.4 else claims.NOT_REPRODUCED)
+    assert first.caveats == ["spread unknown"] + ["not with L2"] * (other > 0.4)
+
+
+def test_claims_contradict_claims_that_there_are():
+    found = claims.read()
+    assert {name for one in found for name in one.unless} <= {one.id for one in found}
+
+
 def test_variants_of_the_data_are_not_mixed():
     loaded = [
         record("original", test_error=0.4),

@@ -145,6 +145,21 @@ def test_three_seeds_that_agree_by_chance_see_no_more_than_their_images():
     assert row.state == "inconclusive"
 
 
+def test_seeds_that_share_their_test_set_do_not_add_samples():
+    """Three classifiers of one test set of 200 samples, as nearly alike: 200 samples, not 600."""
+    rates = {"mine-uae": (11, 7, 8), "original": (13, 9, 9)}
+    given = [
+        record(method, seed, accuracy=hits / 200, n_test=200.0, n_attacked=50.0)
+        for method, counts in rates.items()
+        for seed, hits in enumerate(counts)
+    ]
+    row = verdict(given, cells={"metric": "accuracy"}).rows[0]
+    # Means of 8.67 and 10.33 of 200
+    intervals = [binomtest(hits, 200).proportion_ci(method="wilson") for hits in (9, 10)]
+    widths = [interval.high - interval.low for interval in intervals]
+    assert row.resolution == pytest.approx(math.hypot(*widths) / 2)
+
+
 def test_an_accuracy_is_as_uncertain_as_its_test_samples_are_few():
     """21 of 1,559 more are a point and a half, and less than the sampling of the test set."""
     given = [

@@ -72,7 +72,11 @@ def test_verdicts_and_tables_say_no_perturbation(metrics, flat):
 
 def test_what_the_attack_says_of_itself_is_judged_all_the_same():
     loaded = [record("mine-uae", asr=0.99, success_change=0.0), plain("original", asr=0.5)]
-    assert verdict(loaded, cells={"metric": "asr"}, **{"is": "higher"}).verdict == claims.AGREES
+    found = verdict(loaded, cells={"metric": "asr"}, **{"is": "higher"})
+    assert found.verdict == claims.AGREES and "UAEs almost their originals" in found.caveats
+    other = verdict([record("mine-uae", asr=0.99, success_change=0.1), loaded[1]],
+                    cells={"metric": "asr"}, **{"is": "higher"})  # fmt: skip
+    assert other.caveats == ["spread unknown"]
 
 
 def test_some_rows_without_a_perturbation_leave_the_verdict_to_the_others():

@@ -86,8 +86,19 @@ def test_the_summary_is_of_the_records():
     assert "7 runs with 2 seeds on MNIST" in text and "on CPU." in text
     assert "1 of the paper's 2 claims" in text and "1 claim: that" in text and "it works" in text
     assert "1 of the 2 sets of UAEs" in text and "in 1 autoencoder" in text and "by 50%" in text
+    weak = [verdict(claims.AGREES, ROW), verdict(claims.NOT_REPRODUCED, ROW, statement="MinMax works.")]
+    text = "\n".join(story.summary(loaded, weak, {}, []))
+    assert "0 of the paper's 2 claims. 1 more is in agreement" in text and ">MinMax works<" in text
     preview = "\n".join(story.summary(loaded, verdicts, {}, [gain], preview=True))
     assert "claims" not in preview and "7 runs" in preview
+
+
+def test_rows_of_one_model_on_two_parts_of_the_data_are_named_by_the_data():
+    part = [r.model_copy(update={"variant": "mnist@10"}) for r in RECORDS]
+    (alone,) = headline.gains(tables.tidy("table4", RECORDS))
+    both = headline.gains(tables.tidy("table4", [*RECORDS, *part]))
+    assert alone.name == "MNIST, Convolutional"
+    assert [gain.name for gain in both] == ["mnist-5k@500, Convolutional", "mnist@10, Convolutional"]
 
 
 def test_without_a_data_set_the_summary_is_empty():

@@ -413,4 +413,4 @@ def test_every_metric_of_the_records_has_a_meaning(run):
     assert len(paths) == 12
     for path in paths:
         metrics = json.loads(path.read_text())["metrics"]
-        assert all(map(records.explained, metrics))
+        assert all(map(records.has_meaning, metrics))
