@@ -30,7 +30,6 @@ WITHOUT_NUMBERS = {
     "uae.records",
     "uae.stages",
     "uae.stages.evaluate",
-    "uae.stages.evaluate.writing",
     "uae.stages.resume",
     "uae.storage",
 }

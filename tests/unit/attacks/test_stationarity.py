@@ -13,8 +13,9 @@ from uae.errors import BadFile
 from uae.evaluation.stationarity import best_so_far, rate, reached, slope
 from uae.losses import Reconstruction
 from uae.mine import Estimator
+from uae.stages import evaluate
 from uae.stages.attack import attack_from
-from uae.stages.evaluate import stationarity as stage
+from uae.stages.evaluate import subject
 from uae.stages.evaluate.stationarity import keeping
 
 
@@ -65,13 +66,13 @@ def test_the_file_has_the_best_value_of_each_horizon(tmp_path, monkeypatch):
     model = models.build("convolutional", (1, 12, 12)).eval()
     x = torch.rand(3, 1, 12, 12)
     source = SimpleNamespace(unit=lambda part: x, metadata={"dataset": "mnist", "variant": "mnist"})
-    monkeypatch.setattr(stage.prepared, "load", lambda path: source)
-    monkeypatch.setattr(stage.checkpoints, "load", lambda path, device: (model, {"provenance": {}}))
-    monkeypatch.setattr(stage.writing, "arrays", lambda target, found, *rest, **about: wrote.update(found))
+    monkeypatch.setattr(subject.prepared, "load", lambda path: source)
+    monkeypatch.setattr(subject.checkpoints, "load", lambda path, device: (model, {"provenance": {}}))
+    monkeypatch.setattr(subject.Subject, "show", lambda self, found, **about: wrote.update(found))
     wrote, target = {}, tmp_path / "records/theorem1/mnist/convolutional/mine-uae/seed3.safetensors"
     asked = {"attack": {"steps": 4}, "squared": False, "mine": {"inner_steps": 2}}
     settings = {"attack": asked, "samples": 3, "steps": 5, "horizons": [2, 6], "warm_up": 3}
-    stage.theorem1(target, data=Path(), checkpoint=Path(), settings=settings)
+    evaluate.run(target, data=Path("data"), checkpoint=Path("model"), settings=settings)
     assert wrote["stationarity"].shape == (3, 5)
     for horizon in (2, 6):
         for kind, attack in zip(

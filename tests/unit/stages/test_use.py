@@ -6,7 +6,6 @@ import contextlib
 import os
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import torch
@@ -46,12 +45,15 @@ def test_the_information_of_table_1_is_estimated_on_the_job_s_device(monkeypatch
         seen.extend([x, *pairs.values()])
         raise StopIteration
 
-    attacked = SimpleNamespace(results=[result], originals=lambda result: x, seed=0)
-    monkeypatch.setattr(classifiers, "Attacked", lambda *arguments: attacked)
     monkeypatch.setattr(classifiers, "_information", information)
-    settings = {"estimator": {"images": 3, "random_sampling": {}}}
+    subject = SimpleNamespace(
+        device="meta",
+        names=SimpleNamespace(seed=0),
+        originals=lambda result, part: x,
+        sets=lambda: [result],
+        settings={"estimator": {"images": 3, "random_sampling": {}}},
+    )
     with contextlib.suppress(StopIteration):
-        files = dict.fromkeys(("data", "checkpoint", "uae"), Path("x"))
-        classifiers.table1(Path("x"), **files, settings=settings, device="meta")
+        classifiers.table1(subject)
     assert [tensor.device.type for tensor in seen] == ["meta"] * 4
     assert [len(tensor) for tensor in seen] == [3] * 4

@@ -6,8 +6,6 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from uae import identity
-
 # By experiment, the module with a function of the experiment's name
 MODULES = {
     "reconstruction": "autoencoders",
@@ -36,8 +34,13 @@ def module(experiment: str) -> str:
 def run(target: Path, **job: Any) -> None:
     """Write `target`, a record or a figure's data. Its path states the experiment and the measured model.
 
-    job: inputs, `settings`, `device` and `progress`, as the experiment's function takes them.
+    job: `settings`, `device`, `progress` and inputs, as `Subject` takes them.
     """
-    experiment = identity.names(target).experiment
+    from uae.stages.evaluate.subject import (
+        Subject,
+    )  # not at the top: the workflow reads MODULES without torch
+
+    subject = Subject(target, **job)
+    experiment = subject.names.experiment
     assert experiment is not None  # of a record
-    getattr(importlib.import_module(module(experiment)), experiment)(target, **job)
+    getattr(importlib.import_module(module(experiment)), experiment)(subject)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from uae import identity, storage
+from uae import storage
 from uae.attacks import AttackResult
 from uae.attacks.result import mean_and_error
 from uae.data import prepared
@@ -20,38 +20,25 @@ from uae.losses import CrossEntropy
 from uae.mine import MINE, Estimator
 from uae.models.classifiers import CarliniWagner
 from uae.sampling import ConvolutionOutput, RandomSampling
-from uae.stages import Progress
-from uae.stages.evaluate.attacked import Attacked
+from uae.stages.evaluate.subject import Subject
 
 log = logging.getLogger(__name__)
 
 ESTIMATES = 100  # estimates of a pair's mutual information while its critic trains
 
 
-def table1(
-    target: Path,
-    *,
-    data: Path,
-    checkpoint: Path,
-    uae: Path,
-    settings: dict[str, Any],
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> None:
+def table1(subject: Subject) -> None:
     """Write the record of one kind of example. One estimator measures the MI with originals for all kinds.
 
-    settings: `estimator` with its `images`, `critic_steps`, `critic_lr` and `random_sampling`. UAEs, which
+    Settings: `estimator` with its `images`, `critic_steps`, `critic_lr` and `random_sampling`. UAEs, which
     are made from training samples, also have the `method` that made them; examples of a classifier have
     none.
     """
-    part = "train" if "method" in settings else "test"
-    attacked = Attacked(target, data, checkpoint, [uae], device, part)
-    (result,), asked = attacked.results, settings["estimator"]
-    rows = _successes(result, asked["images"])
-    x, adv = (t[rows].to(device) for t in (attacked.originals(result), result.adv))
+    settings, (result,) = subject.settings, subject.sets()
+    part, asked = "train" if "method" in settings else "test", settings["estimator"]
+    rows, x, adv = _successes(subject, result, part, asked["images"])
     samples = RandomSampling(**asked["random_sampling"])
-    pairs = _scale(x) | {"mi_adv": adv}
-    information = _information(pairs, x, samples, None, attacked.seed, asked)
+    information = _information(_scale(x) | {"mi_adv": adv}, x, samples, None, subject.names.seed, asked)
     if part == "train":
         metrics = {"asr": result.success_rate, "n_attacked": len(result)} | information
         if len(rows):
@@ -60,86 +47,75 @@ def table1(
                 "loss_clean": result.loss_clean[rows].double().mean().item(),
                 "loss_adv": result.loss[rows].double().mean().item(),
             }
-        attacked.save(metrics, {"attack": result.metadata["attack"], **settings}, [result])
+        _save(subject, metrics, {"attack": result.metadata["attack"], **settings}, [result])
         return
-    metrics = attacked.accuracy() | attacked.metrics(result) | {"n_attacked": len(result)} | information
+    metrics = _accuracy(subject) | _metrics(subject, result) | {"n_attacked": len(result)} | information
     if len(rows):
-        loss = CrossEntropy(attacked.model, attacked.labels()[result.index[rows].to(device)])
-        clean, moved = (robustness.logits(attacked.model, t) for t in (x, adv))
+        loss = CrossEntropy(subject.model, subject.y("test")[result.index[rows].to(subject.device)])
+        clean, moved = (robustness.logits(subject.model, t) for t in (x, adv))
         with torch.no_grad():
             metrics |= {
                 "prediction_changed": (clean.argmax(1) != moved.argmax(1)).double().mean().item(),
                 "loss_clean": loss(x, x).mean().item(),
                 "loss_adv": loss(adv, x).mean().item(),
             }
-    attacked.save(metrics, {"attack": result.metadata["settings"], **settings}, [result])
+    _save(subject, metrics, {"attack": result.metadata["settings"], **settings}, [result])
 
 
-def table2(
-    target: Path,
-    *,
-    data: Path,
-    checkpoint: Path,
-    uae: Path,
-    smaller: Sequence[Path] = (),
-    inception: Path | None = None,
-    settings: dict[str, Any],
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> None:
+def table2(subject: Subject) -> None:
     """Write the record of one set of examples, or of their originals if the method is `unattacked`.
 
-    smaller: the set at the smaller eps of Figure 4.  settings: `inception`, the file or address of FID's
-    weights, or None; `independent`, the number of training images for the features of a third network, or
-    None; and the smaller `eps`.
+    Inputs: `smaller`, the set at the smaller eps of Figure 4; `inception`, the file of FID's weights.
+    Settings: `inception`, their file or address, or None; `independent`, the number of training images for
+    the features of a third network, or None; and the smaller `eps`.
     """
-    attacked = Attacked(target, data, checkpoint, [uae, *smaller], device)
-    result, *others = attacked.results
-    weights = inception or (settings["inception"] and _downloaded(settings["inception"]))
+    settings, (result,), model = subject.settings, subject.sets(), subject.model
+    given = subject.paths.get("inception")
+    weights = given[0] if given else settings["inception"] and _downloaded(settings["inception"])
     if weights is None:
-        assert isinstance(attacked.model, CarliniWagner)
-        extractor = image_distance.penultimate(attacked.model, attacked.x.shape[-1])
+        assert isinstance(model, CarliniWagner)
+        extractor = image_distance.penultimate(model, subject.x("test").shape[-1])
     else:
-        extractor = image_distance.inception(weights, device)
+        extractor = image_distance.inception(weights, subject.device)
     named = {"extractor": extractor.name, "resize": f"{extractor.resize} × {extractor.resize}"}
     if weights is not None:
         named["weights"] = storage.digest(weights)
-    clean = identity.names(target).method == "unattacked"
-    images = attacked.originals(result) if clean else result.adv
-    real = extractor(attacked.source.unit("train").to(device))
-    (distance,) = image_distance.distances(real, [extractor(images.to(device))], attacked.seed)
-    metrics = attacked.accuracy() | {
+    clean = subject.names.method == "unattacked"
+    images = (subject.originals(result, "test") if clean else result.adv).to(subject.device)
+    real = extractor(subject.x("train"))
+    (distance,) = image_distance.distances(real, [extractor(images)], subject.names.seed)
+    metrics = _accuracy(subject) | {
         "fid": distance.fid,
         "kid": distance.kid,
         "kid_std": distance.kid_std,
         "kid_subset": distance.kid_subset,
     }
     if settings["independent"]:
-        found, about = _independent(data, settings["independent"], images, attacked)
+        found, about = _independent(subject, settings["independent"], images)
         metrics, named = metrics | found, named | about
     if clean:
-        attacked.save(metrics | {"n_attacked": len(images)}, named)
+        _save(subject, metrics | {"n_attacked": len(images)}, named)
         return
-    metrics |= attacked.metrics(result) | {"compressed_samples": result.metadata["count"]}
+    metrics |= _metrics(subject, result) | {"compressed_samples": result.metadata["count"]}
+    others = subject.sets("smaller")
     for other in others:
-        small = attacked.metrics(other)
+        small = _metrics(subject, other)
         metrics |= {f"{name}@{settings['eps']:g}": value for name, value in small.items()}
-    attacked.save(metrics, named | {"attack": result.metadata["settings"]}, [*others, result])
+    _save(subject, metrics, named | {"attack": result.metadata["settings"]}, [*others, result])
 
 
-def _independent(
-    data: Path, count: int, images: Tensor, attacked: Attacked
-) -> tuple[dict[str, float], dict[str, str]]:
+def _independent(subject: Subject, count: int, images: Tensor) -> tuple[dict[str, float], dict[str, str]]:
     """Distances on features of a network that was not attacked, with their description, if it is there."""
-    extractor = image_distance.lite0(attacked.device)
+    extractor = image_distance.lite0(subject.device)
     if extractor is None:
         log.warning(
             "Table 2 has no distances on independent features: EfficientNet-Lite0 is not installed; "
             "pip install 'uae-repro[features]'"
         )
         return {}, {}
-    real = _real_features(data, count, attacked.device)
-    (found,) = image_distance.distances(real, [extractor(images.to(attacked.device))], attacked.seed)
+    (data,) = subject.paths["data"]
+    real = _real_features(data, count, subject.device)
+    (found,) = image_distance.distances(real, [extractor(images)], subject.names.seed)
     about = (
         f"{extractor.name}, resized to {extractor.resize} × {extractor.resize}, {len(real):,} training images"
     )
@@ -154,37 +130,25 @@ def _real_features(data: Path, count: int, device: str) -> Tensor:
     return extractor(prepared.load(data).unit("train")[:count].to(device))
 
 
-def table3(
-    target: Path,
-    *,
-    data: Path,
-    checkpoint: Path,
-    uae: Path,
-    paired: Sequence[Path] = (),
-    settings: dict[str, Any],
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> None:
+def table3(subject: Subject) -> None:
     """Write the record of one attack.
 
-    paired: MinMax's set with the same critic. A penalty attack is compared with it image by image.
-    settings: `estimator` has the `images`, `critic_steps` and `critic_lr` of the estimator for all examples.
+    Inputs: `paired`, MinMax's set with the same critic. A penalty attack is compared with it image by image.
+    Settings: `estimator` has the `images`, `critic_steps` and `critic_lr` of the estimator for all examples.
     """
-    attacked = Attacked(target, data, checkpoint, [uae, *paired], device)
-    result, *others = attacked.results
-    metrics = attacked.accuracy() | attacked.metrics(result)
+    settings, (result,) = subject.settings, subject.sets()
+    metrics = _accuracy(subject) | _metrics(subject, result)
     assert result.trace is not None  # compared attacks are traced
     trace = result.trace.double()
     half = trace[:, trace.shape[1] // 2 - 1]
     if half.isfinite().any():
         metrics |= mean_and_error("mi_late_gain", (trace[:, -1] - half)[half.isfinite()])
-    rows = _successes(result, settings["estimator"]["images"])
-    x, adv = (t[rows].to(device) for t in (attacked.originals(result), result.adv))
-    measured = (x, ConvolutionOutput(), attacked.model, attacked.seed, settings["estimator"])
+    _, x, adv = _successes(subject, result, "test", settings["estimator"]["images"])
+    measured = (x, ConvolutionOutput(), subject.model, subject.names.seed, settings["estimator"])
     metrics |= _information(_scale(x) | {"mi_adv": adv}, *measured)
-    for other in others:
+    for other in subject.sets("paired"):
         metrics |= _paired(other, result)
-    attacked.save(metrics, {"attack": result.metadata["settings"], **settings}, [result])
+    _save(subject, metrics, {"attack": result.metadata["settings"], **settings}, [result])
 
 
 def _paired(one: AttackResult, other: AttackResult) -> dict[str, float]:
@@ -199,28 +163,37 @@ def _paired(one: AttackResult, other: AttackResult) -> dict[str, float]:
     return {"n_common": len(more)} | mean_and_error("mi_minmax_more", more) | often
 
 
-def bounds(
-    target: Path,
-    *,
-    data: Path,
-    checkpoint: Path,
-    uae: Sequence[Path],
-    settings: dict[str, Any],
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> None:
+def bounds(subject: Subject) -> None:
     """Write the record of one attack of Figure 3: its rates at every eps.
 
-    uae: one set per eps in `settings["eps"]`.
+    Inputs: `uae`, one set per eps in the setting `eps`.
     """
-    attacked = Attacked(target, data, checkpoint, uae, device)
-    metrics = attacked.accuracy()
-    for eps, result in zip(settings["eps"], attacked.results, strict=True):
-        found = attacked.metrics(result)
+    settings, sets, metrics = subject.settings, subject.sets(), _accuracy(subject)
+    for eps, result in zip(settings["eps"], sets, strict=True):
+        found = _metrics(subject, result)
         metrics["n_attacked"] = found.pop("n_attacked")
         metrics |= {f"{name}@{eps:g}": value for name, value in found.items()}
-    attack = attacked.results[-1].metadata["settings"]
-    attacked.save(metrics, {"attack": attack, **settings}, attacked.results)
+    _save(subject, metrics, {"attack": sets[-1].metadata["settings"], **settings}, sets)
+
+
+def _save(
+    subject: Subject, metrics: dict[str, float], settings: dict[str, Any], sets: Sequence[AttackResult] = ()
+) -> None:
+    training = {"training": subject.run["settings"]}
+    subject.save(metrics, training | settings, sets=sets, experiment="supervised")
+
+
+def _metrics(subject: Subject, result: AttackResult) -> dict[str, float]:
+    """The metrics of an attack on test images. Means are over its successes, and absent without any."""
+    count = len(result) if result.eligible is None else int(result.eligible.sum())
+    out = {"asr": result.success_rate, "n_attacked": count}
+    if result.zero_gradient is not None:
+        out["zero_gradients"] = int(result.zero_gradient.sum())
+    return out | result.means(subject.originals(result, "test"))
+
+
+def _accuracy(subject: Subject) -> dict[str, float]:
+    return {"accuracy": robustness.accuracy(subject.model, subject.x("test"), subject.y("test"))}
 
 
 def _downloaded(address: str) -> Path:
@@ -230,8 +203,13 @@ def _downloaded(address: str) -> Path:
     return fetch.download(address, Path("data/raw/inception"))
 
 
-def _successes(result: AttackResult, count: int) -> Tensor:
-    return result.success.nonzero()[:count, 0]
+def _successes(
+    subject: Subject, result: AttackResult, part: str, count: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The first `count` rows of a set that are successes, their originals, and the examples."""
+    rows = result.success.nonzero()[:count, 0]
+    x, adv = subject.originals(result, part)[rows], result.adv[rows]
+    return rows, x.to(subject.device), adv.to(subject.device)
 
 
 def _scale(x: Tensor) -> dict[str, Tensor]:

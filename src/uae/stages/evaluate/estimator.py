@@ -2,57 +2,46 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import torch
 
-from uae import identity, records
 from uae.evaluation import known_information as known
 from uae.sampling import RandomSampling
-from uae.stages import Progress, use
 from uae.stages.attack import attack_from
-from uae.stages.evaluate import writing
+from uae.stages.evaluate.subject import Subject
 
 
-def estimator(
-    target: Path, *, settings: dict[str, Any], device: str = "cpu", progress: Progress | None = None
-) -> None:
+def estimator(subject: Subject) -> None:
     """Write the record of one attack's critic and one way to sample, which is the model in the path.
 
-    settings: `attack`, of `Config.attacking`; `nats`, the mutual information values, with `pairs` pairs each;
+    Settings: `attack`, of `Config.attacking`; `nats`, the mutual information values, with `pairs` pairs each;
         `vectors`, the `size` and `norm` of the vectors that random sampling compresses; `maps`, the `count`,
         `height`, `width` and `std` of the maps that replace a convolution's output.
     Each critic trains for the steps of a whole attack, whose perturbation does not change. It runs on
     the CPU, because it is small and a GPU's estimates differ only in the last digits.
     """
-    use("cpu")
-    clock, names = records.Clock(), identity.names(target)
+    subject.device = "cpu"
+    settings, seed, model = subject.settings, subject.names.seed, subject.names.model
     attack, maps, truths = attack_from(settings["attack"]), settings["maps"], settings["nats"]
     assert attack.mi is not None  # its critic is on trial
     nats = torch.tensor(truths, dtype=torch.float64).repeat_interleave(settings["pairs"])
-    if names.model == "random-sampling":
+    if model == "random-sampling":
         samples = attack.mi.samples
         assert isinstance(samples, RandomSampling)
         count, dim = samples.count, samples.dim
-        both = known.vectors(known.correlation(nats, dim), **settings["vectors"], seed=names.seed)
-        found = known.of_vectors(attack.mi, samples, *both, attack.steps, names.seed)
+        both = known.vectors(known.correlation(nats, dim), **settings["vectors"], seed=seed)
+        found = known.of_vectors(attack.mi, samples, *both, attack.steps, seed)
     else:
         shape = maps["height"], maps["width"]
         count, dim = maps["count"], shape[0] * shape[1]
         rho = known.correlation(nats, dim).float()
-        both = known.maps(rho, count, dim, maps["std"], names.seed)
-        found = known.of_maps(attack.mi, shape, *both, attack.steps, names.seed)
-    asked = settings["attack"]
+        both = known.maps(rho, count, dim, maps["std"], seed)
+        found = known.of_maps(attack.mi, shape, *both, attack.steps, seed)
     metrics = _metrics(found.unflatten(1, (len(truths), settings["pairs"])), truths)
     metrics |= {"pairs": settings["pairs"], "compressed_samples": count, "compressed_size": dim}
-    writing.record(
-        target,
-        data={"variant": names.dataset, "title": "pairs of correlated Gaussian samples"},
-        metrics=metrics | {"attack_steps": attack.steps},
-        settings={"attack": asked, "vectors": settings["vectors"], "maps": maps},
-        provenance={"evaluation": clock.provenance(asked, records.device_name("cpu"))},
-        files={},
+    subject.save(
+        metrics | {"attack_steps": attack.steps},
+        {key: settings[key] for key in ("attack", "vectors", "maps")},
+        about={"variant": subject.names.dataset, "title": "pairs of correlated Gaussian samples"},
     )
 
 

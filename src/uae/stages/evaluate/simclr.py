@@ -2,71 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from uae import checkpoints, identity, records, seeding
+from uae import seeding
 from uae.attacks import PGD, AttackResult
-from uae.data import prepared
 from uae.evaluation import knn, robustness
 from uae.evaluation import simclr as measures
 from uae.losses import CrossEntropy
 from uae.models.simclr import SimCLR
-from uae.stages import Progress, use
-from uae.stages.evaluate import writing
 from uae.stages.evaluate.autoencoders import describe
+from uae.stages.evaluate.subject import Subject
 from uae.training import linear
 
 
-def contrastive(
-    target: Path,
-    *,
-    data: Path,
-    checkpoint: Path,
-    parents: Sequence[Path] = (),
-    uae: Sequence[Path] = (),
-    settings: dict[str, Any],
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> None:
+def contrastive(subject: Subject) -> None:
     """Write the record of one model, for Table 7 and Figure 10 (b).
 
-    uae: the sets that the model was trained with.  parents: the models that these sets attack.
-    settings: those of `config.simclr.Contrastive.measuring`.
+    Inputs: `uae`, the sets that the model was trained with; `parents`, the models that these sets attack.
+    Settings: those of `config.simclr.Contrastive.measuring`.
     """
-    use(device)
-    clock, names = records.Clock(), identity.names(target)
-    source = prepared.load(data)
-    x_train, x_test = (source.unit(part).to(device) for part in ("train", "test"))
-    y_train, y_test = (torch.from_numpy(y).to(device) for y in (source.y_train, source.y_test))
-    model, run = checkpoints.load(checkpoint, device)
+    model, run, settings, sets = subject.model, subject.run, subject.settings, subject.sets()
     assert isinstance(model, SimCLR)
-    files = {data: source.metadata, checkpoint: run}
-    files |= {path: checkpoints.load(path)[1] for path in parents}
-    provenance, used = {"training": run["provenance"]}, run["settings"] | {"evaluation": settings}
-    metrics = {"epochs": len(run["history"]), "steps": run["steps"], **run["arguments"]}
-    metrics |= {"n_train": run["n_train"], "n_test": len(x_test)}
-    metrics |= measure(model, x_train, y_train, x_test, y_test, settings, names.seed)
-    for path in uae:
-        result = AttackResult.load(path)
-        files[path] = result.metadata
-        provenance["attack"] = result.metadata["provenance"]
+    used, metrics = run["settings"] | {"evaluation": settings}, dict(run["arguments"])
+    train, test = ((subject.x(part), subject.y(part)) for part in ("train", "test"))
+    metrics |= measure(model, *train, *test, settings, subject.names.seed)
+    for result in sets:
         used |= {"attack": result.metadata["attack"], "loss": result.metadata["loss"]}
-        metrics |= describe(result, x_train.cpu())
-    provenance["evaluation"] = clock.provenance(settings, records.device_name(device))
-    writing.record(
-        target,
-        data=source.metadata,
-        metrics=metrics,
-        settings=used,
-        provenance=provenance,
-        files=files,
-        run=run,
-    )
+        metrics |= describe(result, subject.x("train").cpu())
+    subject.save(metrics, used, sets=sets)
 
 
 def measure(

@@ -15,54 +15,39 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from uae import checkpoints, identity, records, storage
+from uae import storage
 from uae.attacks import MinMaxAttack
-from uae.data import prepared
 from uae.evaluation.stationarity import best_so_far, rate, reached, slope
 from uae.losses import Reconstruction
-from uae.stages import Progress, use
 from uae.stages.attack import attack_from
-from uae.stages.evaluate import writing
+from uae.stages.evaluate.subject import Subject
 
 
-def theorem1(target: Path, **job: Any) -> None:
+def theorem1(subject: Subject) -> None:
     """Write the curve of an attack, or the record with its slope."""
-    (_record if target.suffix == ".json" else _curve)(target, **job)
+    (_record if "along" in subject.paths else _curve)(subject)
 
 
-def _curve(
-    target: Path,
-    *,
-    data: Path,
-    checkpoint: Path,
-    settings: dict[str, Any],
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> None:
+def _curve(subject: Subject) -> None:
     """Measure ||L(delta_t, c_t)||^2 of Theorem 1 along the attack, for the first training samples.
 
     Writes `stationarity`, float32 (samples, steps), and, for each T in `horizons`, the best value of T
     steps: `falling-<T>` and `frozen-<T>`, (samples,).
-    settings: `attack`, of `Config.attacking`; the numbers of `samples` and `steps`; the `horizons`; and
+    Settings: `attack`, of `Config.attacking`; the numbers of `samples` and `steps`; the `horizons`; and
     `warm_up` in attack steps.
     """
-    use(device)
-    clock, names = records.Clock(), identity.names(target)
-    source = prepared.load(data)
-    model, run = checkpoints.load(checkpoint, device)
-    asked = settings["attack"]
-    attack, x = attack_from(asked), source.unit("train")[: settings["samples"]].to(device)
+    settings, asked, progress = subject.settings, subject.settings["attack"], subject.progress
+    attack, x = attack_from(asked), subject.x("train")[: settings["samples"]]
 
     def follow(changed: MinMaxAttack, note: str) -> tuple[np.ndarray, dict[str, Any]]:
         result = changed(
-            Reconstruction(model, squared=asked["squared"]),
+            Reconstruction(subject.model, squared=asked["squared"]),
             x,
-            seed=names.seed,
+            seed=subject.names.seed,
             trace=True,
             progress=(lambda done, total: progress(done, total, f"samples, {note}")) if progress else None,
         )
@@ -76,29 +61,21 @@ def _curve(
         for kind, changed in kinds:
             along = follow(changed, f"T = {horizon}, {kind}")[0]
             found[f"{kind}-{horizon}"] = along[:, -horizon:].min(axis=1)  # without the warm-up
-    writing.arrays(
-        target,
+    subject.show(
         found,
-        source.metadata,
-        {data: source.metadata, checkpoint: run},
-        model=names.model,
-        method=names.method,
+        model=subject.names.model,
+        method=subject.names.method,
         attack=used,
-        training=run["provenance"],
+        training=subject.run["provenance"],
         warm_up=settings["warm_up"],
-        provenance=clock.provenance(asked, records.device_name(device)).model_dump(),
+        provenance=subject.provenance().model_dump(),
     )
 
 
-def _record(
-    target: Path,
-    *,
-    along: Path,
-    settings: dict[str, Any],
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> None:
-    arrays, found = storage.read_tensors(along, "stationarity")
+def _record(subject: Subject) -> None:
+    (along,) = subject.paths["along"]
+    arrays, about = storage.read_tensors(along, "stationarity")
+    subject.files[along] = about
     curve = arrays["stationarity"]
     metrics = {
         "slope": slope(best_so_far(curve).mean(0)),
@@ -110,13 +87,11 @@ def _record(
         metrics |= {f"best_{kind}@{t}": value for t, value in best.items()}
         if np.isfinite(fitted := rate(list(best), list(best.values()))):
             metrics[f"slope_{kind}"] = fitted
-    writing.record(
-        target,
-        data=found,
-        metrics=metrics,
-        settings={"attack": found["attack"], "warm_up": found["warm_up"]},
-        provenance={"training": found["training"], "attack": found["provenance"]},
-        files={along: found},
+    subject.save(
+        metrics,
+        {"attack": about["attack"], "warm_up": about["warm_up"]},
+        about=about,
+        earlier={"training": about["training"], "attack": about["provenance"]},
     )
 
 
