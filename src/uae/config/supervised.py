@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -125,18 +125,6 @@ class Figure3(Budget):
     shown: Count
 
 
-class AttackSet(NamedTuple):
-    """One attack on one classifier.
-
-    item: the table or figure.  name: <method>, or <method>@<eps>.  draw: the draw of random sampling.
-    """
-
-    item: str
-    name: str
-    draw: int | None
-    settings: dict[str, Any]
-
-
 class Supervised(Block):
     # Path or address of the Inception weights, by which FID is defined
     inception: FileOrAddress | None
@@ -194,83 +182,3 @@ class Supervised(Block):
             "batch_size": block.batch_size,
             **self.training.model_dump(),
         }
-
-    def compared_methods(self, dataset: str) -> list[str]:
-        """The methods of Table 3 on one data set, those whose critic has a budget there."""
-        return [name for name, *_ in self._compared(dataset)]
-
-    def _compared(self, dataset: str) -> list[tuple[str, Compared, Budget]]:
-        budgets = self.table3.get(dataset, {})
-        return [
-            (name, method, budget)
-            for name, method in self.compared.items()
-            if (budget := budgets.get(method.critic)) is not None
-        ]
-
-    def runs(self) -> list[tuple[str, int | None]]:
-        """The runs of Table 2: random sampling several times, and each convolution's output once."""
-        draws = [("random-sampling", draw) for draw in range(self.table2.runs)]
-        return [*draws, *((name, None) for name in self.table2.layers)]
-
-    def sets(self, dataset: str) -> list[AttackSet]:
-        """Every attack on a data set's classifier."""
-        return [
-            attack
-            for item in self.items(dataset)
-            if item != "table1"  # it takes the classifier of Figure 3
-            for attack in getattr(self, f"_{item}_sets")(dataset)
-        ]
-
-    def _mine(
-        self, attack: Literal["minmax", "penalty"], images: int, eps: float, critic: str, **over: Any
-    ) -> dict[str, Any]:
-        """The settings of one MINE attack. `over` has the settings of the attack itself."""
-        common = self.attack
-        settings = {"eps": eps, "alpha": common.alpha, "kappa": common.kappa} | over
-        if attack == "minmax":
-            settings["beta"] = common.beta
-        mine = {"critic": critic, "inner_steps": common.inner_steps, "lr": common.critic_lr}
-        return {"attack": attack, "images": images, "settings": settings, "mine": mine}
-
-    def _table3_sets(self, dataset: str) -> list[AttackSet]:
-        found = []
-        for name, method, budget in self._compared(dataset):
-            over: dict[str, Any] = {"steps": budget.steps}
-            if method.attack == "penalty":
-                over = {
-                    "steps": budget.steps // self.searches,
-                    "searches": self.searches,
-                    "restart_critic": method.restart_critic,
-                }
-            images = min(budget.images, method.images or budget.images)
-            settings = self._mine(method.attack, images, 1.0, method.critic, **over)
-            if method.inner_steps:
-                settings["mine"]["inner_steps"] = method.inner_steps
-            found.append(AttackSet("table3", name, None, settings | {"trace": True}))
-        return found
-
-    def _table2_sets(self, dataset: str) -> list[AttackSet]:
-        block, found = self.table2, []
-        first, second = block.eps
-        for name, draw in self.runs():
-            for eps in (first, second) if not draw and name in block.pictured else (first,):
-                settings = self._mine("minmax", block.images, eps, "vanilla", steps=block.steps)
-                if name == "random-sampling":
-                    settings["random_sampling"] = block.random_sampling.model_dump()
-                elif layer := block.layers[name]:
-                    settings["layer"] = layer
-                suffix = "" if eps == first else f"@{eps:g}"
-                found.append(AttackSet("table2", name + suffix, draw, settings))
-        return found
-
-    def _figure3_sets(self, dataset: str) -> list[AttackSet]:
-        block = self.figure3
-        found = []
-        for eps in block.eps:
-            settings = self._mine("minmax", block.images, eps, "vanilla", steps=block.steps)
-            found.append(AttackSet("figure3", f"minmax@{eps:g}", None, settings))
-        for eps in block.eps:
-            own = {"eps": eps, "steps": block.pgd_steps}
-            settings = {"attack": "pgd", "images": block.images, "settings": own}
-            found.append(AttackSet("figure3", f"pgd@{eps:g}", None, settings))
-        return found

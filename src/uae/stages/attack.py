@@ -30,7 +30,7 @@ def run(
 ) -> None:
     """Write the set of examples `target`. Its path states the seed and the draw.
 
-    settings: those of `Config.attacking`, or, with a key `images`, those of an `AttackSet`. The former
+    settings: those of `Config.attacking`, or, with a key `images`, those of `plan.classifiers`. The former
     attack every training sample of a model that was trained without labels. The latter attack `images` test
     images that a classifier classifies correctly, the same images in every set.
     """

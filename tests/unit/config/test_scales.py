@@ -24,6 +24,16 @@ def test_the_scales_fit_the_schema(scale):
     assert loaded.rows and loaded.panels
 
 
+def classifier_attacks(cfg):
+    """The settings of the attacks on classifiers, by data set, method and run."""
+    found = {Path(path).with_suffix("").parts[3:]: job for path, job in plan.plan(cfg).items()}
+    return {
+        (dataset, method, run): job.settings
+        for (dataset, model, method, *_, run), job in found.items()
+        if job.stage == "attack" and model == "classifier"
+    }
+
+
 def everything(cfg):
     """The data and the settings of all that a configuration runs."""
     data = {row: cfg.data_name(row) for row in cfg.made_rows}
@@ -75,12 +85,11 @@ def test_the_reduced_scale_differs_from_the_papers_in_sizes_alone():
         for method in ("original", "mine-uae"):
             here, there = reduced.training(row, method), paper.training(row, method)
             assert here == there | ({"tries": 2} if "tries" in here else {})
-    for dataset in ("mnist", "cifar10"):
-        pairs = zip(reduced.supervised.sets(dataset), paper.supervised.sets(dataset), strict=True)
-        for here, there in pairs:
-            fewer = here.settings["images"] <= there.settings["images"]
-            assert fewer and here.settings | {"images": 0} == there.settings | {"images": 0}
-    counts = [a.settings["images"] for a in reduced.supervised.sets("mnist") if a.item == "table3"]
+    of_reduced, of_paper = classifier_attacks(reduced), classifier_attacks(paper)
+    for name, there in of_paper.items():
+        here = of_reduced[name]
+        assert here["images"] <= there["images"] and here | {"images": 0} == there | {"images": 0}
+    counts = [of_reduced["mnist", name, "seed0"]["images"] for name in reduced.supervised.compared]
     assert counts == [10, 5, 1, 10, 1000, 64, 16, 1000]
 
 
@@ -115,41 +124,37 @@ def test_the_paper_scale_has_the_papers_settings():
 
 def test_the_papers_table3_has_all_its_iterations_and_images():
     """Section 5.2: 1000 images, T = 9000; fewer for one method that is not the table's."""
-    supervised = config.load({"scale": "paper"}).supervised
+    cfg = config.load({"scale": "paper"})
+    attacks = classifier_attacks(cfg)
     for dataset in ("mnist", "cifar10"):
-        sets = [attack for attack in supervised.sets(dataset) if attack.item == "table3"]
-        counts = {attack.name: attack.settings["images"] for attack in sets}
+        sets = {name: attacks[dataset, name, "seed0"] for name in cfg.supervised.compared}
+        counts = {name: settings["images"] for name, settings in sets.items()}
         assert counts.pop("penalty-20-steps") == 100 and set(counts.values()) == {1000}
-        for settings in (attack.settings["settings"] for attack in sets):
+        for settings in (attack["settings"] for attack in sets.values()):
             assert settings["steps"] * settings.get("searches", 1) == 9000
 
 
 def test_each_supervised_attack_has_the_critic_and_the_bound_of_its_name():
-    supervised = config.load({"scale": "paper"}).supervised
-    found = {
-        (attack.item, attack.name, attack.draw): attack.settings
-        for dataset in ("mnist", "cifar10")
-        for attack in supervised.sets(dataset)
-    }
-    for (item, name, _), entry in found.items():
+    cfg = config.load({"scale": "paper"})
+    found = classifier_attacks(cfg)
+    for (_, name, _), entry in found.items():
         bound = float(name.partition("@")[2] or 1)
         assert entry["settings"]["eps"] == bound, name
-        if item == "figure3":
-            assert entry["attack"] == name.partition("@")[0]
-        elif item == "table3":
-            assert entry["attack"] == name.partition("-")[0]
+        of_table2 = name.startswith("random-sampling") or "convolution-output" in name
+        if not of_table2:
+            assert entry["attack"] == name.partition("@")[0].partition("-")[0]
             if entry["attack"] == "penalty":
                 assert entry["settings"]["restart_critic"] is not name.endswith("kept-critic")
         if entry["attack"] != "pgd":
-            vanilla = item != "table3" or "vanilla" in name
+            vanilla = name not in cfg.supervised.compared or "vanilla" in name
             assert entry["mine"] == {
                 "critic": "vanilla" if vanilla else "released",
                 "inner_steps": 20 if name.endswith("20-steps") else 1,
                 "lr": 1.5e-5,
             }
         assert ("random_sampling" in entry) is name.startswith("random-sampling")
-    pgd = [key for key in found if key[1].startswith("pgd@")]
-    assert len(pgd) == 10 and len([key for key in found if key[1] == "random-sampling"]) == 10
+    names = [name for _, name, run in found if run.startswith("seed0")]
+    assert len([name for name in names if name.startswith("pgd@")]) == names.count("random-sampling") == 10
 
 
 @pytest.mark.parametrize("scale", ["preview", "paper"])
