@@ -30,6 +30,7 @@ class Cell:
     values: by seed, its runs: several if noise is drawn several times.
     images: the number of attacked images, if the records state it.
     trials: of a rate, the samples of a seed over which it is a share, if the records state them.
+    features: the network whose features an image distance compares, if it is not Inception.
     within: the standard error within a run (KID's deviation over its subsets, a mean's over its images).
     """
 
@@ -40,6 +41,7 @@ class Cell:
     images: int | None = None
     within: float | None = None
     trials: int | None = None
+    features: str | None = None
 
     @classmethod
     def of(
@@ -58,7 +60,7 @@ class Cell:
     def among(self, seeds: set[int]) -> Cell:
         """The cell with the mean over some seeds. Its spread stays that of all runs."""
         part = Cell.of({seed: runs for seed, runs in self.values.items() if seed in seeds})
-        return replace(part, std=self.std, images=self.images, within=self.within, trials=self.trials)
+        return replace(self, mean=part.mean, runs=part.runs, values=part.values)
 
     def of_seed(self, seed: int) -> float:
         return fmean(self.values[seed])
@@ -145,10 +147,18 @@ def measured(records: list[Record]) -> Measured:
         errors = [f"{name}{suffix}{at}{eps}" for suffix in ("_std", "_error")]
         within = [r.metrics[name] for r, _ in behind for name in errors if name in r.metrics]
         images = [int(r.metrics["n_attacked"]) for r, _ in behind if "n_attacked" in r.metrics]
-        out.cells.setdefault(variant, {})[key] = Cell.of(
-            values, fmean(within) if within else None, min(images, default=None), _trials(key, behind[0][0])
+        first = behind[0][0]
+        cell = Cell.of(
+            values, fmean(within) if within else None, min(images, default=None), _trials(key, first)
         )
+        out.cells.setdefault(variant, {})[key] = replace(cell, features=_features(key, first))
     return out
+
+
+def _features(key: Key, record: Record) -> str | None:
+    """The network whose features give a FID or KID, if it is not the one by which they are defined."""
+    network = record.settings.get("extractor") if key[-1] in ("fid", "kid") else None
+    return None if network == "Inception-v3" else network
 
 
 def _trials(key: Key, record: Record) -> int | None:

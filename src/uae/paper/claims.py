@@ -95,6 +95,7 @@ class Row:
     resolution: the smallest difference that the runs could have seen; None if it is unknown.
     repeated: whether the spread of runs is in the resolution. If not, it has only the spread within one run.
     unperturbed: whether it is about an attack whose examples are almost their originals.
+    features: the network whose features an image distance compares, if it is not Inception.
     """
 
     label: str
@@ -111,6 +112,7 @@ class Row:
     resolution: float | None = None
     repeated: bool = False
     unperturbed: bool = False
+    features: str | None = None
 
     @property
     def pair(self) -> tuple[float, float]:
@@ -130,10 +132,11 @@ class Row:
 
     @property
     def basis(self) -> str:
-        """The basis of our number: data, runs and, if the records state them, attacked images."""
+        """The basis of our number: data, runs and, if the records state them, features and images."""
         counts = [f"{n:,}" for n in dict.fromkeys((self.images, self.images_other)) if n is not None]
         images = [f"{' and '.join(counts)} image{'s' * (counts != ['1'])}"] if counts else []
-        return ", ".join([self.variant, f"{self.runs} run{'s' * (self.runs > 1)}", *images])
+        features = [f"features: {self.features}"] * (self.features is not None)
+        return ", ".join([self.variant, *features, f"{self.runs} run{'s' * (self.runs > 1)}", *images])
 
 
 @dataclass(frozen=True)
@@ -207,7 +210,7 @@ def _rows(claim: Claim, ours: Measured, paper: Measured, settings: str) -> list[
                     state = NO_PERTURBATION
                 runs = min(left.runs, right.runs) if isinstance(claim.than, dict) else left.runs
                 numbers = left.mean, right.mean, comparison.spread(left, right), runs, theirs, other
-                basis = left.images, right.images, seen, known, flat and of_the_attack
+                basis = left.images, right.images, seen, known, flat and of_the_attack, left.features
                 rows.append(Row(label, variant, state, *numbers, *basis))
     return rows
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from uae.paper import escape
 from uae.paper.layouts import layouts
-from uae.paper.names import name_of, plain
+from uae.paper.names import in_sentence, name_of, plain
 from uae.paper.parts import NONE, Part, short, titles
 from uae.paper.perturbation import NO_PERTURBATION
 
@@ -72,7 +72,9 @@ def _pages(table: str, part: Part) -> list[list[Any]]:
 
 def _part(table: str, part: Part, number: int, page: int, caption: str) -> list[str]:
     layout, groups = layouts()["tables"][table], part["groups"]
-    title = escape.tex(": ".join(filter(None, (layout["title"], ", ".join(map(_small, part["titles"]))))))
+    title = escape.tex(
+        ": ".join(filter(None, (layout["title"], ", ".join(map(in_sentence, part["titles"])))))
+    )
     title += " (continued)" * (page > 0)
     name = table if not number else f"{table}-{groups[0]['metric']}"
     name += f"-{page + 1}" * (page > 0)
@@ -87,11 +89,6 @@ def _part(table: str, part: Part, number: int, page: int, caption: str) -> list[
         for row in block["rows"]:
             lines += _row(row, kinds, layout["rows"] == "method")
     return [*lines, END % _notes(table, part, number + page, caption, kinds)]
-
-
-def _small(title: str) -> str:
-    """A title in lower case, for use within a sentence. Abbreviations are unchanged."""
-    return title[:1].lower() + title[1:] if title[1:2].islower() else title
 
 
 def _name(key: str) -> str:

@@ -21,6 +21,15 @@ def plain(text: str) -> str:
     return functools.reduce(lambda text, item: text.replace(*item), layouts()["unicode"].items(), text)
 
 
+PROPER = ("Gauss", "MinMax", "Fréchet")  # the beginnings of words that keep their capital
+
+
+def in_sentence(text: str) -> str:
+    """A title or name in lower case, for use within a sentence. Abbreviations and names are unchanged."""
+    lower = text[1:2].islower() and not text.startswith(PROPER)
+    return text[:1].lower() + text[1:] if lower else text
+
+
 def device_of(device: str) -> str:
     """The device of a record in words: `CPU, 1 threads` becomes `CPU, 1 thread`."""
     return re.sub(r"\b1 threads\b", "1 thread", device)

@@ -13,7 +13,7 @@ from uae.data import catalogue
 from uae.errors import DataError
 from uae.paper.claims import AGREES, NOT_REPRODUCED, REPRODUCED, Verdict
 from uae.paper.headline import Gain
-from uae.paper.names import complete, name_of
+from uae.paper.names import complete, in_sentence, name_of
 from uae.paper.perturbation import GREY_LEVEL, Key
 from uae.paper.reasons import SECTIONS, section
 from uae.paper.verdicts import weaknesses
@@ -79,7 +79,7 @@ def _outcome(paper: list[Verdict]) -> list[str]:
         by_section.setdefault(section(v.claim), []).append(v.verdict)
     good = [
         f"{names.count(REPRODUCED)} of {len(names)} on "
-        f"<a href='#claims-{escape(name)}'>{_lower(SECTIONS.get(name, name).partition(' (')[0])}</a>"
+        f"<a href='#claims-{escape(name)}'>{in_sentence(SECTIONS.get(name, name).partition(' (')[0])}</a>"
         for name, names in by_section.items()
         if REPRODUCED in names
     ]
@@ -94,7 +94,7 @@ def _outcome(paper: list[Verdict]) -> list[str]:
     ]
     bad = [v for v in paper if v.verdict == NOT_REPRODUCED]
     if bad:
-        links = [f"<a href='#claim-{escape(v.claim.id)}'>{_lower(_quoted(v))}</a>" for v in bad[:NAMED]]
+        links = [f"<a href='#claim-{escape(v.claim.id)}'>{in_sentence(_quoted(v))}</a>" for v in bad[:NAMED]]
         more = f", and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
         said.append(f"<b>What did not:</b> {counted(len(bad), 'claim')}: that {'; that '.join(links)}{more}.")
     return said
@@ -125,12 +125,6 @@ def _steps(gains: list[Gain]) -> str:
         f"it by {control}."
     )
     return text.replace("by -", "by −")
-
-
-def _lower(text: str) -> str:
-    """The text in lower case, for use within a sentence. Abbreviations and names of methods are unchanged."""
-    plain = text[1:2].islower() and not text.startswith(("Gauss", "MinMax"))
-    return text[:1].lower() + text[1:] if plain else text
 
 
 def _device(name: str) -> str:

@@ -109,6 +109,18 @@ def test_a_row_says_how_many_images_were_attacked():
     assert row.basis == "mnist, 1 run, 6 images"
 
 
+def test_a_distance_on_features_that_are_not_inceptions_says_so():
+    """FID and KID are defined by Inception's features."""
+    loaded = [record("mine-uae", fid=3.0), record("original", fid=4.0)]
+    for network, said in (("Inception-v3", False), ("the classifier's penultimate layer", True)):
+        given = [r.model_copy(update={"settings": {"extractor": network}}) for r in loaded]
+        (row,) = verdict(given, cells={"metric": "fid"}).rows
+        assert ("features: the classifier's penultimate layer" in row.basis) is said
+    given = [record("mine-uae", asr=1.0), record("original", asr=0.5)]
+    given = [r.model_copy(update={"settings": {"extractor": "a network"}}) for r in given]
+    assert "features" not in verdict(given, cells={"metric": "asr"}).rows[0].basis
+
+
 def test_means_are_over_the_seeds_that_both_sides_have():
     """Seed 1 is kinder to every method, but one of them has seed 0 alone."""
     loaded = [record("mine-uae", seed=i, test_error=v) for i, v in enumerate([0.40, 0.30])]
