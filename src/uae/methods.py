@@ -7,8 +7,9 @@ import re
 # A method names the samples that a retraining adds to the originals. `matched`: the originals again. A
 # trailing `-2`: two rounds; the second adds UAEs of the model of the first (appendix H). `-to-clean`: a UAE's
 # target is its original. `matched-best`: the control with the weights of the epoch with the lowest training
-# loss.
-METHOD = re.compile(r"(?P<base>ga-(?P<sigma>\d+(\.\d+)?)|[a-z0-9.-]+?)(?P<again>-2)?(?P<clean>-to-clean)?")
+# loss. `ga-<sigma>`: with Gaussian noise; a sigma has one way to write it.
+SIGMA = r"(0|[1-9]\d*)(\.\d*[1-9])?"
+METHOD = re.compile(rf"(?P<base>ga-(?P<sigma>{SIGMA})|[a-z0-9.-]+?)(?P<again>-2)?(?P<clean>-to-clean)?")
 CONTROLS = ("matched", "matched-2", "matched-best")
 
 

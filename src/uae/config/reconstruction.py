@@ -170,8 +170,8 @@ def check_methods(key: str, methods: list[str], attacks: dict[str, Attack]) -> N
             known = name in CONTROLS or (bool(method.sigma) and name == method.base)
         if not known:
             raise ValueError(
-                f"{key}: {name!r} is not {', '.join(CONTROLS)}, ga-<sigma above 0>, or one of `attacks`: "
-                f"{', '.join(attacks)} (each also as <attack>-2 and <attack>-to-clean)"
+                f"{key}: {name!r} is not {', '.join(CONTROLS)}, ga-<sigma above 0, as 0.01>, or one of "
+                f"`attacks`: {', '.join(attacks)} (each also as <attack>-2 and <attack>-to-clean)"
             )
 
 
