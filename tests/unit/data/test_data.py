@@ -302,3 +302,20 @@ def test_a_download_that_fails_keeps_the_secret_of_its_address(tmp_path):
     with pytest.raises(DataError, match=r"http://127\.0\.0\.1:9/weights\.pth") as error:
         fetch.download(address, tmp_path)
     assert "hidden" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["https://me:s3cret@host/a b: x", "ftp://s3cret@host", "a http://me:s3@cret@h/x"]
+)
+def test_an_address_is_repeated_without_its_secret(text):
+    assert "cret" not in fetch.without_secrets(text) and "://h" in fetch.without_secrets(text)
+
+
+def test_a_mirror_s_secret_is_in_no_message_and_no_log(caplog, capfd, monkeypatch):
+    monkeypatch.setattr(fetch, "RETRIES", 0)
+    with pytest.raises(DataError) as caught:
+        fetch.fetch("isolet-npz", "isolet.npz", Path("o"), "http://me:s3cret@127.0.0.1:9/mirror")
+    said = str(caught.value) + caplog.text + "".join(capfd.readouterr())
+    assert (
+        "http://127.0.0.1:9/mirror/isolet/isolet.npz" in said and "s3cret" not in said and "me:" not in said
+    )
