@@ -236,7 +236,7 @@ def test_the_verdicts_in_words_are_those_of_the_records():
     good = [v.caveats for v in found if v.verdict in (claims.REPRODUCED, claims.AGREES) and not v.claim.ours]
     few, unknown = (sum(c in v for v in good) for c in ("fewer than 100 images", "spread unknown"))
     of = f"{'all ' * (unknown == held)}{unknown}"
-    weak = f"f these {held}, {few} rest on fewer than 100 images and {of} on runs whose spread is unknown"
+    weak = f"f these {held} claims, {few} rest on fewer than 100 images and {of} on runs whose spread is unknown"
     head = f"| {' | '.join(claims.VERDICTS)} | {'|---' * len(numbers)}| | {' | '.join(map(str, numbers))} |"
     for page, words in {
         "README.md": head,
@@ -367,7 +367,7 @@ def test_the_gains_of_the_readme_are_those_of_the_records():
         ("The sparse one's falls by {:.1%}", "sparse", "mine-uae-released"),
         ("the control's by {:.1%}. The dense", "sparse", "matched"),
         ("The dense one's falls by {:.1%}", "dense", "mine-uae-released"),
-        ("the control's by {:.1%}, which one seed", "dense", "matched"),
+        ("the control's by {:.1%} with this seed", "dense", "matched"),
     ):
         ends, starts = (mean("test_error", model=model, method=m, **full) for m in (method, "original"))
         assert text.format(1 - ends / starts) in page

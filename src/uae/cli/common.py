@@ -56,7 +56,8 @@ def _made(text: str) -> str:
 
 
 OfFiles = Annotated[
-    str | None, typer.Option(help="preview, reduced, paper, or a scale file. Default: set by the files.")
+    str | None,
+    typer.Option(help="preview, reduced, paper, or a scale file. Default: `scale` of config/config.yaml."),
 ]
 ConfigFiles = Annotated[
     list[Path] | None,

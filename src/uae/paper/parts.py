@@ -157,7 +157,7 @@ def _cell(row: pd.Series, kind: str) -> dict[str, Any]:
     if pd.notna(row.get("p")):
         paired = f"p = {row['p']:.2g}, n = {row['n_seeds']}"
         spread += f", sees {_number(row['sees'], kind, 'spread')}"
-    if row["unperturbed"] and form.get("change"):
+    if row["unperturbed"] and form.get("best"):
         change = NO_PERTURBATION
     if pd.notna(theirs):
         paper = _number(theirs, kind)

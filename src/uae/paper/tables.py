@@ -131,7 +131,11 @@ def caption(
     kinds = {c.get("format") for c in layout["columns"]}
     if any(layouts()["formats"].get(kind, {}).get("change") for kind in kinds):
         text.append(own("↑: the error is lower than the original's by this share; ↓: higher."))
-    if flat := unperturbed(records):
+    flat = unperturbed(records)
+    if any(layouts()["formats"].get(kind, {}).get("best") for kind in kinds):
+        aside = f", {NO_PERTURBATION} aside" * bool(flat)
+        text.append(f"Bold: the best of the methods with the most seeds{aside}.")
+    if flat:
         text.append(
             f"{NO_PERTURBATION.capitalize()}: the median change of the UAEs is below one grey level, so the "
             f"comparison tests nothing ({len(flat)} of the models)."

@@ -37,7 +37,7 @@ WIDE = 5.0  # inches: the legend fits into one line
 ATTACKS = {
     "minmax": "MinMax",
     "pgd": "PGD",
-    "minmax-alpha-0.1": "MinMax, step size 0.1",
+    "minmax-alpha-0.1": "MinMax, step size 0.1, 300 steps",
     "minmax-1000-steps": "MinMax, step size 0.1, 1,000 steps",
 }
 
@@ -140,7 +140,8 @@ def _size(panel: pd.DataFrame, labels: dict[str, str]) -> str:
     if counts.nunique() > 1:
         by_count = counts.groupby(counts, sort=False).groups.items()
         attacked = ", ".join(
-            f"{int(n):,} ({'; '.join(labels[m] for m in methods)})" for n, methods in by_count
+            f"{int(n):,} ({labels[methods[0]] if len(methods) == 1 else 'the others'})"
+            for n, methods in by_count
         )
     trained = f"trained on {span('n_train')} for {span('epochs')} epochs, {seeds} seed{'s' * (seeds > 1)}"
     if not panel["n_train"].any():

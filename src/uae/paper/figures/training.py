@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from uae import curves, records
 from uae.errors import InputError
@@ -54,6 +55,9 @@ def draw(inputs: list[Path], width: float) -> tuple[Figure, pd.DataFrame]:
             axis.plot(run["epoch"], run["loss"], lw=0.8, **_style(method))
         if chart["loss"].max() > 10 * chart["loss"].min() > 0:  # else its axis has few powers of ten
             axis.set_yscale("log")
+            axis.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+            axis.yaxis.set_major_formatter("{x:g}")
+            axis.yaxis.set_minor_formatter(NullFormatter())
         else:
             axis.locator_params(axis="y", nbins=4)
         axis.tick_params(labelsize=5.5, which="both")
