@@ -236,7 +236,8 @@ def test_the_verdicts_in_words_are_those_of_the_records():
     good = [v.caveats for v in found if v.verdict in (claims.REPRODUCED, claims.AGREES) and not v.claim.ours]
     few, unknown = (sum(c in v for v in good) for c in ("fewer than 100 images", "spread unknown"))
     of = f"{'all ' * (unknown == held)}{unknown}"
-    weak = f"f these {held} claims, {few} rest on fewer than 100 images and {of} on runs whose spread is unknown"
+    weak = f"{few} rest on fewer than 100 images and {of} on runs whose spread is unknown"
+    weak = f"f these {held} claims, {weak}"
     head = f"| {' | '.join(claims.VERDICTS)} | {'|---' * len(numbers)}| | {' | '.join(map(str, numbers))} |"
     for page, words in {
         "README.md": head,

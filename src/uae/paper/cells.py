@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean, stdev, variance
 
 from uae import shipped
-from uae.paper.perturbation import OF_THE_ATTACK, unperturbed
+from uae.paper.perturbation import OF_THE_ATTACK, changes
 from uae.records import Record
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -89,12 +89,12 @@ class Measured:
 
     def __init__(self) -> None:
         self.cells: dict[str, dict[Key, Cell]] = {}
-        self.unperturbed: set[tuple[str, str, str, str, str]] = set()  # see `uae.paper.perturbation`
+        self.changes: dict[tuple[str, str, str, str, str], float] = {}  # see `uae.paper.perturbation`
 
-    def flat(self, key: Key, variant: str) -> bool:
-        """Whether the UAEs of the cell's method are almost their originals."""
+    def change(self, key: Key, variant: str) -> float | None:
+        """The median change of the UAEs of the cell's method, if it has any."""
         experiment, *names, _ = key
-        return (experiment, variant, *names) in self.unperturbed
+        return self.changes.get((experiment, variant, *names))
 
     def usual_spread(self, key: Key, variant: str) -> tuple[float, int] | None:
         """The standard deviation of a single run on this data, model and metric, and its degrees of freedom.
@@ -138,7 +138,7 @@ def measured(records: list[Record]) -> Measured:
             key = (r.experiment, r.dataset, r.model, r.method, _metric(metric))
             found.setdefault((r.variant, key), []).append((r, metric))
     out = Measured()
-    out.unperturbed = unperturbed(records)
+    out.changes = changes(records)
     for (variant, key), behind in found.items():
         values: dict[int, list[float]] = {}
         for r, metric in behind:

@@ -25,7 +25,7 @@ from uae.errors import BadFile
 from uae.paper import comparison
 from uae.paper.cells import AXES, REFERENCE, Key, Measured, measured, printed, quantities
 from uae.paper.comparison import INCONCLUSIVE
-from uae.paper.perturbation import NO_PERTURBATION, OF_THE_ATTACK
+from uae.paper.perturbation import GREY_LEVEL, NO_PERTURBATION, OF_THE_ATTACK
 from uae.records import Record
 
 REPRODUCED, AGREES, PARTLY, NOT_REPRODUCED = "reproduced", "in agreement", "partly", "not reproduced"
@@ -94,7 +94,7 @@ class Row:
     spread: the combined standard deviation of both sides over the runs.
     resolution: the smallest difference that the runs could have seen; None if it is unknown.
     repeated: whether the spread of runs is in the resolution. If not, it has only the spread within one run.
-    unperturbed: whether it is about an attack whose examples are almost their originals.
+    change: the median change of the UAEs, if they are almost their originals.
     features: the network whose features an image distance compares, if it is not Inception.
     """
 
@@ -111,7 +111,7 @@ class Row:
     images_other: int | None = None
     resolution: float | None = None
     repeated: bool = False
-    unperturbed: bool = False
+    change: float | None = None
     features: str | None = None
 
     @property
@@ -159,7 +159,7 @@ class Verdict:
         deciding = [row for row in self.rows if row.state in ("holds", "fails")]
         few = [f"fewer than {FEW} images"] * any(row.few for row in deciding)
         unknown = ["spread unknown"] * any(not row.repeated for row in deciding)
-        flat = ["UAEs almost their originals"] * any(row.unperturbed for row in deciding)
+        flat = ["UAEs almost their originals"] * any(row.change is not None for row in deciding)
         return few + unknown + flat + self.contradicted
 
     def as_dict(self) -> dict[str, Any]:
@@ -204,13 +204,14 @@ def _rows(claim: Claim, ours: Measured, paper: Measured, settings: str) -> list[
                 seen, known = comparison.resolution(compared, key, ours, variant, differences)
                 state = comparison.state(compared, left, right, seen)
                 cells = comparison.compared(compared, key)
-                flat = any(ours.flat(cell, variant) for cell in cells)
+                changes = [c for cell in cells if (c := ours.change(cell, variant)) is not None]
+                change = max((c for c in changes if c < GREY_LEVEL), default=None)
                 of_the_attack = key[-1] in OF_THE_ATTACK
-                if flat and not of_the_attack:
+                if change is not None and not of_the_attack:
                     state = NO_PERTURBATION
                 runs = min(left.runs, right.runs) if isinstance(claim.than, dict) else left.runs
                 numbers = left.mean, right.mean, comparison.spread(left, right), runs, theirs, other
-                basis = left.images, right.images, seen, known, flat and of_the_attack, left.features
+                basis = left.images, right.images, seen, known, change, left.features
                 rows.append(Row(label, variant, state, *numbers, *basis))
     return rows
 

@@ -43,7 +43,12 @@ def change(record: Record) -> float | None:
 
 
 def unperturbed(records: list[Record]) -> set[Key]:
-    """The models whose UAEs have a median change, over all seeds, below one grey level.
+    """The models whose UAEs have a median change, over all seeds, below one grey level."""
+    return {key for key, change in changes(records).items() if change < GREY_LEVEL}
+
+
+def changes(records: list[Record]) -> dict[Key, float]:
+    """The largest median change, over its seeds, of the UAEs that a model was trained with.
 
     A robust model's record that does not state the change takes that of its UAEs' row. The row's records may
     be of more data than the robust model's: then full-size ones stand in for them.
@@ -59,4 +64,4 @@ def unperturbed(records: list[Record]) -> set[Key]:
         source = of_source.get((r.dataset, r.method))
         if r.experiment == "robustness" and "success_change" not in r.metrics and source:
             found[r.experiment, r.variant, r.dataset, r.model, r.method] = source
-    return {key for key, changes in found.items() if max(changes) < GREY_LEVEL}
+    return {key: max(values) for key, values in found.items()}

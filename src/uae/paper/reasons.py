@@ -9,8 +9,7 @@ from uae.paper.claims import AGREES, NOT_REPRODUCED, NOT_RUN, PARTLY, VERDICTS, 
 from uae.paper.comparison import INCONCLUSIVE
 from uae.paper.names import name_of
 from uae.paper.parts import signed, written
-from uae.paper.perturbation import GREY_LEVEL, NO_PERTURBATION, Key, change
-from uae.records import Record
+from uae.paper.perturbation import GREY_LEVEL, NO_PERTURBATION
 
 # Sections of the report, by the subject of the claims' records
 SECTIONS = {
@@ -33,17 +32,7 @@ LEGEND = (
 )
 
 
-def changes(records: list[Record]) -> dict[Key, float]:
-    """The largest median change of the UAEs that a model was trained with, over its seeds."""
-    found: dict[Key, float] = {}
-    for r in records:
-        if (changed := change(r)) is not None:
-            key = (r.experiment, r.variant, r.dataset, r.model, r.method)
-            found[key] = max(changed, found.get(key, 0.0))
-    return found
-
-
-def sections(verdicts: list[Verdict], changed: dict[Key, float]) -> list[dict[str, Any]]:
+def sections(verdicts: list[Verdict]) -> list[dict[str, Any]]:
     """The claims with records, by section: its title, the count of each verdict, and its claims."""
     found: dict[str, list[Verdict]] = {}
     for v in verdicts:
@@ -54,7 +43,7 @@ def sections(verdicts: list[Verdict], changed: dict[Key, float]) -> list[dict[st
             "id": name,
             "title": SECTIONS.get(name, name.capitalize()),
             "counts": counts(ran),
-            "claims": [_shown(v, changed) for v in ran],
+            "claims": [_shown(v) for v in ran],
         }
         for name, all_ in sorted(found.items(), key=lambda item: order.index(item[0]))
         if (ran := [v for v in all_ if v.verdict != NOT_RUN])
@@ -73,14 +62,14 @@ def section(claim: Claim) -> str:
     return "concrete" if claim.cells.model == "concrete" else claim.cells.experiment
 
 
-def _shown(v: Verdict, changed: dict[Key, float]) -> dict[str, Any]:
+def _shown(v: Verdict) -> dict[str, Any]:
     ran = [row for row in v.rows if row.state != NOT_RUN]
     return {
         "id": v.claim.id,
         "verdict": v.verdict,
         "statement": v.claim.statement,
         "source": v.claim.source,
-        "reason": reason(v, changed),
+        "reason": reason(v),
         "paper": v.claim.paper,
         "tolerance": v.claim.tolerance,
         "caveats": v.caveats,
@@ -152,7 +141,7 @@ def difference(claim: Claim, left: float, right: float) -> str:
     return written(left - right, "+.3g")
 
 
-def reason(v: Verdict, changed: dict[Key, float]) -> str:
+def reason(v: Verdict) -> str:
     """One sentence on why a claim is not reproduced; empty if it is."""
     claim, ran = v.claim, [row for row in v.rows if row.state != NOT_RUN]
     failing = [row for row in ran if row.state == "fails"]
@@ -160,8 +149,7 @@ def reason(v: Verdict, changed: dict[Key, float]) -> str:
     if v.verdict == AGREES:
         return "It holds, but nothing was run twice, so that its spread is unknown."
     if v.verdict == NO_PERTURBATION:
-        flat = [row for row in ran if row.state == NO_PERTURBATION]
-        most = max((_change(claim, row, changed) for row in flat), default=0.0)
+        most = max(row.change or 0.0 for row in ran if row.state == NO_PERTURBATION)
         return (
             f"The UAEs are their originals: their median change is at most {most / GREY_LEVEL:.2g} of one "
             "grey level, so that retraining with them is retraining on the originals."
@@ -194,10 +182,3 @@ def _miss(row: Row) -> float:
     """The distance of a comparison from the claim, as a share of the claimed number if that is not zero."""
     ours, other = row.pair
     return abs(ours - other) / (abs(other) or 1.0)
-
-
-def _change(claim: Claim, row: Row, changed: dict[Key, float]) -> float:
-    """The largest change, among those below a grey level, of a comparison's UAEs."""
-    dataset, model = row.label.partition(" ")[0].split("/")[:2]
-    where_ = (claim.cells.experiment, row.variant, dataset, model)
-    return max((c for key, c in changed.items() if key[:4] == where_ and c < GREY_LEVEL), default=0.0)

@@ -13,7 +13,19 @@ import pandas as pd
 from markupsafe import Markup
 
 from uae import records, storage
-from uae.paper import claims, escape, filling, headline, names, parts, reasons, story, tables, verdicts
+from uae.paper import (
+    claims,
+    escape,
+    filling,
+    headline,
+    names,
+    parts,
+    perturbation,
+    reasons,
+    story,
+    tables,
+    verdicts,
+)
 from uae.paper.layouts import layouts, pictures
 
 HERE = Path(__file__).parent
@@ -35,7 +47,7 @@ def write(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     by_settings = {name: claims.evaluate(loaded, settings=name) for name in verdicts.SETTINGS}
-    paper, changed = by_settings["paper"], reasons.changes(loaded)
+    paper, changed = by_settings["paper"], perturbation.changes(loaded)
     gains = headline.gains(tables.tidy("table4", [*filling.of_table(found, "table4").values()]))
     variants = _variants(loaded)
     text = environment.get_template(PAGE).render(
@@ -49,7 +61,7 @@ def write(
         by_settings=[
             {"title": verdicts.SETTINGS[name], "suffix": f"-{name}" * (name != "paper"), "sections": sections}
             for name, all_ in by_settings.items()
-            if (sections := reasons.sections(all_, changed))
+            if (sections := reasons.sections(all_))
         ],
         not_run=[v.claim for v in paper if v.verdict == claims.NOT_RUN],
         legend=reasons.LEGEND,

@@ -109,8 +109,8 @@ def _flat(changed: dict[Key, float]) -> str:
     if not flat:
         return ""
     return (
-        f"<b>What could not be tested:</b> {flat} of the {len(changed)} sets of UAEs are their originals: "
-        "the median change is less than one grey level. Retraining with them tests nothing."
+        f"<b>What could not be tested:</b> {flat} of {counted(len(changed), 'model')} were retrained with "
+        "UAEs that are their originals: the median change is less than one grey level. This tests nothing."
     )
 
 

@@ -37,6 +37,19 @@ def test_the_median_change_is_that_of_the_successes(shifts, expected):
     assert describe(result, x)["success_change"] == pytest.approx(expected)
 
 
+def test_a_row_states_the_change_of_its_own_uaes():
+    """Not that of another method of the model, and for a robust model that of the UAEs' row."""
+    loaded = [plain("original", test_error=0.5), record("l2-uae", test_error=0.4, success_change=0.1 * GREY)]
+    loaded += [record("mine-uae", test_error=0.4, success_change=0.5 * GREY)]
+    for method, change in (("l2-uae", 0.1 * GREY), ("mine-uae", 0.5 * GREY)):
+        assert verdict(loaded, cells={"method": method}).rows[0].change == pytest.approx(change)
+    where = {"experiment": "robustness", "model": "classifier"}
+    robust = [plain(name, **{"asr@0.1": 0.5}, n_attacked=200, **where) for name in ("original", "mine-uae")]
+    source = plain("mine-uae", success_change=0.3 * GREY, model="convolutional")
+    (row,) = verdict([*robust, source], cells={**where, "metric": "asr@0.1"}).rows
+    assert row.state == claims.NO_PERTURBATION and row.change == pytest.approx(0.3 * GREY)
+
+
 @pytest.mark.parametrize(
     ("metrics", "flat"),
     [
