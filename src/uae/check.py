@@ -67,9 +67,7 @@ def check(results: Path, data: Path = Path("data"), plan: Plan | None = None) ->
             read[place] = record.model_dump()
             older += record.inputs is None
     if older:
-        report.unchecked.append(
-            f"the inputs of {older} records: they were made before records named their inputs"
-        )
+        report.unchecked.append(f"the inputs of {older} files: made before files named their inputs")
     _inputs(report, read, results, data)
     _settings(report, read, plan)
     _rendered(report, results)

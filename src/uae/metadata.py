@@ -117,11 +117,11 @@ def unpack(packed: Path, live: Path, scale: str) -> None:
             raise _bad(packed, f"its entry for {output[:200]!r} is not Snakemake's")
         kept[output] = content
     for folder in (live.parent, live):
-        _is_folder(folder)
+        _check_folder(folder)
         folder.mkdir(exist_ok=True)
     files = {path_of(output, live): content for output, content in kept.items()}
     for folder in sorted({folder for path in files for folder in path.relative_to(live).parents}):
-        _is_folder(live / folder)
+        _check_folder(live / folder)
     for path, content in files.items():
         if _read(path) is None:  # otherwise a run here wrote it
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,8 +156,8 @@ def _bad(packed: Path, reason: str) -> BadFile:
     return BadFile(f"{packed}: not what a run left ({reason}); delete it: outputs are then made again")
 
 
-def _is_folder(path: Path) -> None:
-    """Whether the path is a folder. Links are not followed, because they may lead out of the project."""
+def _check_folder(path: Path) -> None:
+    """Raise BadFile unless the path is a folder or absent. A link may lead out of the project."""
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise BadFile(f"{path}: a link or file, but Snakemake needs a folder for its metadata; move it")
 

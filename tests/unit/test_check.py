@@ -161,7 +161,7 @@ def test_a_record_of_the_first_version_is_read_and_said_to_be_one(results):
     shutil.copy(old, results / RECORD)
     report = check.check(results)
     assert list(report.damaged) == [target]
-    assert any("the inputs of 1 records: they were made before" in line for line in report.unchecked)
+    assert any("the inputs of 1 files: made before" in line for line in report.unchecked)
 
 
 def test_the_command_names_and_deletes(results):

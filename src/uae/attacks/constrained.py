@@ -113,7 +113,7 @@ class ConstrainedAttack(Settings):
         call: dict[str, str],
         left: AttackResult | None,
     ) -> list[AttackResult]:
-        """Yield the result in parts: first `left`, then chunks of `size` samples."""
+        """The result in parts: first `left`, then chunks of `size` samples."""
         parts = [] if left is None else [left]
         before = sum(map(len, parts))
         chunks = [slice(at, min(at + size, len(images))) for at in range(before, len(images), size)]

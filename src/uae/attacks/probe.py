@@ -29,8 +29,8 @@ HOLDS = (
 def probe_loss(loss: Loss, x: Tensor, index: Tensor, of_rows: bool = False) -> None:
     """Raise ValueError naming the sample if the loss of a sample of x (N, ...) depends on anything else.
 
-    x: an attack's first chunk, which fits the memory as a whole. The check calls the loss on all of it twice,
-    on x with other samples in every second row, and on the first sample alone.
+    x: an attack's first chunk, which fits the memory as a whole. The check calls the loss on all of it, on
+    x with other samples in every second row, and on the first sample alone; again on all if these differ.
     of_rows: whether the attack asks for the loss of any rows of a chunk, as it does with MINE.
     """
 

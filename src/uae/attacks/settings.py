@@ -55,6 +55,8 @@ class Settings:
             raise ValueError(
                 f"mi must be uae.MINE(...) or None, got {self.mi!r}; a sampler is MINE's: samples="
             )
+        if self.maximize_mi and self.mi is None:
+            raise ValueError("maximize_mi needs mi, the mutual information that it maximises")
         for name, known in (
             ("init", ("zeros", "noise")),
             ("keep", ("best", "last")),

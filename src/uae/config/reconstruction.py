@@ -200,6 +200,10 @@ def check_budget(
     check_fit(where, budget, training)
     for key in ("methods", "also"):
         check_methods(f"{where}.{key}", getattr(budget, key) or [], attacks)
+    if "matched-best" in methods and "keep_best" not in TAKEN[training]:
+        raise ValueError(
+            f"{where}: matched-best keeps the best epoch, which the training {training!r} cannot"
+        )
     for method in map(Method, methods):
         if method.is_attack and method.rounds == 2 and method.base not in methods:
             raise ValueError(

@@ -156,6 +156,11 @@ class Model(Block):
         return [name for method in self.methods for name in Method(method).attacks]
 
     @property
+    def variant(self) -> tuple[str | None, int | None]:
+        """What determines its data, beside the scale."""
+        return self.data, self.train_limit
+
+    @property
     def published(self) -> str | None:
         """The published file that is converted instead of a training."""
         name = self.checkpoint
@@ -205,6 +210,8 @@ class Robustness(Block):
                     raise ValueError(f"{where}.data: a model retrained with UAEs takes the data of their row")
                 if model.sanity is not None and model.sanity.surrogate not in models:
                     raise ValueError(f"{where}.sanity.surrogate: no {model.sanity.surrogate} on {dataset}")
+                if model.sanity is not None and model.variant != models[model.sanity.surrogate].variant:
+                    raise ValueError(f"{where}.sanity.surrogate: {model.sanity.surrogate} has other data")
         return self
 
     def check(self, rows: list[Row], attacks: Iterable[str]) -> None:

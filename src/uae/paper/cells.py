@@ -94,7 +94,8 @@ class Measured:
     def change(self, key: Key, variant: str) -> float | None:
         """The median change of the UAEs of the cell's method, if it has any."""
         experiment, *names, _ = key
-        return self.changes.get((experiment, variant, *names))
+        dataset, model, method = names
+        return self.changes.get((experiment, variant, dataset, model, method))
 
     def usual_spread(self, key: Key, variant: str) -> tuple[float, int] | None:
         """The standard deviation of a single run on this data, model and metric, and its degrees of freedom.
@@ -144,8 +145,9 @@ def measured(records: list[Record]) -> Measured:
         for r, metric in behind:
             values.setdefault(r.seed, []).append(r.metrics[metric])
         name, at, eps = behind[0][1].partition("@")
-        errors = [f"{name}{suffix}{at}{eps}" for suffix in ("_std", "_error")]
-        within = [r.metrics[name] for r, _ in behind for name in errors if name in r.metrics]
+        suffix = "_std" if name in ("kid", "kernel_lite0") else "_error"  # other _std are not of the mean
+        error = f"{name}{suffix}{at}{eps}"
+        within = [r.metrics[error] for r, _ in behind if error in r.metrics]
         images = [int(r.metrics["n_attacked"]) for r, _ in behind if "n_attacked" in r.metrics]
         first = behind[0][0]
         cell = Cell.of(

@@ -37,7 +37,7 @@ def paint(axes: Axes, image: np.ndarray, left: float, bottom: float, size: float
 
 
 def fitting(images: int, width: float) -> int:
-    """How many of `count` images fit side by side into `width` inches, at least one."""
+    """How many of `images` fit side by side into `width` inches, at least one."""
     return max(min(images, int(width / SMALLEST)), 1)
 
 

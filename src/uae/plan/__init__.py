@@ -30,7 +30,10 @@ def plan(cfg: Config, seed: int | None = None) -> dict[str, Job]:
     found.contrastive()
     supervised(found)
     found.robustness()
-    return found.jobs
+    # Of a row that `only` leaves out and whose UAEs are used, just what these need is made.
+    measured = [output for output, job in found.jobs.items() if job.stage == "evaluate"]
+    needed = behind(found.jobs, measured)
+    return {output: job for output, job in found.jobs.items() if output in needed}
 
 
 def summary(cfg: Config, planned: dict[str, Job], device: str) -> str:

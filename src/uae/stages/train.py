@@ -78,7 +78,7 @@ def run(
         try:
             model = models.build(settings["network"], tuple(x.shape[1:]), **settings["arguments"]).to(device)
         except ValueError as error:
-            raise ConfigError(f"models.{names.model}, for the data {names.dataset}: {error}") from None
+            raise ConfigError(f"the model {names.model} on {names.dataset}: {error}") from None
         history = training.FITS[kind](
             model,
             inputs,

@@ -45,7 +45,8 @@ def fit(
     """
     for i in ((y < 0) | (y >= head.out_features)).nonzero()[:1, 0].tolist():
         raise ValueError(f"sample {i}: the label {int(y[i])} is outside 0..{head.out_features - 1}")
-    steps = options["epochs"] * loop.steps_per_epoch(len(x), options["batch_size"])
+    per_epoch = loop.steps_per_epoch(len(x), options["batch_size"], options.get("drop_last", False))
+    steps = options["epochs"] * per_epoch
     stepper = SGD(head.parameters(), lr, momentum)
 
     def step(rows: Tensor, _: Tensor, number: int) -> Tensor:

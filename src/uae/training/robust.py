@@ -156,7 +156,7 @@ def fit(
     stepper = OPTIMIZERS[optimizer](model.parameters(), rate(lr, x.device), momentum, weight_decay)
     layout = torch.channels_last if x.ndim == 4 else torch.contiguous_format
     seed = options["seed"]
-    per_epoch = loop.steps_per_epoch(len(x), options["batch_size"])
+    per_epoch = loop.steps_per_epoch(len(x), options["batch_size"], options.get("drop_last", False))
 
     @Graphed
     def update(

@@ -98,7 +98,7 @@ def test_the_cross_entropy_is_no_criterion(targeted):
     for kind in (uae.MinMaxAttack, uae.PenaltyAttack):
         for mi in (None, uae.MINE(inner_steps=1)):
             with pytest.raises(ValueError, match=r"CrossEntropy .* no criterion: use uae\.losses\.Margin"):
-                kind(steps=1, mi=mi, maximize_mi=True)(loss, x)
+                kind(steps=1, mi=mi, maximize_mi=mi is not None)(loss, x)
     assert len(uae.PGD(0.1, steps=1)(loss, x)) == 3
 
 
@@ -193,6 +193,7 @@ def test_one_compressed_sample_is_refused(model):
         {"init": "x"},
         {"batch_size": 0},
         {"batch_size": -1},
+        {"maximize_mi": True, "mi": None},
     ],
 )
 def test_settings_out_of_range(settings):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import uae
-from uae import models
+from uae import models, records, storage
 from uae.errors import BadFile
 from uae.evaluation.stationarity import best_so_far, rate, reached, slope
 from uae.losses import Reconstruction
@@ -84,6 +84,17 @@ def test_the_file_has_the_best_value_of_each_horizon(tmp_path, monkeypatch):
     assert list(reached(arrays, "falling", target)) == [2, 6]
     with pytest.raises(BadFile, match=r"seed3.safetensors: has each step of 'frozen' attacks"):
         reached({"frozen-2": np.ones((3, 2))}, "frozen", target)
+
+
+def test_a_curve_of_one_step_has_no_slope(tmp_path):
+    along = tmp_path / "records/theorem1/mnist/convolutional/mine-uae/seed0.safetensors"
+    stage = records.Clock().provenance({}, "CPU, 1 threads").model_dump()
+    about = {"variant": "mnist", "title": "MNIST", "attack": {}, "warm_up": 2, "training": stage}
+    storage.write_tensors(along, {"stationarity": np.ones((2, 1), np.float32)}, about | {"provenance": stage})
+    evaluate.run(along.with_suffix(".json"), along=along, settings={})
+    record = records.read(along.with_suffix(".json"))
+    assert record.metrics == {"n_attacked": 2, "attack_steps": 1}
+    assert set(record.provenance) == {"training", "attack", "evaluation"}
 
 
 @pytest.mark.parametrize("engine", ["auto", "portable"])

@@ -66,6 +66,14 @@ def robust_model(**over):
             ["reconstruction.mnist.models.simclr: no autoencoder"],
         ),
         (robust_model(fit={"momentum": 0}), ["fit.momentum: must be above 0"]),
+        (
+            concrete(also=["matched-best"]),
+            ["models.concrete: matched-best keeps the best epoch", "'concrete'"],
+        ),
+        (
+            {"robustness": {"models": {"mnist": {"trades": {"data": "mnist-5k@400"}}}}},
+            ["models.mnist.madry.sanity.surrogate: trades has other data"],
+        ),
         ({"supervised": {"training": {"momentum": 0}}}, ["supervised.training.momentum", "greater than 0"]),
         ({"only": "imagenet/*"}, ["only", "imagenet/*"]),
         ({"only": "mnist/dense,svnh/*"}, ["only", "no dataset/model matches 'svnh/*'; ", "svhn/dense"]),

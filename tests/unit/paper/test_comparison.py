@@ -46,6 +46,12 @@ def test_a_spread_of_the_records_own_counts_too():
     assert found.verdict == claims.REPRODUCED and found.caveats == []
 
 
+def test_a_deviation_over_pairs_is_not_that_of_their_mean():
+    given = [record("mine-uae", mi_estimate=0.2, mi_estimate_std=5.0), record("original", mi_estimate=0.6)]
+    found = verdict(given, cells={"metric": "mi_estimate"})
+    assert found.verdict == claims.AGREES and found.rows[0].spread is None
+
+
 T = {1: 12.706, 2: 4.3027, 3: 3.1824}  # Student's t at 97.5 %, from a printed table
 
 

@@ -98,6 +98,15 @@ def test_a_job_knows_the_settings_of_all_that_it_is_made_from():
     assert differing == {"checkpoints/mnist/convolutional/original"}
 
 
+@pytest.mark.parametrize("only", ["*", "mnist/classifier", "mnist/adversarial-training", "*/simclr"])
+def test_nothing_is_made_that_nothing_measures(only):
+    """Of the row whose UAEs robust models take, only what these need: not its other retrainings."""
+    jobs = planned(only=only)
+    read = {file for job in jobs.values() for file in job.files}
+    assert all(output in read for output, job in jobs.items() if job.stage != "evaluate")
+    assert any(job.stage == "attack" for job in jobs.values())
+
+
 def test_a_seed_in_place_of_all():
     cfg = config.load({"scale": "paper"})
     seeds = {plan.seed_of(output) for output in plan.plan(cfg)}

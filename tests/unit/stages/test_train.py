@@ -32,6 +32,6 @@ def test_arguments_that_the_network_does_not_take_are_named_with_their_key(tmp_p
     write_data(tmp_path / "data.safetensors", count=6)
     settings = {"network": "dense", "training": "autoencoder", "arguments": arguments, "epochs": 1}
     target = tmp_path / "checkpoints/mnist/dense/original/seed0.safetensors"
-    with pytest.raises(ConfigError, match=r"models\.dense, for the data mnist: network dense.*lat"):
+    with pytest.raises(ConfigError, match=r"the model dense on mnist: network dense.*lat"):
         train.run(target, data=tmp_path / "data.safetensors", settings=settings)
     assert not target.exists()

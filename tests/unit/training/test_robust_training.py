@@ -51,6 +51,16 @@ def net(seed: int = 0) -> nn.Module:
     )
 
 
+def test_random_numbers_of_an_epoch_are_its_own_if_the_last_batch_is_dropped(monkeypatch):
+    drawn, bits = [], robust.seeding.bits
+    monkeypatch.setattr(robust.seeding, "bits", lambda *given: drawn.append(given[2]) or bits(*given))
+    adversary = Adversary(eps=0.1, steps=1, step_size=0.1)
+    options = SGD | {"batch_size": 4, "drop_last": True, "epochs": 3, "augmentation": "crop-flip"}
+    robust.fit(net(), X[:10], Y[:10], objective="madry", adversary=adversary, seed=0, **options)
+    found = [purpose for purpose in drawn if purpose.startswith("augmentation/")]
+    assert found == [f"augmentation/{epoch}" for epoch in (0, 0, 1, 1, 2, 2)]
+
+
 def test_the_ascent_reaches_the_corner_of_a_linear_model():
     """For a linear score the worst point of the ball is eps times the gradient's sign, then clipped."""
     torch.manual_seed(0)

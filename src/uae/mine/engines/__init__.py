@@ -1,8 +1,9 @@
 """The engines that train the critics: alternatives that give the same numbers.
 
-Each module has an `Engine(critics, standardize)` with `train(x, z, perms)`: `portable` runs everywhere,
+Three modules have an `Engine(critics, standardize)` with `train(x, z, perms)`: `portable` runs everywhere,
 `numba` on a CPU, `triton` on a CUDA device. The two compiled ones are imported when they are chosen: both are
-slow to import. `gaussian` and `shuffle` are functions of `uae.seeding`, compiled.
+slow to import. The other modules are compiled functions, also for `uae.seeding`, `uae.projections` and
+`uae.models`, and their tools.
 """
 
 from __future__ import annotations

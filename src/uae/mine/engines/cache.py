@@ -21,6 +21,15 @@ log = logging.getLogger(__name__)
 SIZE = hashlib.sha256().digest_size
 
 
+def _sources(package: Path) -> str:
+    """The digest of all that kernels are compiled from: they use functions and constants of other files."""
+    paths = [*sorted((package / "mine" / "engines").glob("*.py")), package / "seeding.py"]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+
+
+SOURCES = _sources(Path(__file__).parents[2])
+
+
 def cached_njit(**options: Any) -> Callable[[Callable], Callable]:
     """numba's `njit(cache=True)`, which compiles again what it finds damaged or cannot keep."""
 
@@ -67,6 +76,7 @@ class CheckedCache(FunctionCache):
     def __init__(self, function: Callable):
         super().__init__(function)
         self._cache_file.__class__ = CheckedFiles  # numba takes no argument for it
+        self._cache_file._source_stamp = SOURCES  # numba's has the time of the function's file alone
 
     def save_overload(self, sig: Any, data: Any) -> None:
         try:

@@ -2,8 +2,6 @@
 
 A register holds `lanes(array)` consecutive elements of a C-contiguous array. Written out by hand
 because the compiler, left to vectorise the kernel's loops itself, took 1.6 times as long.
-
-Edit `numba.py` too after a change here: numba's cache looks at that file's time alone.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import torch
 
 from uae.evaluation import known_information as known
 from uae.sampling import RandomSampling
+from uae.stages import use
 from uae.stages.attack import attack_from
 from uae.stages.evaluate.subject import Subject
 
@@ -19,6 +20,7 @@ def estimator(subject: Subject) -> None:
     Each critic trains for the steps of a whole attack, whose perturbation does not change. It runs on
     the CPU, because it is small and a GPU's estimates differ only in the last digits.
     """
+    use("cpu")
     subject.device = "cpu"
     settings, seed, model = subject.settings, subject.names.seed, subject.names.model
     attack, maps, truths = attack_from(settings["attack"]), settings["maps"], settings["nats"]

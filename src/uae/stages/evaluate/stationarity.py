@@ -77,11 +77,9 @@ def _record(subject: Subject) -> None:
     arrays, about = storage.read_tensors(along, "stationarity")
     subject.files[along] = about
     curve = arrays["stationarity"]
-    metrics = {
-        "slope": slope(best_so_far(curve).mean(0)),
-        "n_attacked": len(curve),
-        "attack_steps": curve.shape[1],
-    }
+    metrics: dict[str, float] = {"n_attacked": len(curve), "attack_steps": curve.shape[1]}
+    if np.isfinite(fitted := slope(best_so_far(curve).mean(0))):
+        metrics["slope"] = fitted
     for kind in ("falling", "frozen"):
         best = {t: float(values.mean()) for t, values in reached(arrays, kind, along).items()}
         metrics |= {f"best_{kind}@{t}": value for t, value in best.items()}

@@ -57,6 +57,8 @@ class Subject:
         self._sets = {path: AttackResult.load(path) for path in self._paths(SETS)}
         self.files |= {path: result.metadata for path, result in self._sets.items()}
         identity.inputs(self.files)
+        # By part, the samples on the device, float32 (N, *shape) in [0, 1], and their labels, int64 (N,)
+        self.x, self.y = functools.cache(self._x), functools.cache(self._y)
 
     def _paths(self, names: Sequence[str]) -> list[Path]:
         return list(dict.fromkeys(path for name in names for path in self.paths.get(name, [])))
@@ -69,19 +71,15 @@ class Subject:
         """The sets of examples of an input, none if the job lacks it."""
         return [self._sets[path] for path in self.paths.get(name, [])]
 
-    @functools.cache  # noqa: B019 (a job makes one subject)
-    def x(self, part: str) -> Tensor:
-        """The `train` or `test` samples on the device, float32 (N, *shape) in [0, 1]."""
+    def _x(self, part: str) -> Tensor:
         return self.source.unit(part).to(self.device)
 
-    @functools.cache  # noqa: B019
-    def y(self, part: str) -> Tensor:
-        """Their labels, int64 (N,)."""
+    def _y(self, part: str) -> Tensor:
         return torch.from_numpy(getattr(self.source, f"y_{part}")).long().to(self.device)
 
     def originals(self, result: AttackResult, part: str) -> Tensor:
         """The originals of a set's examples, on the CPU as the set is."""
-        return self.x(part).cpu()[result.index]
+        return self.x(part)[result.index.to(self.device)].cpu()
 
     def save(
         self,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import numba
 import pytest
@@ -167,6 +169,19 @@ def test_a_damaged_cache_is_not_loaded(tmp_path, how):
         path.rmdir()
         path.write_bytes(whole)
         files.save("key", "code")
+
+
+@pytest.mark.parametrize("changed", ["mine/engines/simd.py", "mine/engines/shuffle.py", "seeding.py"])
+def test_kernels_are_compiled_again_after_a_change_of_any_of_their_sources(tmp_path, changed):
+    """numba's own stamp has the file of the function alone; a kernel also holds functions of other files."""
+    package = Path(cache.__file__).parents[2]
+    shutil.copytree(package / "mine" / "engines", tmp_path / "mine" / "engines")
+    shutil.copy(package / "seeding.py", tmp_path)
+    assert cache._sources(tmp_path) == cache.SOURCES
+    with (tmp_path / changed).open("a") as file:
+        file.write("# changed")
+    assert cache._sources(tmp_path) != cache.SOURCES
+    assert shuffle.mix._cache._cache_file._source_stamp == cache.SOURCES
 
 
 def test_damaged_kernels_are_compiled_again(tmp_path):
