@@ -14,6 +14,7 @@ from uae import identity, metadata, records, storage
 from uae.errors import BadFile, DataError, Unreadable
 
 Plan = Mapping[str, str]  # by folder, the hash of its files' settings (`uae.plan`)
+MOST = 10  # named files of a kind
 DIGESTS = "digests.json"  # digests of rendered files, by their paths in the scale's folder
 BY_NO_RULE = (DIGESTS, "metadata.json.gz")  # a complete run writes them at its end
 
@@ -231,10 +232,10 @@ def plan_of(scale: str) -> Plan | None:
     return plan.settings(plan.plan(config.load({"scale": scale})))
 
 
-def lines(report: Report, most: int = 10) -> Iterator[str]:
+def lines(report: Report) -> Iterator[str]:
     """The lines of the answer, except those of damaged files."""
     for names, what in [(report.missing, "missing"), (report.stale, "made with other settings than now")]:
-        yield from (f"{what}: {name}" for name in names[:most])
-        if len(names) > most:
-            yield f"{what}: {len(names) - most} more"
+        yield from (f"{what}: {name}" for name in names[:MOST])
+        if len(names) > MOST:
+            yield f"{what}: {len(names) - MOST} more"
     yield from (f"not checked: {what}" for what in report.unchecked)

@@ -1,4 +1,4 @@
-"""Confidence intervals of proportions and means. It imports no torch, so that figures can use it."""
+"""95 % intervals of proportions and means. It imports no torch, so that figures can use it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist, fmean, stdev
 
+ABOVE = 0.975  # the probability below an interval's upper end
 
-def wilson(hits: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
+
+def wilson(hits: int, count: int) -> tuple[float, float]:
     """Wilson's score interval of a proportion (Wilson 1927), in [0, 1].
 
     >>> [round(limit, 3) for limit in wilson(0, 100)]
@@ -15,7 +17,7 @@ def wilson(hits: int, count: int, confidence: float = 0.95) -> tuple[float, floa
     """
     if not 0 <= hits <= count or count < 1:
         raise ValueError(f"need 0 <= hits <= count and count >= 1, got {hits} of {count}")
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    z = NormalDist().inv_cdf(ABOVE)
     share = hits / count
     centre = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
@@ -25,7 +27,7 @@ def wilson(hits: int, count: int, confidence: float = 0.95) -> tuple[float, floa
     return low, high
 
 
-def student(freedom: int, confidence: float = 0.95) -> float:
+def student(freedom: int) -> float:
     """The half width of a mean's interval in standard errors, by Student's t.
 
     >>> round(student(2), 2)
@@ -35,10 +37,10 @@ def student(freedom: int, confidence: float = 0.95) -> float:
 
     if freedom < 1:
         raise ValueError(f"need at least 1 degree of freedom, got {freedom}")
-    return float(stdtrit(freedom, (1 + confidence) / 2))
+    return float(stdtrit(freedom, ABOVE))
 
 
-def half_width(values: Sequence[float], confidence: float = 0.95) -> float:
+def half_width(values: Sequence[float]) -> float:
     """Half of the t interval of a mean. For paired differences: the smallest mean that differs from zero.
 
     Raises ValueError for fewer than two values.
@@ -48,7 +50,7 @@ def half_width(values: Sequence[float], confidence: float = 0.95) -> float:
     """
     if len(values) < 2:
         raise ValueError(f"need at least 2 values, got {len(values)}")
-    return student(len(values) - 1, confidence) * stdev(values) / math.sqrt(len(values))
+    return student(len(values) - 1) * stdev(values) / math.sqrt(len(values))
 
 
 def paired_p(differences: Sequence[float]) -> float:

@@ -161,11 +161,6 @@ class Record(BaseModel):
         storage.write_text(path, text + "\n")
 
 
-def path(folder: str | Path, method: str, seed: int, draw: int | None = None, suffix: str = ".json") -> Path:
-    """The path of one run's file in a row's folder of records, checkpoints or UAE sets."""
-    return Path(folder) / method / (f"seed{seed}" + (f"-draw{draw}" if draw is not None else "") + suffix)
-
-
 def load(folder: str | Path) -> list[Record]:
     """Every record under a folder, in the order of their paths.
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import record_files
 from tests.unit.paper.test_paper import RECORDS, record
-from uae import records
 from uae.paper import report
 
 ROOT = Path(__file__).parents[2]
@@ -99,7 +99,7 @@ def measure(page: Path, folder: Path, width: int, dark: bool) -> dict:
 def written(folder: Path, scale: str) -> Path:
     loaded = [*RECORDS, record("l2-uae", test_error=0.0036, asr=0.001)]
     for r in loaded:
-        r.save(records.path(folder / "results" / "records" / "reconstruction", r.method, r.seed, r.draw))
+        r.save(record_files.path(folder / "results" / "records" / "reconstruction", r.method, r.seed, r.draw))
     png(folder / "results")
     page = folder / "report.html"
     report.write(folder / "results", page, scale, ROOT / "workflow" / "report")

@@ -189,6 +189,7 @@ def _attacked(
 ) -> Attacked:
     """Run the attack that a command's options describe. The partial result is saved beside `out`."""
     from uae import MINE, MinMaxAttack, storage
+    from uae.data import arrays
     from uae.stages import own, use
 
     presets: dict[str, Any] = {"paper": MinMaxAttack, "released": MinMaxAttack.released}
@@ -196,10 +197,10 @@ def _attacked(
         raise InputError(f"--preset {preset!r} is not one of {', '.join(presets)}")
     use(device)
     own.check_out(out, data=data, checkpoint=checkpoint)
-    images = own.load_images(data, array).to(device)
+    images = arrays.load_images(data, array).to(device)
     network = own.load_model(model, checkpoint, device)
     own.try_model(model, network, images)
-    known = own.load_labels(data, labels).to(device) if objective == "margin" else None
+    known = arrays.load_labels(data, labels).to(device) if objective == "margin" else None
     with own.users_code(f"--model {model!r}"):
         loss = own.objective(
             objective,

@@ -125,12 +125,15 @@ class Distances:
     kid_subset: int
 
 
-def distances(real: Tensor, others: list[Tensor], seed: int, subset_size: int = 1000) -> list[Distances]:
-    """FID and KID between the real features (N, d) and each set of features (n, d).
+def distances(real: Tensor, other: Tensor, seed: int, subset_size: int = 1000) -> Distances:
+    """FID and KID between the real features (N, d) and other features (n, d).
 
     subset_size: the samples of a KID subset; a smaller set of features limits it.
     Raises ValueError for fewer than two samples, because they have no covariance.
     """
+    size = min(subset_size, len(real), len(other))
+    if size < 2:
+        raise ValueError(f"FID and KID need two samples, got {len(real)} real and {len(other)} others")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns that KID keeps its features in memory
         from torchmetrics.image.fid import FrechetInceptionDistance
@@ -138,23 +141,13 @@ def distances(real: Tensor, others: list[Tensor], seed: int, subset_size: int = 
 
         identity = _Given()
         identity.num_features = real.shape[1]
-        fid = FrechetInceptionDistance(identity, reset_real_features=False).to(real.device)
-        fid.update(real, real=True)
-        found = []
-        for other in others:
-            size = min(subset_size, len(real), len(other))
-            if size < 2:
-                raise ValueError(
-                    f"FID and KID need two samples, got {len(real)} real and {len(other)} others"
-                )
-            kid = KernelInceptionDistance(identity, subsets=SUBSETS, subset_size=size).to(real.device)
-            kid.update(real, real=True)
-            kid.update(other, real=False)
-            # It draws subsets from the CPU's default generator: the same real subsets for all sets.
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seeding.derive(seed, "kid"))
-                mean, std = kid.compute()
-            fid.update(other, real=False)
-            found.append(Distances(fid.compute().item(), mean.item(), std.item(), size))
-            fid.reset()
-    return found
+        fid = FrechetInceptionDistance(identity).to(real.device)
+        kid = KernelInceptionDistance(identity, subsets=SUBSETS, subset_size=size).to(real.device)
+        for metric in (fid, kid):
+            metric.update(real, real=True)
+            metric.update(other, real=False)
+        # It draws subsets from the CPU's default generator: the same real subsets for all sets.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seeding.derive(seed, "kid"))
+            mean, std = kid.compute()
+        return Distances(fid.compute().item(), mean.item(), std.item(), size)

@@ -21,11 +21,6 @@ from uae.sampling import RandomSampling
 STATES = 2**30  # the most bytes of critics at a time
 
 
-def information(rho: Tensor, dim: int) -> Tensor:
-    """Mutual information in nats of two samples with `dim` coordinates, correlated by rho in (-1, 1)."""
-    return -dim / 2 * torch.log1p(-rho.square())
-
-
 def correlation(nats: Tensor, dim: int) -> Tensor:
     """The correlation, at least 0, at which `dim` coordinates have this mutual information in nats."""
     return (-torch.expm1(-2 * nats / dim)).sqrt()

@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike
 from uae import seeding
 from uae.errors import DataError
 
+TREES = 50
+
 
 def accuracy(
     features: ArrayLike,
@@ -18,8 +20,6 @@ def accuracy(
     *,
     seed: int,
     one_hot: bool = False,
-    estimators: int = 50,
-    threads: int = 1,
 ) -> float:
     """Test accuracy, in [0, 1], of extremely randomised trees that see only the selected features.
 
@@ -29,7 +29,6 @@ def accuracy(
     against the others. A sample counts as correct only if its class gets more than half of the votes, so the
     accuracy is lower.
     features: (K,) flat indices of features.  x_*: (N, *shape).  y_*: (N,) labels.
-    threads: the result does not depend on it.
     Raises ValueError for an index that the data do not have, and for labels without a training sample.
     """
     from sklearn.ensemble import ExtraTreesClassifier  # slow to import, and rarely needed
@@ -44,7 +43,7 @@ def accuracy(
             "may be in both"
         )
     random_state = seeding.derive(seed, "extra-trees") % 2**32
-    trees = ExtraTreesClassifier(n_estimators=estimators, random_state=random_state, n_jobs=threads)
+    trees = ExtraTreesClassifier(n_estimators=TREES, random_state=random_state)
     if one_hot:
         classes = np.unique(y_train)
         y_train, y_test = (y[:, None] == classes for y in (y_train, y_test))

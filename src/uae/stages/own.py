@@ -20,19 +20,8 @@ from torch import Tensor, nn
 
 import uae
 from uae import losses, records, storage
-from uae.data.arrays import load_images, load_labels
 from uae.errors import InputError
 from uae.stages.resume import ATTACK, _partial, resuming
-
-__all__ = [
-    "check_out",
-    "load_images",
-    "load_labels",
-    "load_model",
-    "objective",
-    "resuming_own",
-    "try_model",
-]
 
 PACKAGE = Path(uae.__file__).parent
 

@@ -21,7 +21,7 @@ from uae.training.optimizers import SGD, Adam
 class Adversary:
     """The inner maximisation: signed gradient steps in the L-infinity ball, without synchronisation.
 
-    eps, step_size: in units of the data, within `bounds`. Within a graph they are 0-dimensional tensors.
+    eps, step_size: in units of the data, which are in [0, 1]. Within a graph they are 0-dimensional tensors.
     steps: gradient steps.
     beta: TRADES' weight of the robust term, 1 / lambda in its paper.
     """
@@ -30,7 +30,6 @@ class Adversary:
     steps: int
     step_size: float | Tensor
     beta: float = 6.0
-    bounds: tuple[float, float] = (0.0, 1.0)
 
     def grown(self, share: float | Tensor) -> Adversary:
         """The adversary with a share of its ball and step size."""
@@ -38,7 +37,7 @@ class Adversary:
 
     def ascend(self, loss: Callable[[Tensor], Tensor], x: Tensor, start: Tensor) -> Tensor:
         """The point after `steps` steps up `loss`, a scalar, from `start` (N, *shape), around x."""
-        low, high = (x - self.eps).clamp(*self.bounds), (x + self.eps).clamp(*self.bounds)
+        low, high = (x - self.eps).clamp(0, 1), (x + self.eps).clamp(0, 1)
         x_adv = start.clamp(low, high)
         for _ in range(self.steps):
             x_adv.requires_grad_()

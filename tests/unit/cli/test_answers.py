@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests import record_files
 from tests.unit.paper.test_paper import RECORDS
-from uae import check, records
+from uae import check
 from uae.cli import app, scales
 from uae.errors import InputError
 from uae.paper import committed
@@ -25,7 +26,7 @@ def run(*arguments):
 def save(scale: str) -> Path:
     for r in RECORDS:
         folder = Path("results") / scale / "records" / "reconstruction" / r.dataset / r.model
-        r.save(records.path(folder, r.method, r.seed, r.draw))
+        r.save(record_files.path(folder, r.method, r.seed, r.draw))
     return Path("results") / scale
 
 

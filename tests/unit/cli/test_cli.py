@@ -20,6 +20,7 @@ import uae.models
 from tests import commands
 from uae.attacks import constrained, problem
 from uae.cli import app, common
+from uae.data import arrays
 from uae.errors import InputError
 from uae.stages import own
 
@@ -284,7 +285,7 @@ def test_a_file_that_holds_no_images_is_named(folder, name, message):
     np.save(folder / "text.npy", np.array(["a", "b"]))
     np.save(folder / "scalar.npy", np.float32(1))
     with pytest.raises(InputError, match=f"{name}.*{message}"):
-        own.load_images(folder / name)
+        arrays.load_images(folder / name)
 
 
 @pytest.mark.parametrize(

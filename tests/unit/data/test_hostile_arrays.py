@@ -28,9 +28,8 @@ from tests.damaged_files import (
     size,
 )
 from uae.cli import app
-from uae.data import untrusted
+from uae.data import arrays, untrusted
 from uae.errors import InputError
-from uae.stages import own
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +111,7 @@ ARRAYS = {
 def test_an_array_of_a_user(name):
     content, message = ARRAYS[name]
     Path(name).write_bytes(content)
-    refuses(lambda: own.load_images(Path(name)), name, message)
+    refuses(lambda: arrays.load_images(Path(name)), name, message)
     assert not Path("X").exists()
 
 
@@ -130,7 +129,7 @@ def test_an_array_of_a_user(name):
 )
 def test_what_is_no_file(name, make, message):
     make(Path(name))
-    refuses(lambda: own.load_images(Path(name)), name, message)
+    refuses(lambda: arrays.load_images(Path(name)), name, message)
 
 
 @pytest.mark.parametrize(
@@ -147,14 +146,14 @@ def test_what_is_no_file(name, make, message):
 )
 def test_labels_that_are_none(values, message):
     np.savez("d.npz", y=values)
-    refuses(lambda: own.load_labels(Path("d.npz")), "d.npz", message)
+    refuses(lambda: arrays.load_labels(Path("d.npz")), "d.npz", message)
 
 
 def test_samples_without_labels_are_not_named_labels():
     """`--data` names the file of both, and a .npy has no names."""
     np.save("d.npy", X)
     refuses(
-        lambda: own.load_labels(Path("d.npy")), "d.npy", r"has one array, float32 .* \.npz with samples x"
+        lambda: arrays.load_labels(Path("d.npy")), "d.npy", r"has one array, float32 .* \.npz with samples x"
     )
 
 
@@ -181,7 +180,7 @@ def test_numbers_of_every_type_and_order_are_read(values):
     np.savez_compressed("packed.NpZ", x=values)
     Path("stored.npz").rename("B.NPZ")
     for name in ("A.NPY", "B.NPZ", "packed.NpZ.npz"):
-        found = own.load_images(Path(name))
+        found = arrays.load_images(Path(name))
         assert found.dtype == torch.float32 and found.shape == X.shape
         np.testing.assert_array_equal(found.numpy(), expected)
 
@@ -191,8 +190,8 @@ def test_types_that_numpy_lacks_and_foreign_metadata_are_read(dtype):
     values = torch.tensor(X).round().to(getattr(torch, dtype))
     for metadata in ({"metadata": "images of mine"}, {"metadata": "[1, 2]"}, {"checksum": "no"}, None):
         save_file({"x": values, "y": torch.arange(4)}, "a.SafeTensors", metadata=metadata)
-        np.testing.assert_array_equal(own.load_images(Path("a.SafeTensors")).numpy(), X.round())
-        assert own.load_labels(Path("a.SafeTensors")).tolist() == [0, 1, 2, 3]
+        np.testing.assert_array_equal(arrays.load_images(Path("a.SafeTensors")).numpy(), X.round())
+        assert arrays.load_labels(Path("a.SafeTensors")).tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.safetensors"])
@@ -206,15 +205,15 @@ def test_bytes_of_a_binarised_data_set_are_refused(name):
             np.savez(name, x=values) if name == "a.npz" else save_file({"x": torch.tensor(values)}, name)
         if values is binary:
             with pytest.raises(InputError, match=rf"{name}: 'x' holds the bytes 0 and 1 only.*float32"):
-                own.load_images(Path(name))
+                arrays.load_images(Path(name))
         else:
-            np.testing.assert_array_equal(own.load_images(Path(name)).numpy(), values.astype(bool))
+            np.testing.assert_array_equal(arrays.load_images(Path(name)).numpy(), values.astype(bool))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", ">i4", "uint64"])
 def test_labels_of_every_type_of_integers_are_read(dtype):
     np.save("y.npy", np.arange(4).astype(dtype))
-    assert own.load_labels(Path("y.npy")).tolist() == [0, 1, 2, 3]
+    assert arrays.load_labels(Path("y.npy")).tolist() == [0, 1, 2, 3]
 
 
 def test_the_attack_names_the_file():

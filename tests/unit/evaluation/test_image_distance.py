@@ -34,25 +34,25 @@ def test_fid_is_the_closed_form_for_two_gaussians():
     roots = [rotation.T @ torch.diag(s) @ rotation for s in (a, b)]
     real, other = whitened(500, 0.0, roots[0], 0), whitened(400, shift, roots[1], 1)
     expected = shift.square().sum() + (a - b).square().sum()
-    (found,) = image_distance.distances(real, [other], seed=0)
+    found = image_distance.distances(real, other, seed=0)
     assert found.fid == pytest.approx(expected.item(), rel=1e-6)
     assert found.kid_subset == 400
     # Any order of the samples, and itself at 0.
-    again, itself = image_distance.distances(real, [other.flip(0), real], seed=0)
+    again, itself = (image_distance.distances(real, z, seed=0) for z in (other.flip(0), real))
     assert again.fid == pytest.approx(found.fid, rel=1e-9)
     assert itself.fid == pytest.approx(0, abs=1e-4)
 
 
 def test_kid_is_near_0_for_one_distribution_and_not_for_two():
     real, same, other = (gaussian(600, m, [1.0] * 4, s) for m, s in ((0, 0), (0, 1), (1, 2)))
-    near, far = image_distance.distances(real, [same, other], seed=0, subset_size=200)
+    near, far = (image_distance.distances(real, z, seed=0, subset_size=200) for z in (same, other))
     assert abs(near.kid) < 0.02 and near.kid_subset == 200
     assert far.kid > 10 * abs(near.kid) and far.fid > 3
     assert near.kid_std > 0
     # The subsets are the seed's, whatever else draws random numbers.
     torch.rand(7)
-    assert image_distance.distances(real, [same], seed=0, subset_size=200) == [near]
-    assert image_distance.distances(real, [same], seed=1, subset_size=200) != [near]
+    assert image_distance.distances(real, same, seed=0, subset_size=200) == near
+    assert image_distance.distances(real, same, seed=1, subset_size=200) != near
 
 
 def test_kid_is_the_unbiased_mmd_of_the_cubic_kernel():
@@ -67,7 +67,7 @@ def test_kid_is_the_unbiased_mmd_of_the_cubic_kernel():
         return sum(values) / len(values)
 
     expected = mean(x, x, True) + mean(y, y, True) - 2 * mean(x, y, False)
-    (found,) = image_distance.distances(x, [y], seed=0)
+    found = image_distance.distances(x, y, seed=0)
     assert found.kid == pytest.approx(expected, rel=1e-6)
     assert found.kid_subset == 6 and found.kid_std == pytest.approx(0, abs=1e-9)
 
@@ -76,13 +76,13 @@ def test_kid_meets_the_same_subsets_of_the_real_samples_for_all():
     """Two copies of one sample differ in nothing, though each subset is random."""
     generator = torch.Generator().manual_seed(0)
     real, other = torch.rand(40, 3, generator=generator), torch.rand(6, 3, generator=generator)
-    one, two = image_distance.distances(real, [other, other.clone()], seed=0)
+    one, two = (image_distance.distances(real, z, seed=0) for z in (other, other.clone()))
     assert one.kid_std > 0 and (one.kid, one.kid_std) == (two.kid, two.kid_std)
 
 
 def test_one_sample_has_no_covariance():
     with pytest.raises(ValueError, match="need two samples"):
-        image_distance.distances(torch.rand(5, 3), [torch.rand(1, 3)], seed=0)
+        image_distance.distances(torch.rand(5, 3), torch.rand(1, 3), seed=0)
 
 
 def test_the_penultimate_layer():

@@ -46,7 +46,7 @@ def test_with_one_hot_labels_a_class_needs_more_than_half_of_the_trees_votes():
 def test_the_result_is_the_seed_s_alone():
     found = representation.accuracy([2, 5, 0], *SPLIT, seed=1)
     tensors = [torch.from_numpy(np.asarray(array)) for array in SPLIT]
-    assert representation.accuracy(torch.tensor([2, 5, 0]), *tensors, seed=1, threads=2) == found
+    assert representation.accuracy(torch.tensor([2, 5, 0]), *tensors, seed=1) == found
     assert len({representation.accuracy([2, 0], *SPLIT, seed=s) for s in range(4)}) > 1
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests import record_files
 from tests.unit.paper.test_paper import record
-from uae import records
 from uae.paper import escape, formats, render, report, tables
 
 NAMES = [
@@ -78,7 +78,7 @@ def test_the_names_of_data_are_code(text):
 def test_the_report_escapes(tmp_path):
     hostile = '"><script>alert(1)</script>'
     own = record("original", model=hostile, variant=hostile, test_error=0.1, epochs=1)
-    own.save(records.path(tmp_path / "records" / "reconstruction", own.method, own.seed, own.draw))
+    own.save(record_files.path(tmp_path / "records" / "reconstruction", own.method, own.seed, own.draw))
     report.write(tmp_path, tmp_path / "report.html", hostile)
     text = (tmp_path / "report.html").read_text()
     assert hostile not in text and html.escape(hostile).replace("&quot;", "&#34;") in text

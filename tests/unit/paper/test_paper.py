@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests import record_files
 from uae import records, storage
 from uae.errors import BadFile, InputError
 from uae.paper import formats, names, parts, render, report, tables
@@ -47,7 +48,7 @@ RECORDS = [
 @pytest.fixture
 def saved(tmp_path):
     for r in RECORDS:
-        r.save(records.path(tmp_path / "records" / "reconstruction", r.method, r.seed, r.draw))
+        r.save(record_files.path(tmp_path / "records" / "reconstruction", r.method, r.seed, r.draw))
     return tmp_path / "records" / "reconstruction"
 
 

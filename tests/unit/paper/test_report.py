@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests import record_files
 from tests.unit.paper.test_claims import claim
 from tests.unit.paper.test_paper import RECORDS, STAGE, record
 from uae import records
@@ -150,7 +151,7 @@ def test_a_drawing_has_everything_within_it():
 @pytest.mark.parametrize("scale", ["paper", "preview"])
 def test_no_odd_numbers_in_the_report(tmp_path, scale):
     for r in [*RECORDS, record("l2-uae", test_error=0.006, asr=0.0)]:
-        r.save(records.path(tmp_path / "records" / "reconstruction", r.method, r.seed, r.draw))
+        r.save(record_files.path(tmp_path / "records" / "reconstruction", r.method, r.seed, r.draw))
     report.write(tmp_path, tmp_path / "report.html", scale)
     text = re.sub(r"<[^>]*>", " ", (tmp_path / "report.html").read_text().partition("<body")[2])
     assert not re.search(

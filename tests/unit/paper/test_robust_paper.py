@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests import record_files
 from tests.unit.paper.test_supervised_paper import same, shown
 from uae import records, storage
 from uae.errors import InputError
@@ -24,7 +25,7 @@ def save(folder, model, method, rates, dataset="mnist", seed=0, title="MNIST", *
         experiment="robustness", dataset=dataset, variant=f"{dataset}@60", title=title, model=model,
         method=method, seed=seed, metrics=common, settings={}, provenance=PROVENANCE,
     )  # fmt: skip
-    path = records.path(folder / dataset / model, method, seed)
+    path = record_files.path(folder / dataset / model, method, seed)
     found.save(path)
     return path
 

@@ -30,15 +30,15 @@ COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 MARKERS = ["o", "s", "^", "D", "v", "P", "x"]
 
 
-def broken(text: str, width: float, size: float = 7) -> str:
-    """Wrap the text into lines of `width` inches at `size` points, at hyphens only if a word is longer.
+def broken(text: str, width: float) -> str:
+    """Wrap the text into lines of `width` inches at 7 points, at hyphens only if a word is longer.
 
     Its own line breaks stay.
 
     >>> broken("Mice Protein\\nmice-protein-as-published-csv", 1.2)
     'Mice Protein\\nmice-protein-as-\\npublished-csv'
     """
-    letters = max(int(width * 72 / (0.56 * size)), 1)  # DejaVu Serif's letters are 0.56 of their size
+    letters = max(int(width * 72 / (0.56 * 7)), 1)  # DejaVu Serif's letters are 0.56 of their size
 
     def wrapped(line: str) -> str:
         long = any(len(word) > letters for word in line.split())

@@ -83,7 +83,7 @@ def table2(subject: Subject) -> None:
     clean = subject.names.method == "unattacked"
     images = (subject.originals(result, "test") if clean else result.adv).to(subject.device)
     real = extractor(subject.x("train"))
-    (distance,) = image_distance.distances(real, [extractor(images)], subject.names.seed)
+    distance = image_distance.distances(real, extractor(images), subject.names.seed)
     metrics = _accuracy(subject) | {
         "fid": distance.fid,
         "kid": distance.kid,
@@ -115,7 +115,7 @@ def _independent(subject: Subject, count: int, images: Tensor) -> tuple[dict[str
         return {}, {}
     (data,) = subject.paths["data"]
     real = _real_features(data, count, subject.device)
-    (found,) = image_distance.distances(real, [extractor(images)], subject.names.seed)
+    found = image_distance.distances(real, extractor(images), subject.names.seed)
     about = (
         f"{extractor.name}, resized to {extractor.resize} × {extractor.resize}, {len(real):,} training images"
     )
