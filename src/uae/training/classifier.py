@@ -36,8 +36,7 @@ def fit(
     with torch.no_grad():
         model.eval()
         classes = model(x[:1]).shape[1]
-    for i in ((y < 0) | (y >= classes)).nonzero()[:1, 0].tolist():
-        raise ValueError(f"sample {i}: the label {int(y[i])} is outside 0..{classes - 1}")
+    loop.check_labels(y, classes)
     on_gpu = x.device.type == "cuda"
     stepper = SGD(model.parameters(), rate(lr, x.device), momentum, nesterov=True, fused=on_gpu or None)
 

@@ -43,8 +43,7 @@ def fit(
     once, from images without augmentation.
     Raises ValueError naming the sample whose label has no output.
     """
-    for i in ((y < 0) | (y >= head.out_features)).nonzero()[:1, 0].tolist():
-        raise ValueError(f"sample {i}: the label {int(y[i])} is outside 0..{head.out_features - 1}")
+    loop.check_labels(y, head.out_features)
     per_epoch = loop.steps_per_epoch(len(x), options["batch_size"], options.get("drop_last", False))
     steps = options["epochs"] * per_epoch
     stepper = SGD(head.parameters(), lr, momentum)

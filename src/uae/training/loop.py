@@ -118,6 +118,12 @@ def run(
     return history
 
 
+def check_labels(y: Tensor, classes: int) -> None:
+    """Raise ValueError naming the first sample whose label is not one of 0 to classes - 1."""
+    for i in ((y < 0) | (y >= classes)).nonzero()[:1, 0].tolist():
+        raise ValueError(f"sample {i}: the label {int(y[i])} is outside 0..{classes - 1}")
+
+
 def steps_per_epoch(n: int, batch_size: int | None, drop_last: bool = False) -> int:
     """The number of updates in one pass over n samples. The last batch may be smaller, or left out."""
     size = _batch_size(n, batch_size)

@@ -145,12 +145,15 @@ def fit(
         have none, but without it small networks and short trainings stay at a constant output.
     On a GPU with native bfloat16 the networks run in it (its range needs no scaling of the loss); weights,
     losses and steps stay float32.
-    Raises ValueError if the numbers of labels and samples differ, and Diverged, naming epoch and step, if the
-    loss is not finite. The last good state stays in `resume`.
+    Raises ValueError if the numbers of labels and samples differ, or naming a sample whose label has no
+    logit, and Diverged, naming epoch and step, if the loss is not finite. The last good state stays in
+    `resume`.
     """
     y = target
     if len(x) != len(y):
         raise ValueError(f"{len(x)} samples and {len(y)} labels")
+    with torch.no_grad():
+        loop.check_labels(y, model.eval()(x[:1]).shape[1])
     (loss_of, noise), augment = OBJECTIVES[objective], AUGMENTATIONS[augmentation]
     stepper = OPTIMIZERS[optimizer](model.parameters(), rate(lr, x.device), momentum, weight_decay)
     layout = torch.channels_last if x.ndim == 4 else torch.contiguous_format

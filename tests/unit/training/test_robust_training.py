@@ -51,6 +51,14 @@ def net(seed: int = 0) -> nn.Module:
     )
 
 
+def test_a_label_without_a_logit_is_named():
+    labels = Y.clone()
+    labels[7] = 2
+    with pytest.raises(ValueError, match=r"sample 7: the label 2 is outside 0\.\.1"):
+        adversary = Adversary(eps=0.1, steps=1, step_size=0.1)
+        robust.fit(net(), X, labels, objective="madry", adversary=adversary, seed=0, epochs=1, **SGD)
+
+
 def test_random_numbers_of_an_epoch_are_its_own_if_the_last_batch_is_dropped(monkeypatch):
     drawn, bits = [], robust.seeding.bits
     monkeypatch.setattr(robust.seeding, "bits", lambda *given: drawn.append(given[2]) or bits(*given))
