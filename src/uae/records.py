@@ -290,12 +290,3 @@ class Clock:
             seconds=round(time.perf_counter() - self.start, 3),
             peak_memory_mib=round(peak, 1),
         )
-
-
-def settings_differ(records: list[Record]) -> list[str]:
-    """The cells, as dataset/model/method, whose runs on one variant of the data differ in settings."""
-    found: dict[tuple[str, ...], set[str]] = {}
-    for r in records:
-        key = (r.experiment, r.variant, r.dataset, r.model, r.method)
-        found.setdefault(key, set()).add(json.dumps(r.settings, sort_keys=True))
-    return sorted({"/".join(key[2:]) for key, settings in found.items() if len(settings) > 1})

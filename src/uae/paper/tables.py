@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from uae.intervals import half_width, paired_p
 from uae.paper.layouts import layouts, wanted
 from uae.paper.names import complete
 from uae.paper.perturbation import NO_PERTURBATION, OF_THE_ATTACK, unperturbed
-from uae.records import Record, settings_differ
+from uae.records import Record
 
 HERE = Path(__file__).parent
 KEYS = ["dataset", "variant", "model", "method", "metric"]
@@ -140,11 +141,20 @@ def caption(
             f"{NO_PERTURBATION.capitalize()}: the median change of the UAEs is below one grey level, so the "
             f"comparison tests nothing ({len(flat)} of the models)."
         )
-    if mixed := settings_differ(records):
+    if mixed := _mixed(records):
         text.append(f"Cells that pool runs with different settings: {quote(', '.join(mixed))}.")
     smaller = {r.variant.partition("+")[0] for r in records if not complete(r.variant)}
     text += [own(f"Data {variant}: {catalogue.describe(variant)}.") for variant in sorted(smaller)]
     return " ".join(text)
+
+
+def _mixed(records: list[Record]) -> list[str]:
+    """The cells, as dataset/model/method, whose runs on one variant of the data differ in settings."""
+    found: dict[tuple[str, ...], set[str]] = {}
+    for r in records:
+        key = (r.experiment, r.variant, r.dataset, r.model, r.method)
+        found.setdefault(key, set()).add(json.dumps(r.settings, sort_keys=True))
+    return sorted({"/".join(key[2:]) for key, settings in found.items() if len(settings) > 1})
 
 
 def label(table: str) -> str:

@@ -56,7 +56,7 @@ class Subject:
             self.model, self.run = self.other("checkpoint"), dict(self.files[self.paths["checkpoint"][0]])
         self._sets = {path: AttackResult.load(path) for path in self._paths(SETS)}
         self.files |= {path: result.metadata for path, result in self._sets.items()}
-        identity.inputs(self.files)
+        identity.inputs(self.files)  # it compares what the files say they were made from
         # By part, the samples on the device, float32 (N, *shape) in [0, 1], and their labels, int64 (N,)
         self.x, self.y = functools.cache(self._x), functools.cache(self._y)
 
@@ -100,10 +100,10 @@ class Subject:
         names, provenance, curve = self.names, dict(earlier or {}), None
         if "checkpoint" in self.paths:
             provenance["training"] = self.run["provenance"]
-            metrics |= {"n_train": self.run["n_train"], "n_test": len(self.source.x_test)}
+            metrics = metrics | {"n_train": self.run["n_train"], "n_test": len(self.source.x_test)}
             if experiment is None:
                 history = self.run["history"]
-                metrics |= {"epochs": len(history), "steps": self.run["steps"]}
+                metrics = metrics | {"epochs": len(history), "steps": self.run["steps"]}
                 curve = {"method": self.run["method"], **curves.thinned(history)} if history else None
         if sets:
             attacks = [result.metadata["provenance"] for result in sets]
