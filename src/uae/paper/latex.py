@@ -160,8 +160,8 @@ def _row(row: dict[str, Any], kinds: list[str], by_method: bool) -> list[str]:
             text = number if stacked else number + spread
             text = (rf"\textbf{{{text}}}" if cell["best"] else text) + (FLAT if flat else "")
             ours.append(f"{text} {change}".strip() if by_method else text)
-            sees = cell["paired"] and short(cell["numbers"]["sees"], kind, "spread")
-            seen.append(sees and f"sees {sees}")
+            sees = cell["numbers"]["sees"]
+            seen.append(f"sees {short(sees, kind, 'spread')}" if sees and sees == sees else "")  # not NaN
             second = [spread if stacked else "", "" if by_method else change, escape.tex(cell["paired"])]
             below.append(" ".join(filter(None, second)))
         printed = cell and cell["paper"] != NONE

@@ -156,7 +156,9 @@ def _cell(row: pd.Series, kind: str) -> dict[str, Any]:
         spread = f"± {_number(row['std'], kind, 'spread')}"
     if pd.notna(row.get("p")):
         paired = f"p = {row['p']:.2g}, n = {row['n_seeds']}"
-        spread += f", sees {_number(row['sees'], kind, 'spread')}"
+    if pd.notna(row.get("sees")):
+        sees = f"sees {_number(row['sees'], kind, 'spread')}"
+        spread = f"{spread}, {sees}" if spread else f"({sees})"
     if row["unperturbed"] and form.get("best"):
         change = NO_PERTURBATION
     if pd.notna(theirs):

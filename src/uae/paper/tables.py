@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from uae.data import catalogue
-from uae.intervals import half_width, paired_p
+from uae.intervals import half_width, paired_p, student
+from uae.paper import cells as of_cells
 from uae.paper.layouts import layouts, wanted
 from uae.paper.names import complete
 from uae.paper.perturbation import NO_PERTURBATION, OF_THE_ATTACK, unperturbed
@@ -30,7 +32,7 @@ def tidy(table: str, records: list[Record]) -> pd.DataFrame:
     A run is a seed or, for Gaussian augmentation, a draw of the noise. `n_seeds` counts the seeds, and `std`
     is empty for a single run. The rows follow the paper's order. In a table of `differences` the cells are
     paired differences to the matched control, `p` is the p-value of a t-test, and `sees` is the smallest
-    difference that the seeds could have seen: half of the 95 % interval.
+    difference that the runs could have seen: half of the 95 % interval.
     Some columns are shown but not written: `unperturbed` (see `uae.paper.perturbation`) and, except in
     `differences`, `seeds` and `base`, the original's mean over these seeds.
     """
@@ -47,7 +49,7 @@ def tidy(table: str, records: list[Record]) -> pd.DataFrame:
         columns=[*KEYS, "value", "seed"],
     )
     if layout.get("differences"):
-        cells = _differences(measured)
+        cells = _differences(measured, of_cells.measured(records))
     else:
         runs = measured.groupby(KEYS)
         cells = runs["value"].agg(["mean", "std"]).join(runs["seed"].nunique()).reset_index()
@@ -96,16 +98,24 @@ def _beside_the_paper(table: str, cells: pd.DataFrame) -> pd.DataFrame:
     return cells.merge(paper.reindex(columns=[*keys, "paper_value", "paper_std"]), on=keys, how="left")
 
 
-def _differences(measured: pd.DataFrame) -> pd.DataFrame:
-    """Each method minus the matched control of the same seed; draws of the noise are averaged first."""
+def _differences(measured: pd.DataFrame, cells: of_cells.Measured) -> pd.DataFrame:
+    """Each method minus the matched control of the same seed; draws of the noise are averaged first.
+
+    What a single seed sees comes from the spread of other runs, as in `uae.paper.comparison`.
+    """
     by_seed = measured.groupby([*KEYS, "seed"])["value"].mean().reset_index()
     keys = ["dataset", "variant", "model", "metric", "seed"]
     control = by_seed[by_seed["method"] == "matched"].set_index(keys)["value"]
     both = by_seed[by_seed["method"] != "matched"].join(control.rename("control"), on=keys).dropna()
     rows = []
     for key, part in both.groupby(KEYS):
-        difference = part["value"] - part["control"]
-        sees = half_width([*difference]) if len(part) > 1 else float("nan")
+        difference, sees = part["value"] - part["control"], float("nan")
+        dataset, variant, model, method, metric = key
+        usual = cells.usual_spread(("reconstruction", dataset, model, method, metric), variant)
+        if len(part) > 1:
+            sees = half_width([*difference])
+        elif usual:
+            sees = student(usual[1]) * usual[0] * math.sqrt(2)
         rows.append((*key, difference.mean(), difference.std(), len(part), sees, paired_p([*difference])))
     return pd.DataFrame(rows, columns=[*COLUMNS[:-2], "sees", "p"])
 

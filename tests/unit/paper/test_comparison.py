@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binomtest
 
 from tests.unit.paper.test_claims import record, verdict
-from uae.paper import claims
+from uae.paper import claims, parts, tables
 
 
 @pytest.mark.parametrize(
@@ -184,3 +184,16 @@ def test_a_rate_is_as_uncertain_as_its_images_are_few(images, expected):
     given = [record("mine-uae", asr=1.0, n_attacked=float(images))]
     found = verdict(given, cells={"metric": "asr"}, than=1.0, tolerance=0.01, **{"is": "at least"})
     assert found.verdict == expected and found.rows[0].few == (images < 100)
+
+
+def test_the_table_of_seeds_states_what_a_single_seed_could_have_seen():
+    """As the verdict of the same numbers: from the three seeds of the control."""
+    loaded = [record("matched", seed, test_error=value) for seed, value in enumerate([0.30, 0.32, 0.37])]
+    loaded.append(record("mine-uae-released", 0, test_error=0.25))
+    (row,) = parts.body("seeds", tables.tidy("seeds", loaded))[0]["rows"]
+    (cell,) = (cell for cell in row["cells"] if cell)
+    std = ((0.03**2 + 0.01**2 + 0.04**2) / 2) ** 0.5
+    assert cell["numbers"]["sees"] == pytest.approx(T[2] * std * 2**0.5, rel=1e-4)
+    assert cell["spread"].startswith("(sees 0.219") and cell["paired"] == ""
+    (verdict_row,) = verdict(loaded, cells={"method": "mine-uae-released"}, than={"method": "matched"}).rows
+    assert verdict_row.resolution == pytest.approx(cell["numbers"]["sees"])
