@@ -44,9 +44,12 @@ def pack(given: argparse.Namespace) -> None:
     size = sum((ROOT / path).stat().st_size for path in _tracked())
     size += sum(path.stat().st_size for path in (given.pack / "wheels").glob("*.whl"))
     print(f"checkout{' and wheels' * (given.pack / 'wheels').is_dir()}: {size / 2**20:.1f} MiB")
-    listed = entries(given.list)
+    scale = Path(given.scale).stem
+    there = {path.removeprefix(f"results/{scale}/") for path in _tracked()}
+    # An entry whose records are in the checkout is not run, so its data stay here.
+    listed = [entry for entry in entries(given.list) if not there.issuperset(records(entry))]
     wanted = [(target, _raw(target, given.mirror)) for target in dict.fromkeys(_data(listed, catalogue))]
-    results = ROOT / "results" / Path(given.scale).stem
+    results = ROOT / "results" / scale
     runs = [path.partition("/reconstruction/")[2] for e in listed for path in records(e)]
     runs = [path.replace(".json", ".safetensors") for path in runs if path]
     done = ["metadata.json.gz", *(f"{kind}/{path}" for kind in ("checkpoints", "uae") for path in runs)]

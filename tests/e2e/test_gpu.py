@@ -132,8 +132,15 @@ def test_a_pack_takes_what_fits_in_the_lists_order(tmp_path, monkeypatch, capsys
         (mirror / folder).mkdir(parents=True)
         (mirror / folder / name).write_bytes(bytes(3000))
     listed = tmp_path / "list.yaml"
-    entry = {"name": "x", "rows": ["isolet/concrete"], "methods": ["original"]}
-    listed.write_text(yaml.safe_dump([entry | {"data": ["isolet-npz"]}, entry | {"data": ["svhn-10k"]}]))
+    entry = {"name": "x", "rows": ["svhn/dense"], "methods": ["original"], "seeds": [99]}
+    done = {
+        "name": "y",
+        "rows": ["mice-protein/concrete"],
+        "methods": ["original"],
+        "data": ["mice-protein-csv"],
+    }
+    entries = [done, entry | {"data": ["isolet-npz"]}, entry | {"data": ["svhn-10k"]}]
+    listed.write_text(yaml.safe_dump(entries))
     checkout = sum((ROOT / path).stat().st_size for path in gpu_pack._tracked())
     monkeypatch.setattr(gpu_pack, "MOST", checkout + 5000)
     arguments = [
@@ -149,6 +156,7 @@ def test_a_pack_takes_what_fits_in_the_lists_order(tmp_path, monkeypatch, capsys
     gpu_pack.main()
     assert (tmp_path / "pack" / "mirror" / "isolet" / "isolet.npz").exists()
     assert not (tmp_path / "pack" / "mirror" / "svhn").exists()
+    assert not (tmp_path / "pack" / "mirror" / "mice-protein").exists()  # its record is in the checkout
     assert "svhn-test-first10k.npz: left out" in capsys.readouterr().out
     (mirror / "isolet" / "isolet.npz").unlink()
     with pytest.raises(SystemExit, match=r"isolet/isolet\.npz: in none of"):
