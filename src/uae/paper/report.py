@@ -17,7 +17,7 @@ from uae.paper import (
     claims,
     escape,
     filling,
-    headline,
+    gain_figure,
     names,
     parts,
     perturbation,
@@ -48,7 +48,7 @@ def write(
     )
     by_settings = {name: claims.evaluate(loaded, settings=name) for name in verdicts.SETTINGS}
     paper, changed = by_settings["paper"], perturbation.changes(loaded)
-    gains = headline.gains(tables.tidy("table4", [*filling.of_table(found, "table4").values()]))
+    gains = gain_figure.gains(tables.tidy("table4", [*filling.of_table(found, "table4").values()]))
     variants = _variants(loaded)
     text = environment.get_template(PAGE).render(
         style=STYLE,
@@ -57,7 +57,7 @@ def write(
         links=_links(),
         summary=map(Markup, story.summary(loaded, paper, changed, gains, scale == PREVIEW)),
         counts=reasons.counts([v for v in paper if not v.claim.ours]),
-        drawing=headline.drawing(gains),
+        drawing=gain_figure.drawing(gains),
         by_settings=[
             {"title": verdicts.SETTINGS[name], "suffix": f"-{name}" * (name != "paper"), "sections": sections}
             for name, all_ in by_settings.items()

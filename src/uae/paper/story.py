@@ -12,7 +12,7 @@ from statistics import median
 from uae.data import catalogue
 from uae.errors import DataError
 from uae.paper.claims import AGREES, NOT_REPRODUCED, REPRODUCED, Verdict
-from uae.paper.headline import Gain
+from uae.paper.gain_figure import Gain
 from uae.paper.names import complete, in_sentence, name_of
 from uae.paper.perturbation import GREY_LEVEL, Key
 from uae.paper.reasons import SECTIONS, section

@@ -11,7 +11,7 @@ from tests import record_files
 from tests.unit.paper.test_claims import claim
 from tests.unit.paper.test_paper import RECORDS, STAGE, record
 from uae import records
-from uae.paper import claims, headline, reasons, report, story, tables
+from uae.paper import claims, gain_figure, reasons, report, story, tables
 from uae.paper.perturbation import GREY_LEVEL
 
 ROW = claims.Row("mnist/convolutional", "mnist@500", "fails", 0.2, 0.9, 0.1, 2, 0.99, 0.9, 20, 20)
@@ -80,7 +80,7 @@ def test_the_summary_is_of_the_records():
     """One of two autoencoders' UAEs is its originals; the medians are those of the two."""
     loaded = [*RECORDS, record("mine-uae", seed=1, test_error=0.003, asr=0.5)]
     cells = tables.tidy("table4", loaded)
-    (gain,) = headline.gains(cells)
+    (gain,) = gain_figure.gains(cells)
     assert gain[1:4] == pytest.approx((50, 37.5, 100 * (1 - 0.00256 / 0.00294)))  # of the seeds of each
     verdicts = [
         verdict(claims.REPRODUCED, ROW),
@@ -100,8 +100,8 @@ def test_the_summary_is_of_the_records():
 
 def test_rows_of_one_model_on_two_parts_of_the_data_are_named_by_the_data():
     part = [r.model_copy(update={"variant": "mnist@10"}) for r in RECORDS]
-    (alone,) = headline.gains(tables.tidy("table4", RECORDS))
-    both = headline.gains(tables.tidy("table4", [*RECORDS, *part]))
+    (alone,) = gain_figure.gains(tables.tidy("table4", RECORDS))
+    both = gain_figure.gains(tables.tidy("table4", [*RECORDS, *part]))
     assert alone.name == "MNIST, Convolutional"
     assert [gain.name for gain in both] == ["mnist-5k@500, Convolutional", "mnist@10, Convolutional"]
 
@@ -136,16 +136,16 @@ def test_the_summary_counts_a_job_that_several_records_share_once():
 
 
 def test_a_drawing_has_everything_within_it():
-    found = [headline.Gain("a", -20.0, 30.0, None, False), headline.Gain("b", 3.0, -1.0, 70.0, True)]
-    drawn = headline.drawing(found)
+    found = [gain_figure.Gain("a", -20.0, 30.0, None, False), gain_figure.Gain("b", 3.0, -1.0, 70.0, True)]
+    drawn = gain_figure.drawing(found)
     places = [row[name] for row in drawn["rows"] for name in ("uae", "control", "paper")]
-    assert all(headline.LEFT <= place <= headline.WIDTH for place in places if place is not None)
-    assert dict(map(reversed, drawn["ticks"]))["0"] > headline.LEFT
+    assert all(gain_figure.LEFT <= place <= gain_figure.WIDTH for place in places if place is not None)
+    assert dict(map(reversed, drawn["ticks"]))["0"] > gain_figure.LEFT
     assert [mark for mark, *_ in drawn["legend"]] == ["uae", "flat", "control", "paper"]
-    assert all(x + 10 + 6 * len(text) <= headline.WIDTH for _, x, _, text in drawn["legend"])
+    assert all(x + 10 + 6 * len(text) <= gain_figure.WIDTH for _, x, _, text in drawn["legend"])
     assert drawn["bottom"] < min(y for _, _, y, _ in drawn["legend"])
     assert max(y for _, _, y, _ in drawn["legend"]) < drawn["height"]
-    assert headline.drawing([]) == {"rows": []}
+    assert gain_figure.drawing([]) == {"rows": []}
 
 
 @pytest.mark.parametrize("scale", ["paper", "preview"])
