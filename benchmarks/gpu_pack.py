@@ -41,11 +41,12 @@ def pack(given: argparse.Namespace) -> None:
         shutil.rmtree(given.pack / part, ignore_errors=True)
     if given.wheels:
         _wheels(given.pack / "wheels", given.wheels)
-    size = sum((ROOT / path).stat().st_size for path in _tracked())
+    tracked = _tracked()
+    size = sum((ROOT / path).stat().st_size for path in tracked)
     size += sum(path.stat().st_size for path in (given.pack / "wheels").glob("*.whl"))
     print(f"checkout{' and wheels' * (given.pack / 'wheels').is_dir()}: {size / 2**20:.1f} MiB")
     scale = Path(given.scale).stem
-    there = {path.removeprefix(f"results/{scale}/") for path in _tracked()}
+    there = {path.removeprefix(f"results/{scale}/") for path in tracked}
     # An entry whose records are in the checkout is not run, so its data stay here.
     listed = [entry for entry in entries(given.list) if not there.issuperset(records(entry))]
     wanted = [(target, _raw(target, given.mirror)) for target in dict.fromkeys(_data(listed, catalogue))]

@@ -93,8 +93,7 @@ class Measured:
 
     def change(self, key: Key, variant: str) -> float | None:
         """The median change of the UAEs of the cell's method, if it has any."""
-        experiment, *names, _ = key
-        dataset, model, method = names
+        experiment, dataset, model, method, _ = key
         return self.changes.get((experiment, variant, dataset, model, method))
 
     def usual_spread(self, key: Key, variant: str) -> tuple[float, int] | None:

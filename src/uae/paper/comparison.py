@@ -91,11 +91,17 @@ def resolution(
         std, freedom = usual
         improved = claim.base if claim.quantity == "improvement" else None
         unit = cells[differing(key, improved)].mean if improved else 1
-        parts.append(student(freedom) * std / abs(unit) * math.sqrt(len(runs)))
+        parts.append(single((std / abs(unit), freedom), len(runs)))
     known = len(differences) > 1 or usual is not None
     if len(differences) == 1 and sampling:
         parts.append(sampling)
     return math.hypot(*parts) if parts else None, known
+
+
+def single(usual: tuple[float, int], runs: int) -> float:
+    """Half of the 95 % interval of a difference between single runs. usual: of `Measured.usual_spread`."""
+    std, freedom = usual
+    return student(freedom) * std * math.sqrt(runs)
 
 
 def _sampling(key: Key, cells: list[Cell], seeds: int) -> float:

@@ -44,7 +44,7 @@ def change(record: Record) -> float | None:
 
 def unperturbed(records: list[Record]) -> set[Key]:
     """The models whose UAEs have a median change, over all seeds, below one grey level."""
-    return {key for key, change in changes(records).items() if change < GREY_LEVEL}
+    return {key for key, largest in changes(records).items() if largest < GREY_LEVEL}
 
 
 def changes(records: list[Record]) -> dict[Key, float]:

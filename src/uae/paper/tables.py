@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from uae.data import catalogue
-from uae.intervals import half_width, paired_p, student
-from uae.paper import cells as of_cells
+from uae.intervals import half_width, paired_p
+from uae.paper import cells, comparison
 from uae.paper.layouts import layouts, wanted
 from uae.paper.names import complete
 from uae.paper.perturbation import NO_PERTURBATION, OF_THE_ATTACK, unperturbed
@@ -49,7 +48,7 @@ def tidy(table: str, records: list[Record]) -> pd.DataFrame:
         columns=[*KEYS, "value", "seed"],
     )
     if layout.get("differences"):
-        cells = _differences(measured, of_cells.measured(records))
+        cells = _differences(measured, records)
     else:
         runs = measured.groupby(KEYS)
         cells = runs["value"].agg(["mean", "std"]).join(runs["seed"].nunique()).reset_index()
@@ -98,11 +97,12 @@ def _beside_the_paper(table: str, cells: pd.DataFrame) -> pd.DataFrame:
     return cells.merge(paper.reindex(columns=[*keys, "paper_value", "paper_std"]), on=keys, how="left")
 
 
-def _differences(measured: pd.DataFrame, cells: of_cells.Measured) -> pd.DataFrame:
+def _differences(measured: pd.DataFrame, records: list[Record]) -> pd.DataFrame:
     """Each method minus the matched control of the same seed; draws of the noise are averaged first.
 
-    What a single seed sees comes from the spread of other runs, as in `uae.paper.comparison`.
+    What a single seed sees comes from the spread of other runs, as in verdicts.
     """
+    spread = cells.measured(records).usual_spread
     by_seed = measured.groupby([*KEYS, "seed"])["value"].mean().reset_index()
     keys = ["dataset", "variant", "model", "metric", "seed"]
     control = by_seed[by_seed["method"] == "matched"].set_index(keys)["value"]
@@ -111,11 +111,11 @@ def _differences(measured: pd.DataFrame, cells: of_cells.Measured) -> pd.DataFra
     for key, part in both.groupby(KEYS):
         difference, sees = part["value"] - part["control"], float("nan")
         dataset, variant, model, method, metric = key
-        usual = cells.usual_spread(("reconstruction", dataset, model, method, metric), variant)
+        usual = spread(("reconstruction", dataset, model, method, metric), variant)
         if len(part) > 1:
             sees = half_width([*difference])
         elif usual:
-            sees = student(usual[1]) * usual[0] * math.sqrt(2)
+            sees = comparison.single(usual, 2)
         rows.append((*key, difference.mean(), difference.std(), len(part), sees, paired_p([*difference])))
     return pd.DataFrame(rows, columns=[*COLUMNS[:-2], "sees", "p"])
 

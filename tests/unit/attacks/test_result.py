@@ -5,21 +5,9 @@ import scipy.stats
 import torch
 
 import uae
-from uae import losses, models
+from tests.unit.attacks.conftest import ATTACK, images
+from uae import losses
 from uae.errors import BadFile
-
-
-@pytest.fixture
-def model():
-    torch.manual_seed(0)
-    return models.build("convolutional", (1, 8, 8), widths=(4, 2)).eval()
-
-
-def images(n=3):
-    return torch.rand(n, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-
-
-ATTACK = uae.MinMaxAttack(steps=2, mi=uae.MINE(inner_steps=1))
 
 
 def test_what_a_result_promises(model):

@@ -36,9 +36,8 @@ def run(target: Path, **job: Any) -> None:
 
     job: `settings`, `device`, `progress` and inputs, as `Subject` takes them.
     """
-    from uae.stages.evaluate.subject import (
-        Subject,
-    )  # not at the top: the workflow reads MODULES without torch
+    # Not at the top: the workflow reads MODULES, without torch.
+    from uae.stages.evaluate.subject import Subject
 
     subject = Subject(target, **job)
     experiment = subject.names.experiment

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,8 +56,7 @@ class Subject:
         self._sets = {path: AttackResult.load(path) for path in self._paths(SETS)}
         self.files |= {path: result.metadata for path, result in self._sets.items()}
         identity.inputs(self.files)  # it compares what the files say they were made from
-        # By part, the samples on the device, float32 (N, *shape) in [0, 1], and their labels, int64 (N,)
-        self.x, self.y = functools.cache(self._x), functools.cache(self._y)
+        self._x: dict[str, Tensor] = {}
 
     def _paths(self, names: Sequence[str]) -> list[Path]:
         return list(dict.fromkeys(path for name in names for path in self.paths.get(name, [])))
@@ -71,10 +69,14 @@ class Subject:
         """The sets of examples of an input, none if the job lacks it."""
         return [self._sets[path] for path in self.paths.get(name, [])]
 
-    def _x(self, part: str) -> Tensor:
-        return self.source.unit(part).to(self.device)
+    def x(self, part: str) -> Tensor:
+        """The `train` or `test` samples on the device, float32 (N, *shape) in [0, 1]."""
+        if part not in self._x:
+            self._x[part] = self.source.unit(part).to(self.device)
+        return self._x[part]
 
-    def _y(self, part: str) -> Tensor:
+    def y(self, part: str) -> Tensor:
+        """Their labels, int64 (N,)."""
         return torch.from_numpy(getattr(self.source, f"y_{part}")).long().to(self.device)
 
     def originals(self, result: AttackResult, part: str) -> Tensor:
