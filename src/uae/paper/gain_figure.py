@@ -11,6 +11,7 @@ from uae.paper.names import name_of
 
 WIDTH, LEFT, RIGHT, TOP, STEP = 440, 180, 20, 34, 30  # pixels, readable on a phone
 STEPS = (5, 10, 20, 25, 50, 100)  # between the marks of the axis, in per cent
+MOST = 5  # steps: with more of them the labels of the marks would touch
 
 
 class Gain(NamedTuple):
@@ -50,7 +51,7 @@ def drawing(found: list[Gain]) -> dict[str, Any]:
         return {"rows": []}
     values = [v for gain in found for v in (gain.uae, gain.control, gain.paper) if v is not None]
     low, high = min(0.0, *values), max(0.0, *values)
-    step = next((s for s in STEPS if (high - low) / s <= 8), STEPS[-1])
+    step = next((s for s in STEPS if (high - low) / s <= MOST), STEPS[-1])
     low, high = math.floor(low / step) * step, math.ceil(high / step) * step or step
 
     def x(value: float) -> float:

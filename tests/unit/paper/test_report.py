@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 
@@ -146,6 +147,14 @@ def test_a_drawing_has_everything_within_it():
     assert drawn["bottom"] < min(y for _, _, y, _ in drawn["legend"])
     assert max(y for _, _, y, _ in drawn["legend"]) < drawn["height"]
     assert gain_figure.drawing([]) == {"rows": []}
+
+
+def test_the_marks_of_the_axis_do_not_touch():
+    """With the committed gains, from -11 to 57 %, steps of 10 % had labels over each other."""
+    ticks = gain_figure.drawing([gain_figure.Gain("a", 50.0, -10.7, 56.7, True)])["ticks"]
+    places = sorted(x for x, _ in ticks)
+    room = min(right - left for left, right in itertools.pairwise(places))
+    assert room > 10 * max(len(text) for _, text in ticks)  # pixels; a letter takes nine
 
 
 @pytest.mark.parametrize("scale", ["paper", "preview"])
