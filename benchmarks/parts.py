@@ -23,6 +23,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -33,7 +34,7 @@ from uae import losses, models, sampling, seeding
 from uae.attacks.problem import Problem
 from uae.mine import Estimator
 from uae.mine.engines.portable import standardized
-from uae.models.convolution import Conv2d
+from uae.models.convolution import Conv2d, UpsampledConv2d
 from uae.stages import use
 
 PAPER = sampling.RandomSampling()
@@ -171,9 +172,16 @@ def of_sampling(n: int, repeats: int) -> dict:
 def plain(model: nn.Module) -> nn.Module:
     """The network with PyTorch's convolutions."""
     for module in model.modules():
-        if type(module) is Conv2d:
-            module.__class__ = nn.Conv2d
+        if isinstance(module, Conv2d | UpsampledConv2d):
+            module.__class__ = Upsampled if isinstance(module, UpsampledConv2d) else nn.Conv2d
     return model
+
+
+class Upsampled(nn.Conv2d):
+    """`UpsampledConv2d` as written."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(functional.interpolate(input, scale_factor=2.0))
 
 
 def of_convolutions(n: int, repeats: int) -> dict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from typing import Any
 
 import numpy as np
 import torch
@@ -155,13 +156,29 @@ def check_finite(values: Tensor, index: Tensor, what: str) -> None:
         raise ValueError(f"sample {int(index[first])}: {what} is {values[first].item()}")
 
 
+class _Weighted(torch.autograd.Function):
+    """A number whose gradient by values are the weights.
+
+    The weighted sum itself would pass over both twice. Weights as `grad_outputs` would make PyTorch import
+    its symbolic shapes (0.5 s).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(weights)
+        return values.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return ctx.saved_tensors[0], None
+
+
 def gradient(values: Tensor, x: Tensor, weights: Tensor | None = None) -> Tensor:
     """The gradient by x of the (weighted) sum of values; zeros if the values do not depend on x."""
     if not values.requires_grad:
         return torch.zeros_like(x)
     with torch.enable_grad():  # the caller may be in no_grad
-        # Weights as `grad_outputs` would make PyTorch import its symbolic shapes (0.5 s)
-        total = (values if weights is None else values * weights).sum()
+        total = values.sum() if weights is None else _Weighted.apply(values, weights)
     (found,) = torch.autograd.grad(total, x, allow_unused=True)
     return torch.zeros_like(x) if found is None else found
 

@@ -9,7 +9,7 @@ import math
 
 from torch import Tensor, nn
 
-from uae.models.convolution import Conv2d
+from uae.models.convolution import Conv2d, UpsampledConv2d
 
 
 def glorot(model: nn.Module) -> None:
@@ -71,11 +71,11 @@ class Convolutional(Autoencoder):
         self.decoder = nn.Sequential(
             nn.Conv2d(inner, inner, 5, padding="same"),
             nn.ReLU(),
-            nn.Upsample(scale_factor=2),
-            nn.Conv2d(inner, outer, 5, padding="same"),
+            nn.Identity(),  # the next layer upsamples; the names of the weights count two
+            UpsampledConv2d(inner, outer, 5),
             nn.ReLU(),
-            nn.Upsample(scale_factor=2),
-            Conv2d(outer, channels, 5, padding="same"),
+            nn.Identity(),
+            UpsampledConv2d(outer, channels, 5),
             nn.Sigmoid(),
         )
         glorot(self)

@@ -1,4 +1,4 @@
-"""Convolutions from or to few channels, by the faster of PyTorch's and a compiled kernel."""
+"""Convolutions of our networks that take less time on a CPU than PyTorch's."""
 
 from __future__ import annotations
 
@@ -10,27 +10,24 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-FEW, MANY = 3, 8  # channels of the two sides where the kernel is the faster
-NARROWEST = 8  # pixels in a row of the result
+FEW, MANY = 3, 8  # channels of the input and of the result where the kernel is the faster
+NARROWEST = 8  # pixels in a row of the image
 
 
 class Conv2d(nn.Conv2d):
-    """`nn.Conv2d`, whose weights it has: the same to 1e-6, and faster from or to few channels.
+    """`nn.Conv2d`, whose weights it has: the same to 1e-6, with a faster gradient by images of few channels.
 
-    PyTorch is slow from many channels to few: in the gradient by images of up to 3 channels, and in the
-    convolution to as few. On one thread a compiled kernel computes these for square kernels of stride 1.
-    Where threads share an operation PyTorch is the faster (benchmarks/README.md). It computes all else, in
-    particular on a GPU, in half precision, and in a compiled or exported model. The module cannot be
-    differentiated twice.
+    PyTorch is slow from many channels to few, as in the gradient by an image of up to 3 channels. On one
+    thread a compiled kernel computes it for square kernels of stride 1. Where threads share an operation
+    PyTorch is the faster (benchmarks/README.md). It computes all else, in particular on a GPU, in half
+    precision, and in a compiled or exported model. That gradient cannot be differentiated again.
     """
 
     def forward(self, input: Tensor) -> Tensor:
         if not torch.jit.is_scripting():  # type: ignore[attr-defined]
             padding = self._pixels(input)
             if padding is not None:
-                # In two parts: an attack asks for the gradient by the input alone, and one function of both
-                # would not see that.
-                out = _ByWeight.apply(input.detach(), self.weight, self.bias, padding)
+                out = self._conv_forward(input.detach(), self.weight, self.bias)
                 return _ByInput.apply(out, input, self.weight.detach(), padding)
         return self._conv_forward(input, self.weight, self.bias)
 
@@ -38,13 +35,15 @@ class Conv2d(nn.Conv2d):
         """The pixels of padding on each side if the compiled kernel takes x, else None."""
         if type(x) is not Tensor or torch._C._get_tracing_state() or torch.compiler.is_compiling():
             return None
-        size, padding, few = self.kernel_size[0], self.padding, min(self.in_channels, self.out_channels)
+        size, padding = self.kernel_size[0], self.padding
         if isinstance(padding, str):
             padding = ((size - 1) // 2 if padding == "same" else 0,) * 2
         suits = (
-            torch.get_num_threads() == 1
-            and few <= FEW
-            and max(self.in_channels, self.out_channels) >= MANY
+            x.requires_grad
+            and torch.is_grad_enabled()
+            and torch.get_num_threads() == 1
+            and self.in_channels <= FEW
+            and self.out_channels >= MANY
             and x.device.type == "cpu"
             and x.dtype == self.weight.dtype
             and x.dtype in (torch.float32, torch.float64)
@@ -65,52 +64,43 @@ class Conv2d(nn.Conv2d):
         return int(padding[0]) if suits else None
 
 
-def _narrow(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
-    from uae.mine.engines.convolution import narrow  # slow to import
+class UpsampledConv2d(nn.Conv2d):
+    """Nearest upsampling by 2 and `nn.Conv2d` with a square odd kernel and "same" padding: the same to 1e-6.
 
-    return narrow(x.detach(), weight.detach(), None if bias is None else bias.detach(), padding)
+    The rows of an upsampled image are equal in pairs. So the five rows of a 5 x 5 kernel meet three rows of
+    the image, and two kernels of three rows give the even and the odd rows of the result. With columns alike,
+    these are four kernels of 3 x 3: 9 products in place of 25, and no upsampled image. On a GPU PyTorch
+    computes it as written.
+    """
 
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int):
+        super().__init__(in_channels, out_channels, kernel_size, padding="same")
+        if kernel_size % 2 == 0:
+            raise ValueError(f"a convolution of an upsampled image needs an odd kernel, got {kernel_size}")
 
-def _gradients(
-    grad: Tensor, x: Tensor, weight: Tensor, padding: int, wanted: tuple[bool, ...] = (False, True, False)
-) -> tuple[Any, ...]:
-    """PyTorch's, by x, weight and bias."""
-    one, around = [1, 1], [padding, padding]
-    return torch.ops.aten.convolution_backward(
-        grad, x, weight, None, one, around, one, False, [0, 0], 1, wanted
-    )
-
-
-class _ByWeight(torch.autograd.Function):
-    """The convolution, with its gradients by weight and bias."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.padding = padding
-        if len(weight) <= FEW:
-            return _narrow(x, weight, bias, padding)
-        return F.conv2d(x, weight, bias, padding=padding)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        of_bias = grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
-        if len(weight) > FEW:
-            return None, _gradients(grad, x, weight, ctx.padding)[1], of_bias, None
-        # The same sum with the parts exchanged, from few channels to many, which is faster.
-        around = weight.shape[-1] - 1 - ctx.padding
-        turned = _gradients(x, grad, weight.transpose(0, 1), around)[1]
-        return None, turned.transpose(0, 1).flip(2, 3), of_bias, None
+    def forward(self, input: Tensor) -> Tensor:
+        if input.device.type != "cpu":
+            return self._conv_forward(F.interpolate(input, scale_factor=2.0), self.weight, self.bias)
+        above = self.kernel_size[0] // 2
+        padding = (above + 1) // 2
+        # Of an even and an odd row of the result: which row of the image each row of the kernel meets.
+        taps, rows = torch.arange(-above, above + 1), torch.arange(-padding, padding + 1)
+        met = torch.stack([taps, taps + 1]).div(2, rounding_mode="floor")
+        meets = (met[:, :, None] == rows).to(self.weight.dtype)
+        weight = torch.einsum("pia,qjb,ocij->opqcab", meets, meets, self.weight).flatten(0, 2)
+        bias = self.bias
+        if bias is not None:
+            bias = bias.repeat_interleave(4)
+        weight = weight.contiguous(memory_format=torch.channels_last)
+        return F.pixel_shuffle(F.conv2d(input, weight, bias, padding=padding), 2)
 
 
 class _ByInput(torch.autograd.Function):
-    """The convolution `out` of x as it is, with its gradient by x."""
+    """The convolution `out` of x as it is, with its gradient by x from the compiled kernel."""
 
     @staticmethod
     def forward(ctx: Any, out: Tensor, x: Tensor, weight: Tensor, padding: int) -> Tensor:
-        ctx.save_for_backward(x, weight)
+        ctx.save_for_backward(weight)
         ctx.padding = padding
         ctx.mark_dirty(out)
         return out
@@ -118,10 +108,8 @@ class _ByInput(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (x, weight), of_x = ctx.saved_tensors, None
-        if ctx.needs_input_grad[1] and len(weight) <= FEW:
-            of_x = _gradients(grad, x, weight, ctx.padding, (True, False, False))[0]
-        elif ctx.needs_input_grad[1]:
-            around = weight.shape[-1] - 1 - ctx.padding
-            of_x = _narrow(grad, weight.transpose(0, 1).flip(2, 3), None, around)
-        return grad, of_x, None, None
+        from uae.mine.engines.convolution import narrow  # slow to import
+
+        (weight,) = ctx.saved_tensors
+        around = weight.shape[-1] - 1 - ctx.padding
+        return grad, narrow(grad.detach(), weight.transpose(0, 1).flip(2, 3), around), None, None

@@ -1,4 +1,4 @@
-"""The compiled convolution against PyTorch's: values, gradients, and what it leaves to PyTorch."""
+"""Our convolutions against PyTorch's: values, gradients, and what they leave to PyTorch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from uae import models
-from uae.models.convolution import Conv2d
+from uae.models.convolution import Conv2d, UpsampledConv2d
 
 
 def twins(*arguments, **options):
@@ -34,17 +34,16 @@ def results(convolution, x):
     ("channels", "units", "kernel", "size", "options"),
     [
         (1, 16, 5, (28, 28), {"padding": "same"}),  # the autoencoder
-        (16, 1, 5, (28, 28), {"padding": "same"}),
         (1, 32, 3, (28, 28), {}),  # the classifier
         (3, 64, 3, (32, 32), {"padding": 1, "bias": False}),  # ResNet
-        (9, 3, 3, (12, 19), {"padding": "same"}),  # sizes that do not fill the registers
+        (3, 9, 3, (12, 19), {"padding": "same"}),  # sizes that do not fill the registers
         (2, 11, 4, (14, 13), {"padding": "valid"}),
-        (17, 2, 1, (9, 10), {"bias": False}),
+        (2, 17, 1, (9, 10), {"bias": False}),
     ],
 )
 def test_is_pytorchs(channels, units, kernel, size, options, last):
     theirs, ours = twins(channels, units, kernel, **options)
-    x = torch.rand(4, channels, *size, dtype=torch.float64)
+    x = torch.rand(4, channels, *size, dtype=torch.float64, requires_grad=True)
     assert ours._pixels(x) is not None
     if last:
         x, ours = x.to(memory_format=torch.channels_last), ours.to(memory_format=torch.channels_last)
@@ -58,6 +57,7 @@ def test_is_pytorchs(channels, units, kernel, size, options, last):
     ("channels", "units", "kernel", "size", "options"),
     [
         (4, 16, 3, (20, 20), {}),  # not few
+        (16, 1, 5, (28, 28), {"padding": "same"}),
         (1, 4, 3, (20, 20), {}),  # not many
         (1, 16, 3, (20, 20), {"stride": 2}),
         (1, 16, 3, (20, 20), {"dilation": 2}),
@@ -72,14 +72,14 @@ def test_is_pytorchs(channels, units, kernel, size, options, last):
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
 def test_leaves_to_pytorch_what_the_kernel_does_not_take(channels, units, kernel, size, options):
     theirs, ours = twins(channels, units, kernel, **options)
-    x = torch.rand(2, channels, *size, dtype=torch.float64)
+    x = torch.rand(2, channels, *size, dtype=torch.float64, requires_grad=True)
     assert ours._pixels(x) is None
     assert all(map(torch.equal, results(theirs, x), results(ours, x)))
 
 
 def test_threads_share_pytorchs():
     theirs, ours = twins(1, 16, 3)
-    x = torch.rand(2, 1, 20, 20, dtype=torch.float64)
+    x = torch.rand(2, 1, 20, 20, dtype=torch.float64, requires_grad=True)
     assert ours._pixels(x) is not None
     torch.set_num_threads(2)
     try:
@@ -93,18 +93,47 @@ def test_threads_share_pytorchs():
 def test_an_input_that_does_not_fit_fails_as_in_pytorch(broken):
     theirs, ours = twins(1, 16, 3)
     x = torch.rand(1, 2, 20, 20).double() if broken == "channels" else torch.rand(1, 1, 20, 20)
+    x.requires_grad_()
     with pytest.raises(RuntimeError) as error:
         theirs(x)
     with pytest.raises(RuntimeError, match=re.escape(str(error.value))):
         ours(x)
 
 
-def test_an_attack_does_not_pay_for_the_gradient_by_the_weights(monkeypatch):
+def test_an_attack_does_not_pay_for_the_gradient_by_the_weights():
     _, ours = twins(1, 16, 3)
     x = torch.rand(2, 1, 20, 20, dtype=torch.float64, requires_grad=True)
     out = ours(x)
-    monkeypatch.setattr("uae.models.convolution._gradients", pytest.fail)
-    torch.autograd.grad(out.sum(), x)
+    with torch.profiler.profile() as of_x:
+        torch.autograd.grad(out.sum(), x, retain_graph=True)
+    with torch.profiler.profile() as of_weight:
+        torch.autograd.grad(out.sum(), ours.weight)
+    pytorchs = "aten::convolution_backward"
+    assert pytorchs not in {event.key for event in of_x.key_averages()}
+    assert pytorchs in {event.key for event in of_weight.key_averages()}
+
+
+@pytest.mark.filterwarnings("ignore:.*is deprecated")
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(
+    ("channels", "units", "kernel", "size"), [(8, 16, 5, 7), (16, 1, 5, 14), (3, 2, 7, 4)]
+)
+def test_an_upsampled_convolution_is_pytorchs(channels, units, kernel, size, last):
+    ours = UpsampledConv2d(channels, units, kernel).double()
+    theirs = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(channels, units, kernel, padding="same"))
+    theirs.double()[1].load_state_dict(ours.state_dict())
+    x = torch.rand(4, channels, size, size + 1, dtype=torch.float64)
+    if last:
+        x, ours = x.to(memory_format=torch.channels_last), ours.to(memory_format=torch.channels_last)
+    for one, other in zip(results(theirs, x), results(ours, x), strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-10, atol=1e-11)
+    for made in torch.jit.script(ours), torch.jit.trace(ours, x), torch.export.export(ours, (x,)).module():
+        torch.testing.assert_close(made(x), theirs(x))
+
+
+def test_an_upsampled_convolution_needs_an_odd_kernel():
+    with pytest.raises(ValueError, match="odd kernel, got 4"):
+        UpsampledConv2d(8, 16, 4)
 
 
 @pytest.mark.filterwarnings("ignore:.*is deprecated")
@@ -132,7 +161,7 @@ def test_a_network_is_what_it_is_with_pytorchs(network):
             if type(child) is Conv2d:
                 child.__class__ = nn.Conv2d
                 fewer += 1
-    assert fewer == (2 if network == "convolutional" else 1)
+    assert fewer == 1
     assert list(ours.state_dict()) == list(theirs.state_dict())
     x = torch.rand(3, 1, 28, 28, dtype=torch.float64, requires_grad=True)
     one, other = (

@@ -20,6 +20,14 @@ compiled = partial(exact, fastmath={"reassoc", "contract", "arcp", "nsz"})
 inlined = partial(compiled, forceinline=True)
 
 
+@inlined()
+def copy(source, out):  # type: ignore[no-untyped-def]
+    """The top left of `out` = source, row by row: an assignment of slices is one number at a time."""
+    for k in range(source.shape[0]):
+        for d in range(source.shape[1]):
+            out[k, d] = source[k, d]
+
+
 def share(work: Callable[[int, int], None], count: int, block: int = 1) -> None:
     """Call work(start, stop) on torch's number of threads, which cover 0..count - 1 in whole blocks."""
     blocks = count // block

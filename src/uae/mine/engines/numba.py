@@ -24,7 +24,7 @@ from torch import Tensor
 
 from uae.mine.critics import BETA1, BETA2, EPS, Critics, Linear, ascend
 from uae.mine.engines import portable
-from uae.mine.engines.compiled import compiled, inlined, scratch, share
+from uae.mine.engines.compiled import compiled, copy, inlined, scratch, share
 from uae.mine.engines.shuffle import permutations
 from uae.mine.engines.simd import (
     WIDTH,
@@ -111,7 +111,7 @@ def _adam(grad, param, first, second, offset, hyper, ahead):
 
     ahead: how far from here to ask for memory, in elements; 0 where all is in the cache.
     """
-    keep1, new1, keep2, new2, root, eps = hyper
+    keep1, keep2, root, eps = hyper
     if ahead:
         prefetch(param, offset + ahead)
         prefetch(first, offset + ahead)
@@ -119,8 +119,7 @@ def _adam(grad, param, first, second, offset, hyper, ahead):
     # All loads before the first store: the three arrays lie alike in their pages, and a load waits for a
     # store to the same place of another page (4K aliasing).
     p, m, v = load(param, offset), load(first, offset), load(second, offset)
-    m = fma(keep1, m, multiply(new1, grad))
-    v = fma(keep2, v, multiply(multiply(new2, grad), grad))
+    m, v = fma(keep1, m, grad), fma(keep2, v, multiply(grad, grad))
     store(first, offset, m)
     store(second, offset, v)
     store(param, offset, fma(m, reciprocal(fma(sqrt(v), root, eps)), p))
@@ -135,8 +134,6 @@ def _ascend(samples, grad, weights, first, second, hyper, ahead):
         spread(hyper[1]),
         spread(hyper[2]),
         spread(hyper[3]),
-        spread(hyper[4]),
-        spread(hyper[5]),
     )
     for d in range(0, dim, 2 * step):
         for h in range(0, weights.shape[0], UNITS):
@@ -158,9 +155,9 @@ def _ascend(samples, grad, weights, first, second, hyper, ahead):
 def _ascend_small(param, grad, first, second, hyper):
     """Adam on a vector of a few numbers."""
     for h in range(len(param)):
-        first[h] = hyper[0] * first[h] + hyper[1] * grad[h]
-        second[h] = hyper[2] * second[h] + hyper[3] * grad[h] * grad[h]
-        param[h] += first[h] / (math.sqrt(second[h]) * hyper[4] + hyper[5])
+        first[h] = hyper[0] * first[h] + grad[h]
+        second[h] = hyper[1] * second[h] + grad[h] * grad[h]
+        param[h] += first[h] / (math.sqrt(second[h]) * hyper[2] + hyper[3])
 
 
 @inlined()
@@ -262,21 +259,30 @@ def _unstandardize(sample, spread, grad):
         grad[d] = (grad[d] - mean - sample[d] * along) / spread
 
 
-@inlined()
-def _copy(source, out):
-    """The top left of `out` = source, row by row: an assignment of slices is one number at a time."""
-    for k in range(source.shape[0]):
-        for d in range(source.shape[1]):
-            out[k, d] = source[k, d]
-
-
 @compiled()
 def _train(
-    start, stop, x, z, weight, bias, out, first, second, perms, standardize, hyper, value, grad_z, scratch
+    start,
+    stop,
+    x,
+    z,
+    turned,
+    weight,
+    bias,
+    out,
+    first,
+    second,
+    perms,
+    standardize,
+    hyper,
+    value,
+    grad_z,
+    scratch,
 ):
     """Train and evaluate the critics of samples start..stop - 1; the shapes are those of `Engine.train`.
 
-    `first` and `second` hold Adam's moments of (weight, bias, out); `hyper` (steps, 6) what Adam
+    `turned`: z is (N, D, K), as a convolution whose channels come last puts it out.
+
+    `first` and `second` hold Adam's moments of (weight, bias, out); `hyper` (steps, 4) what Adam
     needs at each step; `scratch` is the caller's, because each np.zeros here adds to the compile time.
     """
     count, dim = x.shape[1:]
@@ -285,10 +291,15 @@ def _train(
     (m_weight, m_bias, m_out), (v_weight, v_bias, v_out) = first, second
     for i in range(start, stop):
         if x.shape[1:] == shape and not standardize:
-            xs, zs = x[i], z[i]
+            xs = x[i]
         else:
-            _copy(x[i], xs)
-            _copy(z[i], zs)
+            copy(x[i], xs)
+        if turned:
+            copy(z[i], zs.T)
+        elif x.shape[1:] == shape and not standardize:
+            zs = z[i]
+        else:
+            copy(z[i], zs)
         if standardize:
             for k in range(count):
                 _standardize(xs[k, :dim])
@@ -369,14 +380,27 @@ def _padded(tensor: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def _hyper(schedule: list[tuple[float, float]], like: Tensor) -> np.ndarray:
-    """What `_adam` needs at each step, (steps, 6). The last two are divided by the rate: a product less."""
-    hyper = [(BETA1, 1 - BETA1, BETA2, 1 - BETA2, root / rate, EPS / rate) for rate, root in schedule]
-    return torch.tensor(hyper, dtype=like.dtype).reshape(-1, 6).numpy()
+    """What `_adam` needs at each step, (steps, 4): the decays, and the factor and the summand of the root.
+
+    The moments here are sums, larger than Adam's means by 1 / (1 - decay). That and the rate are in the last
+    two: three products less for each weight.
+    """
+    of_first, of_second = 1 - BETA1, math.sqrt(1 - BETA2)
+    hyper = [
+        (BETA1, BETA2, root * of_second / (rate * of_first), EPS / (rate * of_first))
+        for rate, root in schedule
+    ]
+    return torch.tensor(hyper, dtype=like.dtype).reshape(-1, 4).numpy()
+
+
+def _register(like: Tensor) -> int:
+    """A register's elements."""
+    return WIDTH // like.itemsize
 
 
 def _columns(like: Tensor) -> int:
     """Two registers' elements."""
-    return 2 * WIDTH // like.itemsize
+    return 2 * _register(like)
 
 
 class Large(Linear):
@@ -428,9 +452,11 @@ class Engine(portable.Engine):
         schedule = critics.schedule(perms.shape[1] - 1)
         critics.steps += len(schedule)
         value, grad_z = x.new_empty(len(x)), torch.empty_like(z, memory_format=torch.contiguous_format)
+        turned = z.mT.is_contiguous()
         args = (
             x.contiguous().numpy(),
-            z.contiguous().numpy(),
+            (z.mT if turned else z.contiguous()).numpy(),
+            turned,
             weight,
             bias,
             critics.out.numpy(),
@@ -444,9 +470,9 @@ class Engine(portable.Engine):
         )
 
         def work(start: int, stop: int) -> None:
-            columns = _columns(x)
-            count, padded = (size * math.ceil(x.shape[1] / size) for size in (ROWS, columns))
-            hidden = columns * math.ceil(weight.shape[2] / columns)
+            lanes = _register(x)
+            count, padded = (size * math.ceil(x.shape[1] / size) for size in (ROWS, lanes))
+            hidden = lanes * math.ceil(weight.shape[2] / lanes)
             samples, units, small = (count, weight.shape[3]), (2, count, hidden), (2, hidden)
             shapes = samples, samples, units, units, small, small, (padded,), (count,)
             _train(start, stop, *args, tuple(scratch(weight, *shape) for shape in shapes))

@@ -45,10 +45,13 @@ def test_agrees_with_the_portable_path(shared, critic, map_shape, hidden):
         torch.testing.assert_close(ours.estimate(x, z), theirs.estimate(x, z), rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.parametrize("size", [64, 21])
+@pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("standardize", [False, True])
-def test_samples_that_fill_their_registers_agree_and_stay(shared, standardize):
-    """Such samples are read where they lie."""
-    x, z = torch.rand(2, 3, 6, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+def test_samples_agree_and_stay(shared, standardize, turned, size):
+    """Those that fill their registers are read where they lie; turned ones are those of a convolution."""
+    x, z = torch.rand(2, 3, 6, size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    z = z.mT.contiguous().mT if turned else z
     before = x.clone(), z.clone()
     ours, theirs = (
         Estimator(
