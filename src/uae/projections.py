@@ -20,7 +20,7 @@ from torch import Tensor
 from uae import seeding
 
 ROWS = 512  # of the matrices: at least so many at a time
-TOGETHER = 2**21  # numbers drawn at a time: the threads share them, and the last-level cache holds them
+TOGETHER = 2**22  # numbers drawn at a time: the threads share them, and the last-level cache holds them
 
 
 @functools.cache
@@ -93,7 +93,7 @@ class Projections:
         if not self.redraw:
             yield from self._split(self.kept, 0, at_once)
             return
-        together = max(1, (TOGETHER if self.on_cpu else 8 * TOGETHER) // (self.dim * self.size))
+        together = max(1, (TOGETHER if self.on_cpu else 4 * TOGETHER) // (self.dim * self.size))
         for first in range(0, self.count, together):
             yield from self._split(self._draw(step, first, min(together, self.count - first)), first, at_once)
 
