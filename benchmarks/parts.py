@@ -127,7 +127,7 @@ def of_sampling(n: int, repeats: int) -> dict:
             "critic": lambda: engines["plain"].train(features, other, perms),
             "critic, standardising": lambda: engines["standardised"].train(features, other, perms),
             "standardisation, apart": standardised,
-            "drawing": lambda: [drawn._draw(1, k, 40) for k in range(0, COUNT, 40)],
+            "drawing": lambda: sum(len(rows) for _, rows in drawn._parts(1, COUNT)),
             "drawing, Mersenne Twister": lambda: torch.randn(COUNT * DIM, PIXELS),
             "permutations": lambda: engines["plain"].permutations(0, index, purpose, steps + 1, COUNT),
             "permutations, sorted": lambda: seeding.permutations(0, index, purpose, steps + 1, COUNT),

@@ -20,7 +20,7 @@ from torch import Tensor
 from uae import seeding
 
 ROWS = 512  # of the matrices: at least so many at a time
-TOGETHER = 2**22  # numbers drawn at a time: the threads share them, and the last-level cache holds them
+TOGETHER = 2**22  # numbers drawn at a time, by all threads; a last-level cache of 32 MiB holds them
 
 
 @functools.cache

@@ -157,10 +157,10 @@ def check_finite(values: Tensor, index: Tensor, what: str) -> None:
 
 
 class _Weighted(torch.autograd.Function):
-    """A number whose gradient by values are the weights.
+    """Zero, with the weights as its gradient by `values`. It serves only as the end of a graph.
 
-    The weighted sum itself would pass over both twice. Weights as `grad_outputs` would make PyTorch import
-    its symbolic shapes (0.5 s).
+    Computing the weighted sum would take two more passes over both tensors. Weights as `grad_outputs` would
+    make PyTorch import its symbolic shapes (0.5 s).
     """
 
     @staticmethod

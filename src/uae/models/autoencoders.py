@@ -71,7 +71,7 @@ class Convolutional(Autoencoder):
         self.decoder = nn.Sequential(
             nn.Conv2d(inner, inner, 5, padding="same"),
             nn.ReLU(),
-            nn.Identity(),  # the next layer upsamples; the names of the weights count two
+            nn.Identity(),  # the next layer upsamples; saved weights have the number of their layer
             UpsampledConv2d(inner, outer, 5),
             nn.ReLU(),
             nn.Identity(),

@@ -20,7 +20,8 @@ class Conv2d(nn.Conv2d):
     PyTorch is slow from many channels to few, as in the gradient by an image of up to 3 channels. On one
     thread a compiled kernel computes it for square kernels of stride 1. Where threads share an operation
     PyTorch is the faster (benchmarks/README.md). It computes all else, in particular on a GPU, in half
-    precision, and in a compiled or exported model. That gradient cannot be differentiated again.
+    precision, and in a compiled or exported model. Where the kernel runs, no gradient can be differentiated
+    again.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -69,30 +70,43 @@ class UpsampledConv2d(nn.Conv2d):
 
     The rows of an upsampled image are equal in pairs. So the five rows of a 5 x 5 kernel meet three rows of
     the image, and two kernels of three rows give the even and the odd rows of the result. With columns alike,
-    these are four kernels of 3 x 3: 9 products in place of 25, and no upsampled image. On a GPU PyTorch
-    computes it as written.
+    these are four kernels of 3 x 3: 9 products in place of 25, and no upsampled image. On a GPU, and in a
+    traced or exported model, it is the two operations.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int):
         super().__init__(in_channels, out_channels, kernel_size, padding="same")
         if kernel_size % 2 == 0:
             raise ValueError(f"a convolution of an upsampled image needs an odd kernel, got {kernel_size}")
+        above = kernel_size // 2
+        self.above = (above + 1) // 2  # rows of the image that a kernel meets above its own
+        # Of an even and an odd row of the result: which row of the image each row of the kernel meets.
+        taps, rows = torch.arange(-above, above + 1), torch.arange(-self.above, self.above + 1)
+        met = torch.stack([taps, taps + 1]).div(2, rounding_mode="floor")
+        meets = (met[:, :, None] == rows).float()
+        both = torch.einsum("pia,qjb->pqabij", meets, meets)  # columns alike
+        self.meets: Tensor
+        self.register_buffer("meets", both.flatten(4).flatten(0, 3), persistent=False)
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.device.type != "cpu":
+        if self._by_pytorch(input):
             return self._conv_forward(F.interpolate(input, scale_factor=2.0), self.weight, self.bias)
-        above = self.kernel_size[0] // 2
-        padding = (above + 1) // 2
-        # Of an even and an odd row of the result: which row of the image each row of the kernel meets.
-        taps, rows = torch.arange(-above, above + 1), torch.arange(-padding, padding + 1)
-        met = torch.stack([taps, taps + 1]).div(2, rounding_mode="floor")
-        meets = (met[:, :, None] == rows).to(self.weight.dtype)
-        weight = torch.einsum("pia,qjb,ocij->opqcab", meets, meets, self.weight).flatten(0, 2)
-        bias = self.bias
+        size, bias = 2 * self.above + 1, self.bias
+        # Channels last, as oneDNN likes them.
+        weight = self.meets @ self.weight.permute(0, 2, 3, 1).flatten(1, 2)
+        weight = weight.reshape(-1, size, size, self.in_channels).movedim(-1, 1)
         if bias is not None:
             bias = bias.repeat_interleave(4)
-        weight = weight.contiguous(memory_format=torch.channels_last)
-        return F.pixel_shuffle(F.conv2d(input, weight, bias, padding=padding), 2)
+        return F.pixel_shuffle(F.conv2d(input, weight, bias, padding=self.above), 2)
+
+    def _by_pytorch(self, input: Tensor) -> bool:
+        """Whether the two operations are computed as they are. torch.fx has a stand-in for the tensor."""
+        if not torch.jit.is_scripting():  # type: ignore[attr-defined]
+            if type(input) not in (Tensor, nn.Parameter) or torch._C._get_tracing_state():
+                return True
+            # PyTorch cannot differentiate its pixel_shuffle of an empty batch.
+            return input.device.type != "cpu" or len(input) == 0
+        return False
 
 
 class _ByInput(torch.autograd.Function):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import re
 
 import pytest
@@ -127,8 +128,27 @@ def test_an_upsampled_convolution_is_pytorchs(channels, units, kernel, size, las
         x, ours = x.to(memory_format=torch.channels_last), ours.to(memory_format=torch.channels_last)
     for one, other in zip(results(theirs, x), results(ours, x), strict=True):
         torch.testing.assert_close(other, one, rtol=1e-10, atol=1e-11)
-    for made in torch.jit.script(ours), torch.jit.trace(ours, x), torch.export.export(ours, (x,)).module():
+    for made in (
+        torch.jit.script(ours),
+        torch.jit.trace(ours, x),
+        torch.export.export(ours, (x,)).module(),
+        torch.fx.symbolic_trace(ours),
+    ):
         torch.testing.assert_close(made(x), theirs(x))
+
+
+def test_an_upsampled_convolution_in_an_ensemble_of_an_empty_batch_and_elsewhere():
+    nets = [UpsampledConv2d(3, 4, 5) for _ in range(2)]
+    weights, rest = torch.func.stack_module_state(nets)
+    x = torch.rand(2, 3, 6, 6, requires_grad=True)
+    found = torch.vmap(lambda w, b: torch.func.functional_call(nets[0], (w, b), (x,)))(weights, rest)
+    torch.testing.assert_close(found, torch.stack([net(x) for net in nets]))
+    (grad,) = torch.autograd.grad(nets[0](x[:0]).sum(), x)
+    assert not grad.any()
+    assert nets[0].to("meta")(x.to("meta")).shape == (2, 4, 12, 12)
+    with torch.device("meta"):
+        assert nets[1](x).isfinite().all()
+    assert list(nets[1].state_dict()) == ["weight", "bias"]
 
 
 def test_an_upsampled_convolution_needs_an_odd_kernel():
@@ -136,18 +156,44 @@ def test_an_upsampled_convolution_needs_an_odd_kernel():
         UpsampledConv2d(8, 16, 4)
 
 
+def summed_gradient(module):
+    """By one sample, through torch.func."""
+    return torch.func.grad(lambda x: module(x).sum())(torch.rand(1, 1, 20, 20, dtype=torch.float64))
+
+
+def test_autocast_and_no_gradients_are_pytorchs():
+    theirs, ours = twins(1, 16, 3)
+    theirs, ours = theirs.float(), ours.float()
+    x = torch.rand(2, 1, 20, 20, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert ours._pixels(x) is None
+        one, other = results(theirs, x), results(ours, x)
+    assert all(map(torch.equal, one, other)) and one[0].dtype == torch.bfloat16
+    with torch.no_grad():
+        assert ours._pixels(x) is None
+    assert ours._pixels(x.detach()) is None and ours._pixels(x[:0]) is None
+
+
 @pytest.mark.filterwarnings("ignore:.*is deprecated")
 def test_vmap_compilation_and_a_second_derivative():
     theirs, ours = twins(1, 16, 3)
     x = torch.rand(3, 2, 1, 20, 20, dtype=torch.float64)
     torch.testing.assert_close(torch.vmap(ours)(x), torch.vmap(theirs)(x))
-    made = torch.jit.script(ours), torch.jit.trace(ours, x[0]), torch.export.export(ours, (x[0],)).module()
-    for module in made:
-        torch.testing.assert_close(module(x[0]), theirs(x[0]))
     given = x[0].requires_grad_()
+    for transformed in (lambda m: torch.func.vjp(m, given)[1](torch.ones_like(m(given)))[0], summed_gradient):
+        torch.testing.assert_close(transformed(ours), transformed(theirs))
+    made = torch.jit.script(ours), torch.jit.trace(ours, given), torch.export.export(ours, (given,)).module()
+    for module in made:
+        torch.testing.assert_close(module(given), theirs(given))
     (grad,) = torch.autograd.grad(ours(given).square().sum(), given, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         grad.sum().backward()
+
+
+def written(convolution, x):
+    """What `UpsampledConv2d` computes, by PyTorch."""
+    x = nn.functional.interpolate(x, scale_factor=2.0)
+    return nn.functional.conv2d(x, convolution.weight, convolution.bias, padding="same")
 
 
 @pytest.mark.parametrize("network", ["convolutional", "carlini-wagner", "madry", "resnet18"])
@@ -161,7 +207,10 @@ def test_a_network_is_what_it_is_with_pytorchs(network):
             if type(child) is Conv2d:
                 child.__class__ = nn.Conv2d
                 fewer += 1
-    assert fewer == 1
+            if type(child) is UpsampledConv2d:
+                child.forward = functools.partial(written, child)
+                fewer += 1
+    assert fewer == (3 if network == "convolutional" else 1)
     assert list(ours.state_dict()) == list(theirs.state_dict())
     x = torch.rand(3, 1, 28, 28, dtype=torch.float64, requires_grad=True)
     one, other = (

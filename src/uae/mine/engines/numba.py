@@ -380,10 +380,11 @@ def _padded(tensor: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def _hyper(schedule: list[tuple[float, float]], like: Tensor) -> np.ndarray:
-    """What `_adam` needs at each step, (steps, 4): the decays, and the factor and the summand of the root.
+    """What `_adam` needs at each step, (steps, 4): the two decays, the root's factor, and epsilon.
 
-    The moments here are sums, larger than Adam's means by 1 / (1 - decay). That and the rate are in the last
-    two: three products less for each weight.
+    The moments here are sums, larger than Adam's means by 1 / (1 - decay). The last two numbers contain these
+    factors and the rate, which saves three products for each weight. Features above 1e17 overflow in float32;
+    with means they would from 3e18 on.
     """
     of_first, of_second = 1 - BETA1, math.sqrt(1 - BETA2)
     hyper = [
