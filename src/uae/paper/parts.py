@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
@@ -216,8 +217,10 @@ def short(value: float, kind: str, what: str = "number") -> str:
 
 
 def written(value: float, spec: str) -> str:
-    """The number in a Python format. If it would read as zero, its first digit is written instead."""
+    """The number in a Python format, a small one without exponent; its first digit if it would read as 0."""
     shown = format(value, spec).rstrip(".")  # "#" leaves "100."
+    if "e-" in shown:
+        shown = format(Decimal(shown), "f")
     if spec.endswith("f") and value and not float(shown):
         shown = format(value, f"{spec[: spec.index('.')]}.{-math.floor(math.log10(abs(value)))}f")
     if not value and spec.startswith("+"):
