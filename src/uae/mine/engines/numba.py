@@ -280,7 +280,7 @@ def _train(
 ):
     """Train and evaluate the critics of samples start..stop - 1; the shapes are those of `Engine.train`.
 
-    `turned`: z is (N, D, K), as a convolution whose channels come last puts it out.
+    `turned`: z is (N, D, K), as a convolution whose channels come last writes it.
 
     `first` and `second` hold Adam's moments of (weight, bias, out); `hyper` (steps, 4) what Adam
     needs at each step; `scratch` is the caller's, because each np.zeros here adds to the compile time.
@@ -289,14 +289,15 @@ def _train(
     xs, zs, proj, grad, grad_small, units, scores, deviation = scratch
     shape, hidden = xs.shape, weight.shape[2]
     (m_weight, m_bias, m_out), (v_weight, v_bias, v_out) = first, second
+    whole = x.shape[1:] == shape and not standardize
     for i in range(start, stop):
-        if x.shape[1:] == shape and not standardize:
+        if whole:
             xs = x[i]
         else:
             copy(x[i], xs)
         if turned:
             copy(z[i], zs.T)
-        elif x.shape[1:] == shape and not standardize:
+        elif whole:
             zs = z[i]
         else:
             copy(z[i], zs)
@@ -383,8 +384,8 @@ def _hyper(schedule: list[tuple[float, float]], like: Tensor) -> np.ndarray:
     """What `_adam` needs at each step, (steps, 4): the two decays, the root's factor, and epsilon.
 
     The moments here are sums, larger than Adam's means by 1 / (1 - decay). The last two numbers contain these
-    factors and the rate, which saves three products for each weight. Features above 1e17 overflow in float32;
-    with means they would from 3e18 on.
+    factors and the rate, which saves three products for each weight. In float32 the sums overflow from
+    features of 7e17 on, means would from 3e18 on.
     """
     of_first, of_second = 1 - BETA1, math.sqrt(1 - BETA2)
     hyper = [
